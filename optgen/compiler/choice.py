@@ -1,0 +1,119 @@
+"""One choice of a spec's options: which of its formulas is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optgen.spec.model import Dialect, OptionValue, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Option values and which optional hyperparameters are there, both sorted by name, so that equal means equal."""
+
+    options: tuple[tuple[str, OptionValue], ...]
+    present: tuple[str, ...]
+
+    def option(self, name: str) -> OptionValue:
+        """The value of an option; raises KeyError if there is none."""
+        return dict(self.options)[name]
+
+
+def choose(spec: Spec, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> Choice:
+    """The choice that option values and hyperparameter values stand for; what is not given takes its default.
+
+    An option whose requirement is not met has no effect, and counts as not chosen.
+    """
+    present = {h.name for h in spec.hyperparameters if h.optional and h.present(values.get(h.name, h.default))}
+    chosen = {o.name: options.get(o.name, o.default) for o in spec.options}
+    for option in spec.options:
+        if option.requires and option.requires not in present and not chosen.get(option.requires, False):
+            chosen[option.name] = False if isinstance(option.default, bool) else option.default
+    return Choice(tuple(sorted(chosen.items())), tuple(sorted(present)))
+
+
+def default_choice(spec: Spec) -> Choice:
+    """What the spec's own defaults choose."""
+    return choose(spec, {}, {})
+
+
+def dialect_choice(spec: Spec, dialect: Dialect) -> Choice:
+    """What a library's defaults choose."""
+    options, values = dialect_defaults(spec, dialect)
+    return choose(spec, options, values)
+
+
+def dialect_defaults(spec: Spec, dialect: Dialect) -> tuple[dict[str, OptionValue], dict[str, object]]:
+    """A library's defaults for every option and hyperparameter."""
+    options: dict[str, OptionValue] = {o.name: o.default for o in spec.options} | dict(dialect.options)
+    values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters} | dict(dialect.hyperparameters)
+    for argument in dialect.arguments:
+        defaults = argument.default if isinstance(argument.default, tuple) else (argument.default,)
+        for target, default in zip(argument.targets, defaults, strict=True):
+            if target in options:
+                options[target] = default
+            else:
+                values[target] = default
+    return options, values
+
+
+def variant_name(spec: Spec, choice: Choice) -> str:
+    """A name for a choice: what it switches away from the spec's defaults; `default` if nothing."""
+    base = default_choice(spec)
+    parts = []
+    for name, value in choice.options:
+        if value != base.option(name):
+            parts.append(name if value is True else f"no_{name}" if value is False else f"{name}_{value}")
+    parts += [name for name in choice.present if name not in base.present]
+    parts += [f"no_{name}" for name in base.present if name not in choice.present]
+    return "__".join(parts) or "default"
+
+
+def choices_ahead(spec: Spec) -> dict[str, Choice]:
+    """The choices that users meet: the spec's and each dialect's defaults, and each single switch away from those.
+
+    Returns them by variant name, in an order that depends on the spec alone.
+    """
+    found: dict[str, Choice] = {}
+
+    def add(options: Mapping[str, OptionValue], values: Mapping[str, object]) -> None:
+        choice = choose(spec, options, values)
+        found.setdefault(variant_name(spec, choice), choice)
+
+    starts: list[tuple[dict[str, OptionValue], dict[str, object], set[str]]] = []
+    own_options = {o.name: o.default for o in spec.options}
+    own_values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
+    starts.append((own_options, own_values, {*own_options, *own_values}))
+    for dialect in spec.dialects.values():
+        options, values = dialect_defaults(spec, dialect)
+        starts.append((options, values, {target for a in dialect.arguments for target in a.targets}))
+    for options, values, exposed in starts:
+        add(options, values)
+        for option in spec.options:
+            if option.name not in exposed or option.choices or not isinstance(option.default, bool):
+                continue
+            switched = options | {option.name: not options[option.name]}
+            add(switched | _met_options(spec, option.requires), values | _met_values(spec, option.requires, values))
+        for hyperparameter in spec.hyperparameters:
+            if hyperparameter.optional and hyperparameter.name in exposed:
+                there = hyperparameter.present(values[hyperparameter.name])
+                add(options, values | {hyperparameter.name: None if there else _some_value(spec, hyperparameter.name)})
+    return found
+
+
+def _met_options(spec: Spec, required: str) -> dict[str, OptionValue]:
+    return {required: True} if any(o.name == required for o in spec.options) else {}
+
+
+def _met_values(spec: Spec, required: str, values: Mapping[str, object]) -> dict[str, object]:
+    for hyperparameter in spec.hyperparameters:
+        if hyperparameter.name == required and not hyperparameter.present(values[required]):
+            return {required: _some_value(spec, required)}
+    return {}
+
+
+def _some_value(spec: Spec, name: str) -> float:
+    """Any value that makes a hyperparameter present; only presence matters here."""
+    absent = spec.hyperparameter(name).absent
+    return 1.0 if absent != 1.0 else 2.0

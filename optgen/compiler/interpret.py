@@ -1,0 +1,388 @@
+"""Running a rule's equations as they are written: the reference that every target is compared with.
+
+Works on the syntax tree from before any algebra and shares no code with the targets. The arithmetic is that of the
+numbers it is given, so the same walk yields float64 values, or values with a bound on what float32 would lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from optgen.compiler.analyse import analyse, is_reduction
+from optgen.compiler.kinds import Kind
+from optgen.compiler.specialise import Case, Rule
+from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
+
+#: A number or array of whatever arithmetic is in use.
+Value = Any
+Array = npt.NDArray[np.float64]
+
+
+class Arithmetic(Protocol):
+    """What the interpreter needs of numbers. Arrays broadcast as numpy's do."""
+
+    def literal(self, value: float) -> Value:
+        """A number of the equations."""
+        ...
+
+    def given(self, value: Array) -> Value:
+        """A number from outside: parameter, gradient, state or input."""
+        ...
+
+    def apply(self, operator: str, *operands: Value) -> Value:
+        """An operator or function of the language, elementwise."""
+        ...
+
+    def reduce(self, operation: str, value: Value, axes: tuple[int, ...]) -> Value:
+        """`sum`, `max` or `min` over axes, which stay with length 1."""
+        ...
+
+    def total(self, operation: str, values: Sequence[Value]) -> Value:
+        """`sum`, `max` or `min` of one value from each tensor."""
+        ...
+
+
+class Float64:
+    """IEEE double arithmetic by numpy."""
+
+    _functions: Mapping[str, Callable[..., Any]] = {
+        "+": np.add,
+        "-": np.subtract,
+        "*": np.multiply,
+        "/": np.divide,
+        "**": np.power,
+        "%": np.mod,
+        "neg": np.negative,
+        "<": np.less,
+        "<=": np.less_equal,
+        ">": np.greater,
+        ">=": np.greater_equal,
+        "==": np.equal,
+        "!=": np.not_equal,
+        "and": np.logical_and,
+        "or": np.logical_or,
+        "not": np.logical_not,
+        "sqrt": np.sqrt,
+        "abs": np.abs,
+        "sign": np.sign,
+        "exp": np.exp,
+        "log": np.log,
+        "sin": np.sin,
+        "cos": np.cos,
+        "tanh": np.tanh,
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "max": np.maximum,
+        "min": np.minimum,
+        "where": np.where,
+    }
+    _folds: Mapping[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "min": np.min}
+    _empty: Mapping[str, float] = {"sum": 0.0, "max": -np.inf, "min": np.inf}
+
+    def literal(self, value: float) -> Value:
+        return np.float64(value)
+
+    def given(self, value: Array) -> Value:
+        return np.asarray(value, np.float64)
+
+    def apply(self, operator: str, *operands: Value) -> Value:
+        with np.errstate(all="ignore"):
+            return self._functions[operator](*operands)
+
+    def reduce(self, operation: str, value: Value, axes: tuple[int, ...]) -> Value:
+        with np.errstate(all="ignore"):
+            return self._folds[operation](value, axis=axes, keepdims=True, initial=self._empty[operation])
+
+    def total(self, operation: str, values: Sequence[Value]) -> Value:
+        with np.errstate(all="ignore"):
+            return self._folds[operation](np.stack([np.reshape(v, ()) for v in values]))
+
+
+@dataclass(slots=True)
+class TensorState:
+    """One tensor's parameter and state; a history holds its newest value first."""
+
+    theta: Value
+    history: dict[str, list[Value]]
+
+
+@dataclass(slots=True)
+class ModelState:
+    """All that a step changes. States of kind step and global are kept once, under `shared`."""
+
+    tensors: list[TensorState]
+    shared: dict[str, list[Value]] = field(default_factory=dict)
+    t: int = 0
+
+
+class Interpreter:
+    """A rule with values for its hyperparameters, ready to step.
+
+    Args:
+        rule: the rule.
+        hyperparameters: a value for each that the rule uses.
+        arithmetic: the numbers to compute with.
+    """
+
+    def __init__(self, rule: Rule, hyperparameters: Mapping[str, float], arithmetic: Arithmetic | None = None) -> None:
+        self.rule = rule
+        self.hyperparameters = hyperparameters
+        self.arithmetic: Arithmetic = arithmetic or Float64()
+        self.programs = analyse(rule)
+
+    def init(self, parameters: Sequence[Array]) -> ModelState:
+        """The state before the first step."""
+        model = ModelState([])
+        for theta in parameters:
+            case = self.case_of(np.shape(theta))
+            tensor = TensorState(self.arithmetic.given(theta), {})
+            for state in self.programs[case].states:
+                value = self.initial(state.name, theta, state.kind)
+                kept = model.shared if state.kind in (Kind.STEP, Kind.GLOBAL) else tensor.history
+                kept.setdefault(state.name, [value] * state.depth)
+            model.tensors.append(tensor)
+        return model
+
+    def initial(self, name: str, theta: Array, kind: Kind) -> Value:
+        start: Value = self.arithmetic.literal(0.0)
+        if name in self.rule.initial:
+            names = {h: self.arithmetic.literal(v) for h, v in self.hyperparameters.items()}
+            scope = _Scope(names, {}, self.arithmetic.given(theta), np.shape(theta))
+            start = self.evaluate(self.rule.initial[name], scope)
+        shapes = kept_shapes(kind, np.shape(theta))
+        filled = [self.arithmetic.apply("where", np.ones(shape, bool), start, start) for shape in shapes]
+        return tuple(filled) if kind is Kind.AXIS else filled[0]
+
+    def case_of(self, shape: tuple[int, ...]) -> int:
+        """Which case of the rule a shape takes."""
+        scope = _Scope({}, {}, None, shape)
+        for index, case in enumerate(self.rule.cases):
+            if all(bool(self.evaluate(condition, scope)) is holds for condition, holds in case.conditions):
+                return index
+        raise AssertionError("the cases of a rule cover every shape")
+
+    def step(
+        self, model: ModelState, gradients: Sequence[Array], inputs: Mapping[str, Any] | None = None
+    ) -> ModelState:
+        """One step on all tensors; inputs of kind tensor and element are given as one value per tensor."""
+        t = model.t + 1
+        scopes: list[_Scope] = []
+        cases: list[Case] = []
+        for index, (tensor, gradient) in enumerate(zip(model.tensors, gradients, strict=True)):
+            names = {name: self.arithmetic.literal(value) for name, value in self.hyperparameters.items()}
+            names |= {"t": self.arithmetic.literal(t), "g": self.arithmetic.given(gradient)}
+            for given in self.rule.inputs:
+                value = (inputs or {})[given.name]
+                per_tensor = given.kind in ("tensor", "element")
+                names[given.name] = self.arithmetic.given(value[index] if per_tensor else value)
+            shape = np.shape(gradient)
+            scopes.append(_Scope(names, {**model.shared, **tensor.history}, tensor.theta, shape))
+            cases.append(self.rule.cases[self.case_of(shape)])
+        self._run(scopes, cases)
+        after = ModelState([], dict(model.shared), t)
+        for tensor, scope, case in zip(model.tensors, scopes, cases, strict=True):
+            history = {}
+            for name, new in case.final.items():
+                if name in tensor.history:
+                    history[name] = [scope.names[new], *tensor.history[name]][: len(tensor.history[name])]
+                elif name in model.shared:
+                    after.shared[name] = [scope.names[new], *model.shared[name]][: len(model.shared[name])]
+            after.tensors.append(TensorState(scope.names[case.final["theta"]], history))
+        return after
+
+    def _run(self, scopes: list[_Scope], cases: list[Case]) -> None:
+        """Work through the equations of all tensors together, so that folds over the model see every tensor."""
+        positions = [0] * len(scopes)
+        while True:
+            waiting: dict[str, tuple[str, Value]] = {}
+            blocked: list[tuple[int, str]] = []
+            for index, (scope, case) in enumerate(zip(scopes, cases, strict=True)):
+                while positions[index] < len(case.equations):
+                    equation = case.equations[positions[index]]
+                    scope.equation = equation.name
+                    try:
+                        scope.names[equation.name] = self.evaluate(equation.value, scope)
+                    except _NeedsModel as needs:
+                        blocked.append((index, needs.key))
+                        waiting[f"{needs.key}@{index}"] = (needs.operation, needs.partial)
+                        break
+                    positions[index] += 1
+            if not blocked:
+                return
+            # Tensors of different cases may wait for different folds: the first one is done, the rest go round again.
+            key = blocked[0][1]
+            parts = [waiting[f"{k}@{i}"] for i, k in blocked if k == key]
+            total = self.arithmetic.total(parts[0][0], [partial for _, partial in parts])
+            for scope in scopes:
+                scope.model_folds[key] = total
+                scope.model_size = sum(int(np.prod(s.shape)) for s in scopes)
+                scope.tensor_count = len(scopes)
+
+    def evaluate(self, node: Node, scope: _Scope) -> Value:
+        """The value of an expression for one tensor; a vector per axis is a tuple."""
+        match node:
+            case Number(value=value):
+                return self.arithmetic.literal(value)
+            case Name(name=name):
+                return scope.names[name] if name in scope.names else self.arithmetic.literal(scope.shape_value(name))
+            case Timed(name="theta"):
+                return scope.theta
+            case Timed(name=name, lag=lag):
+                return scope.history[name][lag - 1]
+            case Unary(operator=operator, operand=operand):
+                return self.apply("neg" if operator == "-" else "not", self.evaluate(operand, scope))
+            case Binary(operator=operator, left=left, right=right):
+                return self.apply(operator, self.evaluate(left, scope), self.evaluate(right, scope))
+            case Compare(operator=operator, left=left, right=right):
+                return self.apply(operator, self.evaluate(left, scope), self.evaluate(right, scope))
+            case Logical(operator=operator, left=left, right=right):
+                return self.apply(operator, self.evaluate(left, scope), self.evaluate(right, scope))
+            case Call() if is_reduction(node):
+                return self.reduction(node, scope)
+            case Call(function=function, arguments=arguments):
+                return self.function(function, [self.evaluate(argument, scope) for argument in arguments], scope)
+        raise TypeError(f"no value for {type(node).__name__}")
+
+    def apply(self, operator: str, *operands: Value) -> Value:
+        lengths = {len(operand) for operand in operands if isinstance(operand, tuple)}
+        if not lengths:
+            return self.arithmetic.apply(operator, *operands)
+        (length,) = lengths
+        spread = [operand if isinstance(operand, tuple) else (operand,) * length for operand in operands]
+        return tuple(self.arithmetic.apply(operator, *parts) for parts in zip(*spread, strict=True))
+
+    def function(self, function: str, arguments: list[Value], scope: _Scope) -> Value:
+        match function:
+            case "max" | "min":
+                value = arguments[0]
+                for argument in arguments[1:]:
+                    value = self.apply(function, value, argument)
+                return value
+            case "clip":
+                return self.apply("min", self.apply("max", arguments[0], arguments[1]), arguments[2])
+            case "every":
+                remainder = self.apply("%", scope.names["t"], arguments[0])
+                return self.apply("==", remainder, self.arithmetic.literal(0))
+        return self.apply(function, *arguments)
+
+    def reduction(self, node: Call, scope: _Scope) -> Value:
+        values = [self.evaluate(argument, scope) for argument in node.arguments]
+        two = self.arithmetic.literal(2)
+        match node.function:
+            case "dot":
+                return self.fold("sum", self.apply("*", *values), node, scope)
+            case "norm":
+                return self.apply("sqrt", self.fold("sum", self.apply("**", values[0], two), node, scope))
+            case "rms":
+                squares = self.apply("**", values[0], two)
+                return self.apply("sqrt", self.mean(squares, node, scope))
+            case "mean":
+                return self.mean(values[0], node, scope)
+        return self.fold(node.function, values[0], node, scope)
+
+    def mean(self, value: Value, node: Call, scope: _Scope) -> Value:
+        total = self.fold("sum", value, node, scope)
+        if node.over == "model":
+            count = scope.model_size if np.ndim(np.asarray(_plain(value))) == len(scope.shape) else scope.tensor_count
+        else:
+            count = int(np.prod(np.shape(_plain(value)), dtype=int)) / max(1, int(np.prod(np.shape(_plain(total)))))
+        return self.apply("/", total, self.arithmetic.literal(count))
+
+    def fold(self, operation: str, value: Value, node: Call, scope: _Scope) -> Value:
+        rank = len(scope.shape)
+        every_axis = tuple(range(rank))
+        match node.over or "tensor":
+            case "tensor":
+                return self.scalar(self.arithmetic.reduce(operation, value, every_axis))
+            case "rows":
+                return self.arithmetic.reduce(operation, value, (rank - 2,)) if rank >= 2 else value
+            case "columns":
+                return self.arithmetic.reduce(operation, value, (rank - 1,)) if rank >= 1 else value
+            case "other_axes":
+                if rank == 0:
+                    return (value,)
+                return tuple(
+                    self.arithmetic.reduce(operation, value, tuple(a for a in every_axis if a != axis))
+                    for axis in every_axis
+                )
+            case "axes":
+                folded = value[0]
+                for part in value[1:]:
+                    folded = self.apply("+" if operation == "sum" else operation, folded, part)
+                return folded
+            case "model":
+                key = f"{scope.equation} {node.span}"
+                if key not in scope.model_folds:
+                    partial = value
+                    if np.ndim(np.asarray(_plain(value))) == rank and rank > 0:
+                        partial = self.scalar(self.arithmetic.reduce(operation, value, every_axis))
+                    raise _NeedsModel(key, operation, partial)
+                return scope.model_folds[key]
+        raise ValueError(f"unknown extent {node.over!r}")
+
+    def scalar(self, value: Value) -> Value:
+        """A fold over a whole tensor keeps no axes."""
+        return value.reshape(())
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What names mean for one tensor during one step."""
+
+    names: dict[str, Value]
+    history: dict[str, list[Value]]
+    theta: Value
+    shape: tuple[int, ...]
+    equation: str = ""
+    model_folds: dict[str, Value] = field(default_factory=dict)
+    model_size: int = 0
+    tensor_count: int = 0
+
+    def shape_value(self, name: str) -> float:
+        sizes = {
+            "size": int(np.prod(self.shape)),
+            "rank": len(self.shape),
+            "rows": self.shape[-2] if len(self.shape) >= 2 else 1,
+            "columns": self.shape[-1] if self.shape else 1,
+        }
+        return sizes[name]
+
+
+class _NeedsModel(Exception):
+    """An expression folds over the model, and the other tensors' parts are not in yet."""
+
+    def __init__(self, key: str, operation: str, partial: Value) -> None:
+        self.key = key
+        self.operation = operation
+        self.partial = partial
+
+
+def _plain(value: Value) -> Any:
+    """The array behind a number of any arithmetic."""
+    return getattr(value, "value", value)
+
+
+def kept_shapes(kind: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes that a value of a kind has for a tensor: one, or for a vector per axis one for each axis.
+
+    Axes that a value does not vary along have length 1, so that it broadcasts against the tensor.
+    """
+    rank = len(shape)
+    match kind:
+        case Kind.CONSTANT | Kind.STEP | Kind.GLOBAL | Kind.TENSOR:
+            return [()]
+        case Kind.MATRIX:
+            return [(*shape[:-2], *(1,) * min(rank, 2))]
+        case Kind.ROW:
+            return [(*shape[:-1], 1)] if rank else [()]
+        case Kind.COLUMN:
+            return [(*shape[:-2], 1, shape[-1])] if rank >= 2 else [shape]
+        case Kind.AXIS:
+            return [tuple(n if a == axis else 1 for a, n in enumerate(shape)) for axis in range(rank)] or [()]
+        case Kind.ELEMENT:
+            return [shape]

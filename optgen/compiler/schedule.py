@@ -1,0 +1,260 @@
+"""Program → schedule: an order of passes over memory, and what each reads, computes and writes.
+
+Numbers that are known before any tensor is looked at come first. What needs a fold over a tensor, or over the model,
+comes in a later pass than the fold itself. A value that a later pass needs again is read back if it was stored,
+computed again if that takes at most two more reads, and kept in scratch memory otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy
+
+from optgen.compiler.kinds import Kind
+from optgen.compiler.program import UPDATE, Definition, Program, Reduce
+
+#: The order of the passes between two folds: a value is computed before the ones that vary more.
+_ORDER = (Kind.GLOBAL, Kind.TENSOR, Kind.MATRIX, Kind.ROW, Kind.COLUMN, Kind.AXIS, Kind.ELEMENT)
+
+#: Where the shape of a tensor gives a number, no memory is read.
+SHAPE_SYMBOLS = frozenset({"size", "rank", "rows", "columns", "model_size", "tensor_count"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One loop over memory.
+
+    Attributes:
+        domain: what it loops over: the elements of a tensor, its rows, ..., or, for one number, nothing.
+        reads: arrays loaded at each turn, of the domain's kind; `theta`, `g`, states, inputs, and definitions that an
+            earlier pass stored.
+        broadcast: values that vary less than the domain, loaded from where an earlier pass put them.
+        definitions: computed at each turn, in order, without the folds.
+        folds: reductions begun here, by name; their operands are among the definitions or what is read.
+        writes: definitions stored, of the domain's kind: new states, the result, scratch.
+    """
+
+    domain: Kind
+    reads: tuple[str, ...]
+    broadcast: tuple[str, ...]
+    definitions: tuple[Definition, ...]
+    folds: tuple[Definition, ...]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The passes of one program, in the order in which they run.
+
+    Attributes:
+        constants: known when the optimizer is built.
+        step: known when the step begins.
+        passes: the loops over memory.
+        scratch: values of kind element that are kept between passes and are neither state nor result.
+        reads, writes: how often a pass reads or writes one number per element, summed over the passes; updating the
+            parameter in place is counted as reading and writing it.
+    """
+
+    constants: tuple[Definition, ...]
+    step: tuple[Definition, ...]
+    passes: tuple[Pass, ...]
+    scratch: tuple[str, ...]
+    reads: int
+    writes: int
+
+    def bytes_per_element(self, itemsize: int = 4) -> int:
+        """Bytes moved per element if every array holds numbers of that size."""
+        return itemsize * (self.reads + self.writes)
+
+    @property
+    def element_passes(self) -> int:
+        """How many times a tensor is gone through."""
+        return sum(p.domain is Kind.ELEMENT for p in self.passes)
+
+
+def schedule(program: Program) -> Schedule:
+    """Order a program into passes."""
+    return _Scheduler(program).schedule()
+
+
+class _Scheduler:
+    """Finds for each value the fold it has to wait for, and from that the passes."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.kinds = program.kinds
+        self.by_name = {d.name: d for d in program.definitions}
+        self.new_of = {state.name: state.new for state in program.states}
+        self.levels = self.find_levels()
+        self.scratch: list[str] = []
+
+    def find_levels(self) -> dict[str, int]:
+        """How many folds, one after the other, each value has to wait for."""
+        levels: dict[str, int] = {}
+        for definition in self.program.definitions:
+            level = max((levels.get(name, 0) for name in definition.reads), default=0)
+            levels[definition.name] = level + isinstance(definition.value, Reduce)
+        return levels
+
+    def schedule(self) -> Schedule:
+        per_step = [d for d in self.program.definitions if d.kind.is_per_step]
+        write_level = self.find_write_levels()
+        passes: list[Pass] = []
+        last = max([0, *self.levels.values(), *write_level.values()])
+        stored: set[str] = set()
+        for level in range(last + 1):
+            for domain in _ORDER:
+                made = self.make_pass(level, domain, write_level, stored)
+                if made is not None:
+                    passes.append(made)
+                    stored |= set(made.writes)
+        element = [p for p in passes if p.domain is Kind.ELEMENT]
+        in_place = sum(self.program.result == UPDATE and UPDATE in p.writes and "theta" not in p.reads for p in element)
+        return Schedule(
+            constants=tuple(d for d in per_step if d.kind is Kind.CONSTANT),
+            step=tuple(d for d in per_step if d.kind is Kind.STEP),
+            passes=tuple(passes),
+            scratch=tuple(self.scratch),
+            reads=sum(len(p.reads) for p in element) + in_place,
+            writes=sum(len(p.writes) for p in element),
+        )
+
+    def find_write_levels(self) -> dict[str, int]:
+        """At which level each output is stored.
+
+        As early as it is known, but in a pass that has to run anyway, and not before the last pass that reads the
+        value it replaces.
+        """
+        program = self.program
+        folds = {
+            self.fold_level(d)
+            for d in program.definitions
+            if isinstance(d.value, Reduce) and d.value.source is Kind.ELEMENT
+        }
+        outputs = [name for name in program.outputs if self.kinds[name] is Kind.ELEMENT]
+        final = max([0, *folds, *(self.levels[name] for name in outputs)])
+        running = sorted({*folds, final})
+        chosen = {name: self.levels[name] for name in program.outputs}
+        for name in outputs:
+            chosen[name] = next(level for level in running if level >= self.levels[name])
+        # A history is a ring: the new value takes the oldest one's place.
+        replaces = {state.new: {state.older(state.depth)} for state in program.states}
+        replaces[program.result] = {"theta"}
+        changed = True
+        while changed:
+            changed = False
+            for name in outputs:
+                for level in running:
+                    if level <= chosen[name]:
+                        continue
+                    roots = self.roots(level, Kind.ELEMENT, chosen)
+                    reads = self.trace(roots, level, {n for n in outputs if chosen[n] < level})[0]
+                    if replaces[name] & set(reads):
+                        chosen[name] = level
+                        changed = True
+        return chosen
+
+    def fold_level(self, definition: Definition) -> int:
+        """The level of the pass in which a fold runs."""
+        return self.levels[definition.name] - 1
+
+    def roots(self, level: int, domain: Kind, write_level: dict[str, int]) -> list[str]:
+        """What a pass exists for: folds that run in it, and values that are stored by it."""
+        found = []
+        for definition in self.program.definitions:
+            if isinstance(definition.value, Reduce):
+                if definition.value.source is domain and self.fold_level(definition) == level:
+                    found.append(definition.name)
+            elif definition.kind is domain and not domain.is_per_step:
+                if domain is Kind.ELEMENT:
+                    wanted = write_level.get(definition.name) == level
+                else:
+                    # Few numbers: each is computed once and kept.
+                    wanted = self.levels[definition.name] == level
+                if wanted:
+                    found.append(definition.name)
+        return found
+
+    def make_pass(self, level: int, domain: Kind, write_level: dict[str, int], stored: set[str]) -> Pass | None:
+        roots = self.roots(level, domain, write_level)
+        if not roots:
+            return None
+        if domain is Kind.ELEMENT:
+            self.keep_scratch(roots, level, stored)
+        reads, needed = self.trace(roots, level, stored | set(self.scratch_before(level)))
+        folds = tuple(self.by_name[r] for r in roots if isinstance(self.by_name[r].value, Reduce))
+        definitions = tuple(
+            d for d in self.program.definitions if d.name in needed and not isinstance(d.value, Reduce)
+        )
+        computed = {d.name for d in definitions}
+        stores = [r for r in roots if not isinstance(self.by_name[r].value, Reduce)]
+        if domain is Kind.ELEMENT:
+            stores += [name for name in self.scratch if self.levels[name] == level and name not in stores]
+        same = tuple(r for r in reads if self.kinds[r] is domain)
+        lower = tuple(r for r in reads if self.kinds[r] is not domain)
+        assert set(stores) <= computed | set(same), (stores, computed)
+        return Pass(domain, same, lower, definitions, folds, tuple(stores))
+
+    def scratch_before(self, level: int) -> list[str]:
+        return [name for name in self.scratch if self.levels[name] < level]
+
+    def keep_scratch(self, roots: list[str], level: int, stored: set[str]) -> None:
+        """Decide which earlier values this pass reads from scratch instead of computing them again."""
+        available = stored | set(self.scratch_before(level))
+        needed = self.trace(roots, level, available)[1]
+        for name in [n for n in needed if self.levels[n] < level and n not in roots]:
+            if name in self.scratch or self.kinds[name] is not Kind.ELEMENT:
+                continue
+            with_it = self.element_reads(roots, level, available | {name})
+            without = self.element_reads(roots, level, available)
+            if without - (with_it - 1) > 2:
+                self.scratch.append(name)
+                available.add(name)
+
+    def element_reads(self, roots: list[str], level: int, available: set[str]) -> int:
+        return sum(self.kinds[name] is Kind.ELEMENT for name in self.trace(roots, level, available)[0])
+
+    def trace(self, roots: list[str], level: int, stored: set[str]) -> tuple[list[str], set[str]]:
+        """What has to be loaded, and what computed, so that the roots are known in a pass of a level."""
+        loads: dict[str, None] = {}
+        needed: set[str] = set()
+        domains = {
+            self.by_name[r].value.source if isinstance(self.by_name[r].value, Reduce) else self.kinds[r]  # type: ignore[union-attr]
+            for r in roots
+        }
+
+        def visit(name: str, is_root: bool) -> None:
+            if name in needed or name in loads:
+                return
+            definition = self.by_name.get(name)
+            if definition is None:
+                if name not in SHAPE_SYMBOLS:
+                    loads[name] = None
+                return
+            is_fold = isinstance(definition.value, Reduce)
+            if not is_root and (is_fold or self.kinds[name] not in domains or name in stored):
+                loads[name] = None
+                return
+            needed.add(name)
+            for read in _ordered_names(definition.expression):
+                visit(read, False)
+
+        for root in roots:
+            if root in stored:
+                loads[root] = None
+            else:
+                visit(root, True)
+        return list(loads), needed
+
+
+def _ordered_names(expression: sympy.Expr) -> list[str]:
+    """The names in an expression, in the order in which they stand."""
+    if isinstance(expression, sympy.Symbol):
+        return [str(expression.name)]
+    found: dict[str, None] = {}
+    for argument in expression.args:
+        found |= dict.fromkeys(_ordered_names(argument))
+    return list(found)
+
+

@@ -1,0 +1,76 @@
+"""The exceptions that optgen raises on purpose; anything else that escapes is a bug."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class OptgenError(Exception):
+    """Base of every error that optgen raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A stretch of one line of a spec: where a mistake is shown.
+
+    `line` and `column` count from 1; `line_text` is the whole line, `width` the number of characters to underline.
+    """
+
+    path: str
+    line: int
+    column: int
+    width: int
+    line_text: str
+
+
+class SpecError(OptgenError):
+    """A mistake in a spec: what is wrong, where it stands, and how to put it right."""
+
+    def __init__(self, message: str, location: Location, hint: str = "") -> None:
+        self.message = message
+        self.location = location
+        self.hint = hint
+        super().__init__(self._render())
+
+    def _render(self) -> str:
+        where = self.location
+        indent = len(where.line_text) - len(where.line_text.lstrip())
+        shown = where.line_text.strip()
+        # A long line is cut around the mistake, so that the caret stays in sight.
+        start = max(0, where.column - 1 - indent)
+        if len(shown) > 120:
+            cut = max(0, min(start - 40, len(shown) - 120))
+            shown, start = shown[cut : cut + 120], start - cut
+        width = max(1, min(where.width, len(shown) - start))
+        number = f"{where.line:5d}"
+        caret = " " * start + "^" * width
+        hint = f" {self.hint}" if self.hint else ""
+        return (
+            f"{where.path}:{where.line}:{where.column}: {self.message}\n"
+            f"{number} | {shown}\n"
+            f"{' ' * len(number)} | {caret}{hint}"
+        )
+
+
+class UnknownOptimizer(OptgenError, LookupError):
+    """No optimizer of that name is in the catalogue or the dialect."""
+
+
+class InvalidHyperparameter(OptgenError, ValueError):
+    """A hyperparameter lies outside its domain, or an option is none of its choices."""
+
+
+class HyperparameterTypeError(InvalidHyperparameter, TypeError):
+    """A hyperparameter or option of the wrong type."""
+
+
+class TreeMismatch(OptgenError, ValueError):
+    """Gradients, parameters and state do not have the same tree, shapes or dtypes."""
+
+
+class NotRegistered(OptgenError, RuntimeError):
+    """An optimizer was used before it was given its parameters."""
+
+
+class BackendUnavailable(OptgenError, RuntimeError):
+    """The backend that was asked for does not work on this machine."""

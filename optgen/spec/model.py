@@ -1,0 +1,162 @@
+"""What a spec file says, read and checked: the value that the rest of optgen starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from optgen.spec.domain import Domain
+from optgen.spec.source import Source
+from optgen.spec.syntax import Statement
+
+#: The libraries whose spelling of an optimizer a spec may hold.
+DIALECTS = ("optax", "torch", "braintools", "brainpy", "lucid")
+
+#: What an option may be set to: a switch, one of some words, or a count.
+OptionValue = bool | str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    """A number that the user chooses.
+
+    Attributes:
+        default: its value when the user gives none; None when it is then absent.
+        symbol: LaTeX.
+        domain: the values it may take.
+        meaning: one line.
+        optional: whether it may be absent (`None`), which equations ask by its bare name: `if weight_decay:`.
+        absent: a value that means the same as absence, usually 0; None if there is none.
+        varies: whether it may change at every step, so that nothing derived from it is computed ahead.
+    """
+
+    name: str
+    default: float | None
+    symbol: str
+    domain: Domain
+    meaning: str
+    optional: bool = False
+    absent: float | None = None
+    varies: bool = False
+
+    def present(self, value: object) -> bool:
+        """Whether a value given for it counts as there; an array always does, since its value is not known yet."""
+        if not self.optional:
+            return True
+        if value is None:
+            return False
+        return self.absent is None or not isinstance(value, int | float) or value != self.absent
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A choice fixed when the optimizer is built.
+
+    Attributes:
+        default: False or True for a switch, one of `choices`, or an integer for a count.
+        choices: the words it may be set to; empty for a switch or a count.
+        meaning: one line.
+        requires: an option or optional hyperparameter without which this one has no effect.
+    """
+
+    name: str
+    default: OptionValue
+    choices: tuple[str, ...]
+    meaning: str
+    requires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A value besides the gradient that the caller passes at every step: a loss, a Hessian estimate."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateEntry:
+    """What a spec says of a state for the reader: its LaTeX symbol and meaning. The state itself is inferred."""
+
+    name: str
+    symbol: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a dialect's constructor.
+
+    Attributes:
+        name: as the library spells it.
+        targets: the hyperparameter or option it sets; several for a tuple such as `betas`.
+        default: in the library; a tuple for several targets.
+        required: it has no default.
+        keyword_only: it cannot be given by position.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    default: object
+    required: bool = False
+    keyword_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one library spells the optimizer, and which of its formulas that is.
+
+    Attributes:
+        library: one of `DIALECTS`.
+        name: what the library calls it.
+        arguments: in the library's order.
+        options: option values that select the library's formula.
+        hyperparameters: defaults for hyperparameters that the library does not expose; None means absent.
+        states: state → the library's name for it.
+        note: what the library does differently, one line.
+    """
+
+    library: str
+    name: str
+    arguments: tuple[Argument, ...]
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    hyperparameters: Mapping[str, float | None] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A publication: what a reader would look up."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An optimizer as its file states it; names are checked, equations are parsed, nothing is decided yet."""
+
+    name: str
+    class_name: str
+    title: str
+    summary: str
+    references: tuple[Reference, ...]
+    hyperparameters: tuple[Hyperparameter, ...]
+    options: tuple[Option, ...]
+    inputs: tuple[Input, ...]
+    states: tuple[StateEntry, ...]
+    wraps: str
+    equations: str
+    body: tuple[Statement, ...]
+    dialects: Mapping[str, Dialect]
+    source: Source
+
+    def hyperparameter(self, name: str) -> Hyperparameter:
+        """The hyperparameter of that name; raises KeyError if there is none."""
+        return {item.name: item for item in self.hyperparameters}[name]
+
+    def option(self, name: str) -> Option:
+        """The option of that name; raises KeyError if there is none."""
+        return {item.name: item for item in self.options}[name]

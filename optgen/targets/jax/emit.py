@@ -1,0 +1,223 @@
+"""Programs → a module of jax.numpy functions.
+
+XLA orders the loops, so a program becomes one function of a tensor, split only where a fold over the whole model
+comes between: numbers of the step, then each tensor, then numbers of the model, then each tensor again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import sympy
+from sympy import Expr
+
+from optgen.compiler.kinds import Kind
+from optgen.compiler.operations import names_in
+from optgen.compiler.program import Definition, Program, Reduce
+from optgen.compiler.simplify import expression_kind
+from optgen.targets.code import CompiledCase, Function, Optimizer, Variant, initial_is_zero
+from optgen.targets.header import header
+from optgen.targets.jax.printer import ConstantPrinter, JaxPrinter
+from optgen.targets.templating import template
+
+_TRACED = JaxPrinter()
+_CONSTANT = ConstantPrinter()
+
+#: Helper functions that a generated module defines only when it uses them, in the order of the template.
+_HELPERS = ("_constant", "_log", "_divide", "_where", "_sign", "_mod", "_fold_rows", "_fold_columns", "_other_axes")
+
+
+@dataclass(frozen=True, slots=True)
+class EmittedFunction:
+    """A function as the template prints it."""
+
+    call: Function
+    summary: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JaxModule:
+    """The source of a module, and for each variant and case the functions to call, in order."""
+
+    text: str
+    calls: dict[str, tuple[tuple[Function, ...], ...]]
+
+
+def emit_jax(optimizer: Optimizer) -> JaxModule:
+    """The jax module of an optimizer."""
+    functions: list[EmittedFunction] = []
+    bodies: dict[tuple[object, ...], Function] = {}
+    calls: dict[str, tuple[tuple[Function, ...], ...]] = {}
+    for variant in optimizer.variants:
+        per_case = []
+        for index, case in enumerate(variant.cases):
+            named = []
+            for emitted in _case_functions(variant, index, case):
+                # What variants share is written once, under the name of the first that needs it.
+                same = (emitted.call.level, emitted.call.arguments, emitted.call.returns, emitted.lines)
+                if same not in bodies:
+                    bodies[same] = emitted.call
+                    functions.append(emitted)
+                named.append(bodies[same])
+            per_case.append(tuple(named))
+        calls[variant.name] = tuple(per_case)
+    used = "\n".join(line for function in functions for line in function.lines)
+    helpers = [name for name in _HELPERS if re.search(rf"\b{name}\b", used)]
+    text = template("jax").render(
+        header=header(optimizer, "jax"),
+        functions=functions,
+        helpers=helpers,
+        uses_math="_constant" in helpers,
+    )
+    return JaxModule(text, calls)
+
+
+def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[EmittedFunction]:
+    stem = variant.name if len(variant.cases) == 1 else f"{variant.name}_case{index + 1}"
+    program = case.program
+    found = []
+    initial = _initial_function(stem, program)
+    if initial is not None:
+        found.append(initial)
+    segments = _segments(program)
+    per_step = [d for d in program.definitions if d.kind.is_per_step]
+    outside = _needed_outside(program, per_step)
+    if outside:
+        found.append(_function(program, f"{variant.name}_step", "step", per_step, outside, "Numbers of one step."))
+    last = max(segments, default=0)
+    for position in range(last + 1):
+        tensor = [d for d in segments.get(position, ()) if d.kind is not Kind.GLOBAL or _folds_model(d)]
+        numbers = [d for d in segments.get(position, ()) if d.kind is Kind.GLOBAL and not _folds_model(d)]
+        suffix = f"_{position + 1}" if last else ""
+        if numbers:
+            returns = _needed_outside(program, numbers)
+            found.append(
+                _function(program, f"{stem}_model{suffix}", "model", numbers, returns, "Numbers of the whole model.")
+            )
+        if tensor:
+            returns = _needed_outside(program, tensor)
+            summary = "One tensor's step." if not last else "One tensor's step, as far as the model's numbers are known."
+            found.append(_function(program, f"{stem}_tensor{suffix}", "tensor", tensor, returns, summary))
+    return found
+
+
+def _folds_model(definition: Definition) -> bool:
+    return isinstance(definition.value, Reduce) and definition.value.over == "model"
+
+
+def _segments(program: Program) -> dict[int, list[Definition]]:
+    """Definitions by the number of folds over the model that have to be complete before them."""
+    after: dict[str, int] = {}
+    segments: dict[int, list[Definition]] = {}
+    for definition in program.definitions:
+        if definition.kind.is_per_step:
+            continue
+        level = max((after.get(name, 0) for name in definition.reads), default=0)
+        segments.setdefault(level, []).append(definition)
+        after[definition.name] = level + _folds_model(definition)
+    return segments
+
+
+def _needed_outside(program: Program, inside: list[Definition]) -> tuple[str, ...]:
+    names = {d.name for d in inside}
+    wanted = set(program.outputs)
+    for definition in program.definitions:
+        if definition.name not in names:
+            wanted |= definition.reads
+    wanted |= {d.name for d in inside if _folds_model(d)}
+    return tuple(d.name for d in inside if d.name in wanted)
+
+
+def _function(
+    program: Program, name: str, level: str, definitions: list[Definition], returns: tuple[str, ...], summary: str
+) -> EmittedFunction:
+    own = {d.name for d in definitions}
+    reads: dict[str, None] = {}
+    for definition in definitions:
+        for read in sorted(definition.reads):
+            if read not in own:
+                reads[read] = None
+    folds = tuple(
+        (d.name, d.value.operation) for d in definitions if isinstance(d.value, Reduce) and d.value.over == "model"
+    )
+    lines = tuple(f"{d.name} = {_right_side(d, program.kinds)}" for d in definitions)
+    arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
+    return EmittedFunction(Function(name, level, arguments, returns, folds), summary, lines)
+
+
+def _argument_order(name: str, program: Program) -> tuple[int, int, str]:
+    """Parameter and gradient first, then states, then numbers, as a reader expects."""
+    first = {"theta": 0, "g": 1}
+    states = [state.older(lag) for state in program.states for lag in range(1, state.depth + 1)]
+    if name in first:
+        return 0, first[name], name
+    if name in states:
+        return 1, states.index(name), name
+    if name == "t":
+        return 2, 0, name
+    declared = [h.name for h in program.hyperparameters] + [i.name for i in program.inputs]
+    if name in declared:
+        return 3, declared.index(name), name
+    defined = [d.name for d in program.definitions]
+    return 4, defined.index(name) if name in defined else -1, name
+
+
+def _right_side(definition: Definition, kinds: dict[str, Kind]) -> str:
+    value = definition.value
+    if isinstance(value, Reduce):
+        return _reduction(value, kinds)
+    if definition.kind is Kind.CONSTANT:
+        return _CONSTANT.text(value)
+    if definition.kind is Kind.AXIS:
+        return _per_axis(value, kinds)
+    return _TRACED.text(value)
+
+
+def _per_axis(value: Expr, kinds: dict[str, Kind]) -> str:
+    """The same expression for the vector of each axis."""
+    families = sorted(name for name in names_in(value) if kinds[name] is Kind.AXIS)
+    inner = {name: f"{name}_i" for name in families}
+    renamed = _TRACED.text(value.xreplace({sympy.Symbol(n): sympy.Symbol(i) for n, i in inner.items()}))
+    if len(families) == 1:
+        return f"tuple({renamed} for {inner[families[0]]} in {families[0]})"
+    names = ", ".join(inner.values())
+    return f"tuple({renamed} for {names} in zip({', '.join(families)}, strict=True))"
+
+
+def _reduction(value: Reduce, kinds: dict[str, Kind]) -> str:
+    function = {"sum": "jnp.sum", "max": "jnp.max", "min": "jnp.min"}[value.operation]
+    operand = _TRACED.text(value.operand)
+    # A fold over nothing is the neutral number of the fold.
+    empty = {"sum": "", "max": ", initial=-jnp.inf", "min": ", initial=jnp.inf"}[value.operation]
+    match value.over:
+        case "tensor":
+            return f"{function}({operand}{empty})"
+        case "model":
+            if expression_kind(value.operand, kinds).is_scalar:
+                return operand
+            return f"{function}({operand}{empty})"
+        case "rows" | "columns":
+            return f"_fold_{value.over}({function}, {operand})"
+        case "other_axes":
+            return f"_other_axes({function}, {operand})"
+        case "axes":
+            pairwise = {"sum": "jnp.add", "max": "jnp.maximum", "min": "jnp.minimum"}[value.operation]
+            family = operand if operand.isidentifier() else _per_axis(value.operand, kinds)
+            return f"functools.reduce({pairwise}, {family})"
+    raise ValueError(f"unknown extent {value.over!r}")
+
+
+def _initial_function(stem: str, program: Program) -> EmittedFunction | None:
+    """A function that makes the states which do not start at zero, one number or one per element each."""
+    states = [state for state in program.states if not initial_is_zero(state.initial)]
+    if not states:
+        return None
+    reads: dict[str, None] = {}
+    for state in states:
+        reads |= dict.fromkeys(sorted(names_in(state.initial)))
+    arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
+    lines = tuple(f"{state.name} = {_TRACED.text(state.initial)}" for state in states)
+    call = Function(f"{stem}_initial", "initial", arguments, tuple(s.name for s in states))
+    return EmittedFunction(call, "Values before the first step of the states that do not start at zero.", lines)

@@ -1,0 +1,37 @@
+"""Filling in the skeletons of generated files."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+#: The longest line of generated code, where nothing forces a longer one.
+WIDTH = 110
+
+
+@functools.cache
+def template(target: str) -> jinja2.Template:
+    """The skeleton of a target's files."""
+    folder = Path(__file__).parent / target / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # the output is source code, not HTML
+    )
+    environment.filters["listed"] = listed
+    return environment.get_template("module.py.jinja")
+
+
+def listed(items: Sequence[str], opening: str, closing: str, indent: int = 0) -> str:
+    """`opening`, items, `closing` on one line if they fit, else one item to a line."""
+    line = f"{opening}{', '.join(items)}{closing}"
+    if indent + len(line) <= WIDTH:
+        return line
+    pad = " " * (indent + 4)
+    return opening + "".join(f"\n{pad}{item}," for item in items) + f"\n{' ' * indent}{closing}"
