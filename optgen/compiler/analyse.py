@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sympy
 from sympy import Expr
 
@@ -23,6 +25,7 @@ from optgen.compiler.operations import (
     number,
     power,
     square_root,
+    substitute,
     symbol,
     terms,
 )
@@ -81,6 +84,8 @@ class _Analyser:
         self.definitions: list[Definition] = []
         self.reductions: dict[Reduce, str] = {}
         self.taken = {e.name for e in case.equations} | set(self.kinds) | set(case.final)
+        #: While kinds are being found, a state's may still be too low for a fold of it to make sense.
+        self.settling = False
 
     def fail(self, node: Node, message: str, hint: str = "") -> SpecError:
         return SpecError(message, self.source.location(node.span), hint)
@@ -111,7 +116,7 @@ class _Analyser:
         states = tuple(self.state(name) for name in self.case.final if name != "theta" and name in self.depths)
         result = self.name_result()
         return Program(
-            conditions=self.case.conditions,
+            conditions=tuple((self.convert(condition), holds) for condition, holds in self.case.conditions),
             hyperparameters=self.rule.hyperparameters,
             inputs=self.rule.inputs,
             states=states,
@@ -131,18 +136,12 @@ class _Analyser:
                 self.kinds[name] = Kind.STEP
                 if name in self.rule.initial:
                     self.kinds[name] = join(Kind.STEP, self.kind(self.rule.initial[name]))
-        changed = True
-        while changed:
-            changed = False
-            for equation in self.case.equations:
-                self.source = equation.source
-                self.kinds[equation.name] = self.value_kind(equation)
-            for name, equation_name in self.case.final.items():
-                if name in self.depths and name != "theta":
-                    kind = join(self.kinds[name], self.kinds[equation_name])
-                    changed |= kind is not self.kinds[name]
-                    self.kinds[name] = kind
         values = {equation.name: equation for equation in self.case.equations}
+        self.settling = True
+        while self.raise_kinds(values):
+            pass
+        self.settling = False
+        self.raise_kinds(values)
         for name, equation_name in self.case.final.items():
             wanted = self.kinds.get(name, self.kinds[equation_name])
             if self.kinds[equation_name] is not wanted:
@@ -152,6 +151,28 @@ class _Analyser:
                     equation.value,
                     f"'{name}[t]' is {SPOKEN[wanted]}, but this is {SPOKEN[self.kinds[equation_name]]}",
                 )
+
+    def raise_kinds(self, values: dict[str, Equation]) -> bool:
+        """Work out every equation's kind, then the states'; whether a state's is higher than before."""
+        changed = False
+        for equation in self.case.equations:
+            self.source = equation.source
+            self.kinds[equation.name] = self.value_kind(equation)
+        for name, equation_name in self.case.final.items():
+            if name not in self.depths or name == "theta":
+                continue
+            try:
+                kind = join(self.kinds[name], self.kinds[equation_name])
+            except KindMismatch:
+                equation = values[equation_name]
+                self.source = equation.source
+                raise self.fail(
+                    equation.value,
+                    f"'{name}[t]' is {SPOKEN[self.kinds[name]]}, but this is {SPOKEN[self.kinds[equation_name]]}",
+                ) from None
+            changed |= kind is not self.kinds[name]
+            self.kinds[name] = kind
+        return changed
 
     def value_kind(self, equation: Equation) -> Kind:
         kind = self.kind(equation.value)
@@ -226,6 +247,8 @@ class _Analyser:
         try:
             return reduced(kind, over)
         except KindMismatch:
+            if self.settling and kind.is_scalar:
+                return kind
             fitting = reducible(kind)
             hint = f"over={' or '.join(fitting)}" if fitting else "there is nothing to fold"
             where = f"over {over}" if node.over else ""
@@ -380,8 +403,25 @@ class _Analyser:
             self.definitions.append(Definition(UPDATE, Kind.ELEMENT, add(*rest)))
             return UPDATE
         if last != PARAMETER:
+            self.free_result_name()
             self.definitions.append(Definition(PARAMETER, Kind.ELEMENT, symbol(last)))
         return PARAMETER
+
+    def free_result_name(self) -> None:
+        """Rename the definition that holds the result's name without being the result: one branch's parameter."""
+        count = 2
+        while (fresh := f"{PARAMETER}_{count}") in self.taken:
+            count += 1
+        self.taken.add(fresh)
+        renamed = {symbol(PARAMETER): symbol(fresh)}
+        for index, definition in enumerate(self.definitions):
+            value = definition.value
+            if isinstance(value, Reduce):
+                value = replace(value, operand=substitute(value.operand, renamed))
+            else:
+                value = substitute(value, renamed)
+            name = fresh if definition.name == PARAMETER else definition.name
+            self.definitions[index] = Definition(name, definition.kind, value)
 
 
 def is_reduction(node: Call) -> bool:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from optgen.spec.model import Dialect, OptionValue, Spec
+from optgen.spec.model import Dialect, Hyperparameter, Option, OptionValue, Spec
+
+
+class Switches(Protocol):
+    """What a choice is made from: a spec, or the manifest that was generated from it."""
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]: ...
+
+    @property
+    def options(self) -> tuple[Option, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class Choice:
         return dict(self.options)[name]
 
 
-def choose(spec: Spec, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> Choice:
+def choose(spec: Switches, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> Choice:
     """The choice that option values and hyperparameter values stand for; what is not given takes its default.
 
     An option whose requirement is not met has no effect, and counts as not chosen.
@@ -33,32 +44,31 @@ def choose(spec: Spec, options: Mapping[str, OptionValue], values: Mapping[str, 
     return Choice(tuple(sorted(chosen.items())), tuple(sorted(present)))
 
 
-def default_choice(spec: Spec) -> Choice:
+def default_choice(spec: Switches) -> Choice:
     """What the spec's own defaults choose."""
     return choose(spec, {}, {})
 
 
-def dialect_choice(spec: Spec, dialect: Dialect) -> Choice:
+def dialect_choice(spec: Switches, dialect: Dialect) -> Choice:
     """What a library's defaults choose."""
     options, values = dialect_defaults(spec, dialect)
     return choose(spec, options, values)
 
 
-def dialect_defaults(spec: Spec, dialect: Dialect) -> tuple[dict[str, OptionValue], dict[str, object]]:
+def dialect_defaults(spec: Switches, dialect: Dialect) -> tuple[dict[str, OptionValue], dict[str, object]]:
     """A library's defaults for every option and hyperparameter."""
     options: dict[str, OptionValue] = {o.name: o.default for o in spec.options} | dict(dialect.options)
     values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters} | dict(dialect.hyperparameters)
     for argument in dialect.arguments:
-        defaults = argument.default if isinstance(argument.default, tuple) else (argument.default,)
-        for target, default in zip(argument.targets, defaults, strict=True):
-            if target in options:
-                options[target] = default
-            else:
+        for target, default in zip(argument.targets, argument.defaults, strict=True):
+            if target not in options:
                 values[target] = default
+            elif default is not None:
+                options[target] = default  # type: ignore[assignment]  # the reader has checked it
     return options, values
 
 
-def variant_name(spec: Spec, choice: Choice) -> str:
+def variant_name(spec: Switches, choice: Choice) -> str:
     """A name for a choice: what it switches away from the spec's defaults; `default` if nothing."""
     base = default_choice(spec)
     parts = []

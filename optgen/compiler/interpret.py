@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optgen.compiler.analyse import analyse, is_reduction
-from optgen.compiler.kinds import Kind
+from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.compiler.specialise import Case, Rule
 from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
 
@@ -365,24 +365,3 @@ class _NeedsModel(Exception):
 def _plain(value: Value) -> Any:
     """The array behind a number of any arithmetic."""
     return getattr(value, "value", value)
-
-
-def kept_shapes(kind: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The shapes that a value of a kind has for a tensor: one, or for a vector per axis one for each axis.
-
-    Axes that a value does not vary along have length 1, so that it broadcasts against the tensor.
-    """
-    rank = len(shape)
-    match kind:
-        case Kind.CONSTANT | Kind.STEP | Kind.GLOBAL | Kind.TENSOR:
-            return [()]
-        case Kind.MATRIX:
-            return [(*shape[:-2], *(1,) * min(rank, 2))]
-        case Kind.ROW:
-            return [(*shape[:-1], 1)] if rank else [()]
-        case Kind.COLUMN:
-            return [(*shape[:-2], 1, shape[-1])] if rank >= 2 else [shape]
-        case Kind.AXIS:
-            return [tuple(n if a == axis else 1 for a, n in enumerate(shape)) for axis in range(rank)] or [()]
-        case Kind.ELEMENT:
-            return [shape]

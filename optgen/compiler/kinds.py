@@ -94,3 +94,24 @@ def reduced(kind: Kind, over: str) -> Kind:
 def reducible(kind: Kind) -> tuple[str, ...]:
     """The extents that a value of a kind can be folded over."""
     return tuple(over for over, table in _REDUCED.items() if kind in table)
+
+
+def kept_shapes(kind: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes that a value of a kind has for a tensor: one, or for a vector per axis one for each axis.
+
+    Axes that a value does not vary along have length 1, so that it broadcasts against the tensor.
+    """
+    rank = len(shape)
+    match kind:
+        case Kind.CONSTANT | Kind.STEP | Kind.GLOBAL | Kind.TENSOR:
+            return [()]
+        case Kind.MATRIX:
+            return [(*shape[:-2], *(1,) * min(rank, 2))]
+        case Kind.ROW:
+            return [(*shape[:-1], 1)] if rank else [()]
+        case Kind.COLUMN:
+            return [(*shape[:-2], 1, shape[-1])] if rank >= 2 else [shape]
+        case Kind.AXIS:
+            return [tuple(n if a == axis else 1 for a, n in enumerate(shape)) for axis in range(rank)] or [()]
+        case Kind.ELEMENT:
+            return [shape]

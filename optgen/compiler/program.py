@@ -9,7 +9,6 @@ from sympy import Expr
 from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import names_in
 from optgen.spec.model import Hyperparameter, Input
-from optgen.spec.syntax import Node
 
 #: The form in which a rule is computed: the amount to add to the parameter, or the new parameter itself.
 UPDATE, PARAMETER = "update", "theta_new"
@@ -80,7 +79,7 @@ class Program:
         result: `UPDATE` if the rule adds something to the parameter, else `PARAMETER`; a definition has this name.
     """
 
-    conditions: tuple[tuple[Node, bool], ...]
+    conditions: tuple[tuple[Expr, bool], ...]
     hyperparameters: tuple[Hyperparameter, ...]
     inputs: tuple[Input, ...]
     states: tuple[State, ...]

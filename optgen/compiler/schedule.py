@@ -100,15 +100,12 @@ class _Scheduler:
     def schedule(self) -> Schedule:
         per_step = [d for d in self.program.definitions if d.kind.is_per_step]
         write_level = self.find_write_levels()
-        passes: list[Pass] = []
-        last = max([0, *self.levels.values(), *write_level.values()])
-        stored: set[str] = set()
-        for level in range(last + 1):
-            for domain in _ORDER:
-                made = self.make_pass(level, domain, write_level, stored)
-                if made is not None:
-                    passes.append(made)
-                    stored |= set(made.writes)
+        passes = self.make_passes(write_level)
+        # What a later pass keeps, an earlier one has to store: once more, with what is kept known from the start.
+        known = 0
+        while len(self.scratch) > known:
+            known = len(self.scratch)
+            passes = self.make_passes(write_level)
         element = [p for p in passes if p.domain is Kind.ELEMENT]
         in_place = sum(self.program.result == UPDATE and UPDATE in p.writes and "theta" not in p.reads for p in element)
         return Schedule(
@@ -119,6 +116,19 @@ class _Scheduler:
             reads=sum(len(p.reads) for p in element) + in_place,
             writes=sum(len(p.writes) for p in element),
         )
+
+    def make_passes(self, write_level: dict[str, int]) -> list[Pass]:
+        """The passes in order; finds on the way what has to be kept in scratch."""
+        passes: list[Pass] = []
+        last = max([0, *self.levels.values(), *write_level.values()])
+        stored: set[str] = set()
+        for level in range(last + 1):
+            for domain in _ORDER:
+                made = self.make_pass(level, domain, write_level, stored)
+                if made is not None:
+                    passes.append(made)
+                    stored |= set(made.writes)
+        return passes
 
     def find_write_levels(self) -> dict[str, int]:
         """At which level each output is stored.
@@ -168,7 +178,8 @@ class _Scheduler:
                     found.append(definition.name)
             elif definition.kind is domain and not domain.is_per_step:
                 if domain is Kind.ELEMENT:
-                    wanted = write_level.get(definition.name) == level
+                    kept = definition.name in self.scratch and self.levels[definition.name] == level
+                    wanted = kept or write_level.get(definition.name) == level
                 else:
                     # Few numbers: each is computed once and kept.
                     wanted = self.levels[definition.name] == level
@@ -189,8 +200,6 @@ class _Scheduler:
         )
         computed = {d.name for d in definitions}
         stores = [r for r in roots if not isinstance(self.by_name[r].value, Reduce)]
-        if domain is Kind.ELEMENT:
-            stores += [name for name in self.scratch if self.levels[name] == level and name not in stores]
         same = tuple(r for r in reads if self.kinds[r] is domain)
         lower = tuple(r for r in reads if self.kinds[r] is not domain)
         assert set(stores) <= computed | set(same), (stores, computed)

@@ -153,7 +153,7 @@ def accurate_bias_correction(program: Program) -> Program:
 
     The plain form loses a factor of 1/(1-b) in relative accuracy at the first steps.
     """
-    nonnegative = {h.name for h in program.hyperparameters if h.domain.lower >= 0}
+    nonnegative = {h.name for h in program.hyperparameters if h.domain.lower is not None and h.domain.lower >= 0}
     kinds = program.kinds
 
     def change(node: Expr) -> Expr:

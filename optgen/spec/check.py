@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.spec.language import EXTENTS, FUNCTIONS, REDUCTIONS, SHAPE_NAMES
+from optgen.spec.language import RESERVED, SHAPE_NAMES
 from optgen.spec.model import Spec
 from optgen.spec.source import Span
 from optgen.spec.syntax import (
     Assign,
+    Binary,
     Call,
     Compare,
     For,
@@ -36,36 +37,12 @@ def check_spec(spec: Spec) -> None:
     Raises:
         SpecError: on the first mistake found.
     """
-    _check_declarations(spec)
-    _check_double_assignment(spec, spec.body, set())
-    _check_targets(spec)
-    _check_names(spec, spec.body, frozenset())
-    _check_used(spec)
-
-
-def _fail(spec: Spec, span: Span, message: str, hint: str = "") -> SpecError:
-    return SpecError(message, spec.source.location(span), hint)
-
-
-def _check_declarations(spec: Spec) -> None:
-    tables = {"hyperparameters": spec.hyperparameters, "options": spec.options, "inputs": spec.inputs}
-    seen: dict[str, str] = {}
-    for table, entries in tables.items():
-        for entry in entries:
-            if entry.name in seen:
-                raise _fail(
-                    spec,
-                    spec.source.find(table, entry.name),
-                    f"'{entry.name}' is declared in [{seen[entry.name]}] and in [{table}]",
-                )
-            seen[entry.name] = table
-    for option in spec.options:
-        if option.requires and option.requires not in seen:
-            raise _fail(
-                spec,
-                spec.source.find("options", option.name, "requires"),
-                f"'{option.requires}' is neither hyperparameter nor option",
-            )
+    check = _Check(spec)
+    check.declarations()
+    check.double_assignments(spec.body)
+    check.targets()
+    check.block(spec.body, frozenset())
+    check.everything_is_used()
 
 
 def _key(target: Name | Indexed) -> str:
@@ -80,175 +57,257 @@ def _key(target: Name | Indexed) -> str:
     return f"{target.name}[...]"
 
 
-def _check_double_assignment(spec: Spec, block: tuple[Statement, ...], outer: set[str]) -> set[str]:
-    """A name has one value; only a branch or a loop may give it another. Returns what the block assigns."""
-    here: set[str] = set()
-    for statement in block:
-        match statement:
-            case Assign(target=target):
-                key = _key(target)
-                if key in here:
-                    raise _fail(
-                        spec,
-                        target.span,
-                        f"'{key}' is given a second value",
-                        "only an 'if' or 'for' may change a value; use another name",
+class _Check:
+    """The checks of one spec; a class only so that what they all look up is gathered once."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.hyperparameters = {h.name: h for h in spec.hyperparameters}
+        self.options = {o.name: o for o in spec.options}
+        self.inputs = {i.name for i in spec.inputs}
+        self.declared = {*self.hyperparameters, *self.options, *self.inputs}
+        targets = [assign.target for assign in assignments(spec.body)]
+        self.assigned = {target.name for target in targets}
+        self.keys = {_key(target) for target in targets}
+        self.known = self.declared | self.assigned | {"theta", "g", "t", *SHAPE_NAMES}
+        self.counts = {o.name for o in spec.options if isinstance(o.default, int) and not isinstance(o.default, bool)}
+
+    def fail(self, span: Span, message: str, hint: str = "") -> SpecError:
+        return SpecError(message, self.spec.source.location(span), hint)
+
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        """The tables that declare names, and the names."""
+        return {
+            "hyperparameters": tuple(self.hyperparameters),
+            "options": tuple(self.options),
+            "inputs": tuple(i.name for i in self.spec.inputs),
+        }
+
+    def declarations(self) -> None:
+        source = self.spec.source
+        seen: dict[str, str] = {}
+        for table, names in self.tables().items():
+            for name in names:
+                if name in seen:
+                    raise self.fail(
+                        source.find(table, name),
+                        f"'{name}' is declared in [{seen[name]}] and in [{table}]",
+                        "rename one of them",
                     )
-                here.add(key)
-            case If(then=then, otherwise=otherwise):
-                here |= _check_double_assignment(spec, then, here)
-                here |= _check_double_assignment(spec, otherwise, here)
-            case For(body=body):
-                here |= _check_double_assignment(spec, body, here)
-    return here
-
-
-def _check_targets(spec: Spec) -> None:
-    fixed = {h.name: "a hyperparameter" for h in spec.hyperparameters}
-    fixed |= {o.name: "an option" for o in spec.options} | {i.name: "an input" for i in spec.inputs}
-    fixed |= dict.fromkeys((*FUNCTIONS, *REDUCTIONS, *EXTENTS, *SHAPE_NAMES, "range"), "a word of the language")
-    fixed["t"] = "the step"
-    initial_level = {id(statement) for statement in spec.body}
-    found_theta = False
-    kinds: dict[str, str] = {}
-    for assign in assignments(spec.body):
-        target = assign.target
-        if target.name in fixed:
-            raise _fail(spec, target.span, f"'{target.name}' is {fixed[target.name]} and cannot be assigned")
-        if target.name == spec.wraps:
-            raise _fail(spec, target.span, f"'{target.name}' is the wrapped optimizer and cannot be assigned")
-        key = _key(target)
-        found_theta |= key == "theta[t]"
-        if target.name == "theta" and key != "theta[t]":
-            raise _fail(spec, target.span, "the parameter is assigned as 'theta[t]'")
-        if target.name == "g" and key != "g":
-            raise _fail(spec, target.span, "the gradient has no index", "store it: g_last[t] = g")
-        if key.endswith("[0]") and id(assign) not in initial_level:
-            raise _fail(spec, target.span, "an initial value stands outside 'if' and 'for'")
-        if isinstance(target, Indexed) and key.endswith("[...]") and _mentions_step(target.index):
-            raise _fail(spec, target.span, "only the value at [t] can be assigned", f"write {target.name}[t] = ...")
-        kind = "plain" if isinstance(target, Name) else "loop" if key.endswith("[...]") else "state"
-        if kinds.setdefault(target.name, kind) != kind:
-            raise _fail(
-                spec, target.span, f"'{target.name}' is used with and without [t]", "give the two different names"
+                seen[name] = table
+        for option in self.spec.options:
+            self.requirement(option.name, option.requires)
+        if self.spec.wraps in self.known | RESERVED:
+            raise self.fail(
+                source.value("optimizer", "wraps"), f"'{self.spec.wraps}' has a meaning already", "choose another name"
             )
-    if not found_theta:
-        last = Span(*spec.source.string_start("equations", "rule"), 1)
-        span = spec.source.find("equations", "rule") if spec.source.find("equations").line > 1 else last
-        raise _fail(spec, span, "the rule never assigns 'theta[t]'", "end with theta[t] = theta[t-1] - ...")
+
+    def requirement(self, option: str, required: str) -> None:
+        if not required:
+            return
+        span = self.spec.source.value("options", option, "requires")
+        switches = {o.name for o in self.spec.options if isinstance(o.default, bool)} - {option}
+        optional = {h.name for h in self.spec.hyperparameters if h.optional}
+        if required in self.hyperparameters and required not in optional:
+            raise self.fail(span, f"'{required}' is always there", "require a switch or an optional hyperparameter")
+        if required not in switches | optional:
+            known = ", ".join(sorted(switches | optional))
+            raise self.fail(
+                span, f"'{required}' is no other switch, nor an optional hyperparameter", known and f"known: {known}"
+            )
+
+    def double_assignments(self, block: tuple[Statement, ...]) -> set[str]:
+        """A name has one value; only a branch or a loop may give it another. Returns what the block assigns."""
+        here: dict[str, int] = {}
+        for statement in block:
+            match statement:
+                case Assign(target=target):
+                    key = _key(target)
+                    if key in here:
+                        raise self.fail(
+                            target.span,
+                            f"'{key}' is given a second value; the first stands on line {here[key]}",
+                            "only 'if' and 'for' change a value; use another name",
+                        )
+                    here[key] = target.span.line
+                case If(then=then, otherwise=otherwise):
+                    inner = self.double_assignments(then) | self.double_assignments(otherwise)
+                    # What a branch changes may be changed again after it, by another branch only.
+                    here |= {key: statement.span.line for key in inner if key not in here}
+                case For(body=body):
+                    inner = self.double_assignments(body)
+                    here |= {key: statement.span.line for key in inner if key not in here}
+        return set(here)
+
+    def targets(self) -> None:
+        fixed = dict.fromkeys(RESERVED, "a word of the language")
+        fixed |= dict.fromkeys(self.hyperparameters, "a hyperparameter") | dict.fromkeys(self.options, "an option")
+        fixed |= dict.fromkeys(self.inputs, "an input") | {"t": "the step", self.spec.wraps: "the wrapped optimizer"}
+        for name in ("g", "theta"):
+            del fixed[name]
+        outermost = {id(statement) for statement in self.spec.body}
+        forms: dict[str, str] = {}
+        for assign in assignments(self.spec.body):
+            target, key = assign.target, _key(assign.target)
+            if target.name in fixed:
+                raise self.fail(
+                    target.span, f"'{target.name}' is {fixed[target.name]} and cannot be assigned", "use another name"
+                )
+            if target.name == "theta" and key != "theta[t]":
+                raise self.fail(target.span, "the parameter is assigned as 'theta[t]'", "write theta[t] = ...")
+            if target.name == "g" and key != "g":
+                raise self.fail(target.span, "the gradient has no steps", "to keep it: g_last[t] = g")
+            if key.endswith("[0]") and id(assign) not in outermost:
+                raise self.fail(target.span, "an initial value stands outside 'if' and 'for'", "move it to the top")
+            if isinstance(target, Indexed) and key.endswith("[...]") and _mentions_step(target.index):
+                raise self.fail(target.span, "only the value at [t] can be assigned", f"write {target.name}[t] = ...")
+            form = "plain" if isinstance(target, Name) else "loop" if key.endswith("[...]") else "state"
+            if forms.setdefault(target.name, form) != form:
+                raise self.fail(target.span, f"'{target.name}' is used with and without [t]", "use two different names")
+            if key.endswith("[0]") and f"{target.name}[t]" not in self.keys:
+                raise self.fail(
+                    target.span,
+                    f"'{target.name}' has an initial value, but '{target.name}[t]' is never assigned",
+                    f"add {target.name}[t] = ...",
+                )
+        if "theta[t]" not in self.keys:
+            table = self.spec.source.find("equations", "rule")
+            raise self.fail(table, "the rule never assigns 'theta[t]'", "end with theta[t] = theta[t-1] - ...")
+
+    def block(self, block: Iterable[Statement], loops: frozenset[str]) -> None:
+        for statement in block:
+            match statement:
+                case Assign(target=target, value=value):
+                    if isinstance(target, Indexed):
+                        self.index(target, loops)
+                    self.value(value, loops)
+                case If(condition=condition, then=then, otherwise=otherwise):
+                    self.value(condition, loops, condition=True)
+                    self.block(then, loops)
+                    self.block(otherwise, loops)
+                case For(variable=variable, start=start, stop=stop, step=step, body=body, span=span):
+                    if variable in self.known | RESERVED | loops:
+                        raise self.fail(span, f"'{variable}' has another meaning already", "rename the loop variable")
+                    for bound in (start, stop, step):
+                        self.value(bound, loops)
+                    self.block(body, loops | {variable})
+
+    def index(self, node: Indexed, loops: frozenset[str]) -> None:
+        allowed = loops | self.counts | {"t"}
+        hint = "an index is [t], [t-1] or [0]"
+        for part in walk(node.index):
+            match part:
+                case Name(name=name) if name not in allowed:
+                    raise self.fail(part.span, f"'{name}' cannot stand in an index", hint)
+                case Number(value=value) if not isinstance(value, int):
+                    raise self.fail(part.span, "a step is a whole number", hint)
+                case Name() | Number() | Unary(operator="-") | Binary(operator="+" | "-"):
+                    pass
+                case _:
+                    raise self.fail(part.span, "this cannot stand in an index", hint)
+
+    def value(self, node: Node, loops: frozenset[str], condition: bool = False) -> None:
+        match node:
+            case Name():
+                self.name(node, loops, condition)
+            case Indexed():
+                self.indexed(node, loops)
+            case Compare(operator=operator, left=Name(name=name) as left, right=Text(value=word) as right) if (
+                name in self.options
+            ):
+                choices = self.options[name].choices
+                if not choices:
+                    raise self.fail(left.span, f"option '{name}' has no choices", f"write 'if {name}:'")
+                if word not in choices:
+                    raise self.fail(right.span, f"'{word}' is no choice of '{name}'", f"known: {', '.join(choices)}")
+                if operator not in ("==", "!="):
+                    raise self.fail(node.span, "choices have no order", "compare them with == or !=")
+            case Compare(left=Text(span=span)) | Compare(right=Text(span=span)):
+                raise self.fail(span, "only an option is compared with a quoted word", 'write option == "word"')
+            case Text(span=span):
+                raise self.fail(span, "only an option is compared with a quoted word", 'write option == "word"')
+            case Logical() | Unary(operator="not"):
+                for child in children(node):
+                    self.value(child, loops, condition)
+            case Compare() if condition:
+                for child in children(node):
+                    self.value(child, loops)
+            case Call(function="every", arguments=(Unary() | Number(value=float() | 0) as count,)):
+                raise self.fail(count.span, "'every' counts whole steps", "write every(n) with n of 1 or more")
+            case _:
+                for child in children(node):
+                    self.value(child, loops)
+
+    def name(self, node: Name, loops: frozenset[str], condition: bool) -> None:
+        name, span = node.name, node.span
+        if name not in self.known and name not in loops:
+            raise self.unknown(span, name, loops)
+        if option := self.options.get(name):
+            if option.choices and condition:
+                hint = f'write {name} == "{option.choices[0]}"'
+                raise self.fail(span, f"option '{name}' is one of {', '.join(option.choices)}", hint)
+            if not condition and (option.choices or isinstance(option.default, bool)):
+                test = f'{name} == "{option.choices[0]}"' if option.choices else name
+                raise self.fail(span, f"option '{name}' is not a number", f"write 'if {test}:'")
+        if name == "theta":
+            raise self.fail(span, "the parameter needs its step", "write theta[t-1]")
+        if f"{name}[t]" in self.keys:
+            raise self.fail(span, f"state '{name}' needs its step", f"write {name}[t-1] or {name}[t]")
+        if f"{name}[...]" in self.keys:
+            raise self.fail(span, f"'{name}' needs an index", f"write {name}[0]")
+
+    def indexed(self, node: Indexed, loops: frozenset[str]) -> None:
+        name, span = node.name, node.span
+        if name in self.declared or name in ("g", "t", *SHAPE_NAMES) or name in loops:
+            hint = f"write {name}; to keep it: g_last[t] = g" if name == "g" else f"write {name}"
+            raise self.fail(span, f"'{name}' has no steps", hint)
+        self.index(node, loops)
+        if name not in self.known:
+            close = get_close_matches(name, sorted(self.known), 1)
+            if close or not _mentions_step(node.index):
+                raise self.unknown(span, name, loops)
+            raise self.fail(
+                span, f"'{name}' is read at a step, but '{name}[t]' is never assigned", f"add {name}[t] = ..."
+            )
+        if _mentions_step(node.index) and name != "theta" and f"{name}[t]" not in self.keys:
+            raise self.fail(
+                span, f"'{name}' is read at a step, but '{name}[t]' is never assigned", f"it is no state; write {name}"
+            )
+
+    def unknown(self, span: Span, name: str, loops: frozenset[str]) -> SpecError:
+        close = get_close_matches(name, sorted(self.known | loops), 1)
+        hint = f"did you mean '{close[0]}'?" if close else "declare it in [hyperparameters] or give it a value"
+        if name in RESERVED:
+            hint = f"'{name}' is a function: write {name}(...)"
+        return self.fail(span, f"unknown name '{name}'", hint)
+
+    def everything_is_used(self) -> None:
+        source, body = self.spec.source, self.spec.body
+        parts = [part for expression in expressions(body) for part in walk(expression)]
+        # An index may hold a count, and stands on the left as well.
+        parts += [part for a in assignments(body) if isinstance(a.target, Indexed) for part in walk(a.target.index)]
+        used = {part.name for part in parts if isinstance(part, Name | Indexed)}
+        for table, names in self.tables().items():
+            for name in names:
+                if name not in used:
+                    raise self.fail(
+                        source.find(table, name), f"{table[:-1]} '{name}' is never used", "use it or remove it"
+                    )
+        called = {part.function for part in parts if isinstance(part, Call)}
+        if self.spec.wraps and self.spec.wraps not in called:
+            raise self.fail(
+                source.value("optimizer", "wraps"),
+                f"'{self.spec.wraps}' is never called",
+                f"write {self.spec.wraps}(g)",
+            )
+        for state in self.spec.states:
+            if f"{state.name}[t]" not in self.keys:
+                raise self.fail(
+                    source.find("states", state.name),
+                    f"no equation assigns state '{state.name}'",
+                    f"add {state.name}[t] = ..., or remove it",
+                )
 
 
 def _mentions_step(node: Node) -> bool:
     return any(isinstance(part, Name) and part.name == "t" for part in walk(node))
-
-
-def _check_names(spec: Spec, block: Iterable[Statement], loops: frozenset[str]) -> None:
-    assigned = {assign.target.name for assign in assignments(spec.body)}
-    for statement in block:
-        match statement:
-            case Assign(target=target, value=value):
-                if isinstance(target, Indexed):
-                    _check_index(spec, target, loops)
-                _check_value(spec, value, assigned, loops, condition=False)
-            case If(condition=condition, then=then, otherwise=otherwise):
-                _check_value(spec, condition, assigned, loops, condition=True)
-                _check_names(spec, then, loops)
-                _check_names(spec, otherwise, loops)
-            case For(variable=variable, start=start, stop=stop, step=step, body=body, span=span):
-                declared = {h.name for h in spec.hyperparameters} | {o.name for o in spec.options}
-                if variable in assigned | declared | {"t", "g", "theta"} | loops:
-                    raise _fail(spec, span, f"'{variable}' has another meaning already", "rename the loop variable")
-                for bound in (start, stop, step):
-                    _check_value(spec, bound, assigned, loops, condition=False)
-                _check_names(spec, body, loops | {variable})
-
-
-def _check_index(spec: Spec, node: Indexed, loops: frozenset[str]) -> None:
-    counts = {o.name for o in spec.options if isinstance(o.default, int) and not isinstance(o.default, bool)}
-    for part in walk(node.index):
-        if isinstance(part, Name) and part.name not in loops | counts | {"t"}:
-            raise _fail(spec, part.span, f"'{part.name}' cannot stand in an index", "an index is [t], [t-1] or [0]")
-        if not isinstance(part, Name | Number | Unary) and not (
-            hasattr(part, "operator") and part.operator in ("+", "-")
-        ):
-            raise _fail(spec, part.span, "an index is [t], [t-1] or [0]")
-
-
-def _check_value(spec: Spec, node: Node, assigned: set[str], loops: frozenset[str], condition: bool) -> None:
-    hyperparameters = {h.name: h for h in spec.hyperparameters}
-    options = {o.name: o for o in spec.options}
-    known = assigned | set(hyperparameters) | set(options) | {i.name for i in spec.inputs} | loops
-    known |= {"theta", "g", "t", *SHAPE_NAMES}
-    match node:
-        case Name(name=name, span=span):
-            if name not in known:
-                raise _unknown_name(spec, span, name, known)
-            if name in options and not condition:
-                option = options[name]
-                if isinstance(option.default, bool) or option.choices:
-                    raise _fail(spec, span, f"option '{name}' is not a number", f"write 'if {name}:'")
-            if name == "theta":
-                raise _fail(spec, span, "the parameter needs its step", "write theta[t-1]")
-            states = {a.target.name for a in assignments(spec.body) if _key(a.target).endswith("[t]")}
-            if name in states and not condition:
-                raise _fail(spec, span, f"state '{name}' needs its step", f"write {name}[t-1] or {name}[t]")
-        case Indexed(name=name, span=span):
-            _check_index(spec, node, loops)
-            if name in hyperparameters or name in options or name in ("g", "t", *SHAPE_NAMES):
-                raise _fail(spec, span, f"'{name}' has no steps", f"write {name}")
-            if name not in known:
-                raise _unknown_name(spec, span, name, known)
-        case Compare(left=Name(name=name) as left, right=Text(value=word) as right) if name in options:
-            option = options[name]
-            if not option.choices:
-                raise _fail(spec, left.span, f"option '{name}' has no choices", f"write 'if {name}:'")
-            if word not in option.choices:
-                raise _fail(
-                    spec, right.span, f"'{word}' is not a choice of '{name}'", f"known: {', '.join(option.choices)}"
-                )
-        case Compare(left=Text(span=span)) | Compare(right=Text(span=span)):
-            raise _fail(spec, span, "a quoted word is compared with an option", "write 'option == \"word\"'")
-        case Logical() | Unary(operator="not"):
-            for child in children(node):
-                _check_value(spec, child, assigned, loops, condition)
-        case Call(function=function, arguments=arguments) if function == "where":
-            _check_value(spec, arguments[0], assigned, loops, condition=False)
-            _check_value(spec, arguments[1], assigned, loops, condition=False)
-            _check_value(spec, arguments[2], assigned, loops, condition=False)
-        case _:
-            for child in children(node):
-                _check_value(spec, child, assigned, loops, condition=False)
-
-
-def _unknown_name(spec: Spec, span: Span, name: str, known: set[str]) -> SpecError:
-    close = get_close_matches(name, sorted(known), 1)
-    hint = f"did you mean '{close[0]}'?" if close else "declare it in [hyperparameters] or give it a value"
-    return _fail(spec, span, f"unknown name '{name}'", hint)
-
-
-def _check_used(spec: Spec) -> None:
-    used = {
-        part.name
-        for expression in expressions(spec.body)
-        for part in walk(expression)
-        if isinstance(part, Name | Indexed)
-    }
-    called = {
-        part.function for e in expressions(spec.body) for part in walk(e) if isinstance(part, Call)
-    }
-    tables = {"hyperparameters": spec.hyperparameters, "options": spec.options, "inputs": spec.inputs}
-    for table, entries in tables.items():
-        for entry in entries:
-            if entry.name not in used:
-                what = {"hyperparameters": "hyperparameter", "options": "option", "inputs": "input"}[table]
-                raise _fail(
-                    spec, spec.source.find(table, entry.name), f"{what} '{entry.name}' is never used", "remove it"
-                )
-    if spec.wraps and spec.wraps not in called:
-        raise _fail(
-            spec, spec.source.find("optimizer", "wraps"), f"'{spec.wraps}' is never called", f"write {spec.wraps}(g)"
-        )
-    assigned = {a.target.name for a in assignments(spec.body)}
-    for state in spec.states:
-        if state.name not in assigned:
-            raise _fail(spec, spec.source.find("states", state.name), f"no equation assigns state '{state.name}'")

@@ -91,16 +91,23 @@ class Argument:
     Attributes:
         name: as the library spells it.
         targets: the hyperparameter or option it sets; several for a tuple such as `betas`.
-        default: in the library; a tuple for several targets.
+        defaults: the library's default for each target.
+        packed: it is given as a tuple, one value for each target.
         required: it has no default.
         keyword_only: it cannot be given by position.
     """
 
     name: str
     targets: tuple[str, ...]
-    default: object
+    defaults: tuple[float | OptionValue | None, ...]
+    packed: bool = False
     required: bool = False
     keyword_only: bool = False
+
+    @property
+    def default(self) -> object:
+        """The default as the caller sees it: a tuple for a packed argument."""
+        return self.defaults if self.packed else self.defaults[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,11 @@
-"""Where things stand in a spec's text, so that every mistake can be shown in place.
-
-`tomllib` reports values, not positions. A spec keeps to a small part of TOML (tables headed by `[name]`, one key to
-a line), so the position of a key is found by reading the lines once more.
-"""
+"""Where things stand in a spec's text, so that every mistake can be shown in place."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from optgen.errors import Location
-
-_HEADER = re.compile(r"^\s*\[\s*([A-Za-z0-9_.\-]+)\s*\]")
-_KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=\s*")
+from optgen.spec.positions import Path, Stretch, positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,51 +25,57 @@ class Source:
     text: str
 
     def line(self, number: int) -> str:
-        """The line of that number, counted from 1, without its end."""
+        """The line of that number, counted from 1, without its end; tabs are shown as one space each."""
         lines = self.text.split("\n")
-        return lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else ""
+        text = lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else ""
+        # A caret below the line must count the same columns as the line itself.
+        return text.replace("\t", " ")
 
     def location(self, span: Span) -> Location:
         """The same stretch with everything that an error message shows."""
         return Location(self.path, span.line, span.column, span.width, self.line(span.line))
 
-    def find(self, table: str, key: str = "", inner: str = "") -> Span:
-        """Where a table, a key of it, or a key of that key's inline table stands.
+    def span(self, start: int, end: int) -> Span:
+        """The stretch between two places in the text; if it runs over several lines, what stands on the first."""
+        line_start = self.text.rfind("\n", 0, start) + 1
+        line_end = self.text.find("\n", start)
+        end = min(end, len(self.text) if line_end < 0 else line_end)
+        return Span(self.text.count("\n", 0, start) + 1, start - line_start + 1, max(1, end - start))
+
+    def find(self, table: str, *keys: str | int) -> Span:
+        """Where a table, a key of it, a key of that key's inline table or an item of its list stands.
 
         Falls back to the nearest enclosing thing that is written down: the key, the table, the first line.
         """
-        current = ""
-        best = Span(1, 1, 1)
-        in_string = False
-        for number, line in enumerate(self.text.split("\n"), start=1):
-            was_inside = in_string
-            if (line.count('"""') + line.count("'''")) % 2:
-                in_string = not in_string
-            if was_inside:
-                continue
-            if header := _HEADER.match(line):
-                current = header.group(1)
-                if current == table:
-                    best = Span(number, header.start(1) + 1, len(header.group(1)))
-                continue
-            found = _KEY.match(line)
-            if not found or current != table or not key or found.group(1) != key:
-                continue
-            best = Span(number, found.start(1) + 1, len(key))
-            if inner and (deeper := re.search(rf"\b{re.escape(inner)}\b(?=\s*=)", line[found.end() :])):
-                best = Span(number, found.end() + deeper.start() + 1, len(inner))
-            break
-        return best
+        found = positions(self.text).keys
+        return self._nearest(_path(table, keys), {path: stretches[0] for path, stretches in found.items()})
 
-    def string_start(self, table: str, key: str) -> tuple[int, int]:
-        """Line and column offset at which a multi-line string's own first line begins."""
-        span = self.find(table, key)
-        line = self.line(span.line)
-        match = _KEY.match(line)
-        after = match.end() if match else 0
+    def find_again(self, table: str, *keys: str | int) -> Span:
+        """Where the same stands for the second time, if it is given twice."""
+        found = positions(self.text).keys
+        return self._nearest(_path(table, keys), {path: stretches[:2][-1] for path, stretches in found.items()})
+
+    def value(self, table: str, *keys: str | int) -> Span:
+        """Where the value of a key stands; where `find` says if it has none."""
+        path = _path(table, keys)
+        if stretch := positions(self.text).values.get(path):
+            return self.span(*stretch)
+        return self.find(table, *keys)
+
+    def string_start(self, table: str, key: str) -> int:
+        """How many characters stand before the content of a string."""
+        start = positions(self.text).values.get(_path(table, (key,)), (0, 0))[0]
         for quotes in ("'''", '"""'):
-            if line.startswith(quotes, after):
-                rest = line[after + 3 :]
+            if self.text.startswith(quotes, start):
                 # TOML drops a line break that follows the opening quotes at once.
-                return (span.line + 1, 0) if rest == "" else (span.line, after + 3)
-        return span.line, after + 1
+                return start + 3 + self.text.startswith("\n", start + 3)
+        return start + 1
+
+    def _nearest(self, path: Path, found: dict[Path, Stretch]) -> Span:
+        while path and path not in found:
+            path = path[:-1]
+        return self.span(*found[path]) if path else Span(1, 1, 1)
+
+
+def _path(table: str, keys: tuple[str | int, ...]) -> Path:
+    return (*table.split("."), *keys)

@@ -43,25 +43,6 @@ class Optimizer:
     variants: tuple[Variant, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A generated function and how the runtime calls it.
-
-    Attributes:
-        name: in the generated module.
-        level: `initial` and `tensor` run for each tensor, `step` once, `model` once with every tensor's folds combined.
-        arguments, returns: names of values; every argument is one that an earlier function returned, a
-            hyperparameter, an input, a state, `theta`, `g`, `t`, or a number known from a shape.
-        folds: returned values that have to be combined over all tensors (`sum`, `max`, `min`), by name.
-    """
-
-    name: str
-    level: str
-    arguments: tuple[str, ...]
-    returns: tuple[str, ...]
-    folds: tuple[tuple[str, str], ...] = ()
-
-
 def initial_is_zero(value: Expr) -> bool:
     """Whether a state starts at zero, so that no code is needed to make it."""
     return bool(value == 0)

@@ -8,7 +8,7 @@ from optgen.compiler.simplify import operations_per_element
 from optgen.targets.code import CompiledCase, Optimizer
 
 
-def header(optimizer: Optimizer, target: str) -> str:
+def header(optimizer: Optimizer) -> str:
     """Lines to print after a comment sign, without it."""
     spec = optimizer.spec
     lines = [

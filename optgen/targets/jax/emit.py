@@ -13,16 +13,18 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.kinds import Kind
-from optgen.compiler.operations import names_in
+from optgen.compiler.operations import Negation, names_in
 from optgen.compiler.program import Definition, Program, Reduce
 from optgen.compiler.simplify import expression_kind
-from optgen.targets.code import CompiledCase, Function, Optimizer, Variant, initial_is_zero
+from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import header
-from optgen.targets.jax.printer import ConstantPrinter, JaxPrinter
+from optgen.targets.jax.printer import ConstantPrinter, JaxPrinter, ShapePrinter
+from optgen.targets.manifest import Function
 from optgen.targets.templating import template
 
 _TRACED = JaxPrinter()
 _CONSTANT = ConstantPrinter()
+_SHAPE = ShapePrinter()
 
 #: Helper functions that a generated module defines only when it uses them, in the order of the template.
 _HELPERS = ("_constant", "_log", "_divide", "_where", "_sign", "_mod", "_fold_rows", "_fold_columns", "_other_axes")
@@ -38,11 +40,20 @@ class EmittedFunction:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseFunction:
+    """The function that says which case a tensor's shape takes: the first of `tests` that holds, else the last."""
+
+    name: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JaxModule:
     """The source of a module, and for each variant and case the functions to call, in order."""
 
     text: str
     calls: dict[str, tuple[tuple[Function, ...], ...]]
+    case_functions: dict[str, str]
 
 
 def emit_jax(optimizer: Optimizer) -> JaxModule:
@@ -50,7 +61,10 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
     functions: list[EmittedFunction] = []
     bodies: dict[tuple[object, ...], Function] = {}
     calls: dict[str, tuple[tuple[Function, ...], ...]] = {}
+    case_functions: dict[str, CaseFunction] = {}
     for variant in optimizer.variants:
+        if len(variant.cases) > 1:
+            case_functions[variant.name] = _case_function(variant)
         per_case = []
         for index, case in enumerate(variant.cases):
             named = []
@@ -66,12 +80,22 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
     used = "\n".join(line for function in functions for line in function.lines)
     helpers = [name for name in _HELPERS if re.search(rf"\b{name}\b", used)]
     text = template("jax").render(
-        header=header(optimizer, "jax"),
+        header=header(optimizer),
+        case_functions=list(case_functions.values()),
         functions=functions,
         helpers=helpers,
         uses_math="_constant" in helpers,
     )
-    return JaxModule(text, calls)
+    return JaxModule(text, calls, {variant: function.name for variant, function in case_functions.items()})
+
+
+def _case_function(variant: Variant) -> CaseFunction:
+    """The choice between a variant's cases; they cover every shape, so the last one needs no test."""
+    tests = []
+    for case in variant.cases[:-1]:
+        parts = [c if holds else Negation(c) for c, holds in case.program.conditions]
+        tests.append(" and ".join(_SHAPE.bracketed(part, 0) for part in parts))
+    return CaseFunction(f"{variant.name}_case", tuple(tests))
 
 
 def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[EmittedFunction]:

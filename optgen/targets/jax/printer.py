@@ -61,3 +61,10 @@ class ConstantPrinter(ExpressionPrinter):
 
     def quotient(self, numerator: str, denominator: str) -> str:
         return f"_constant(_divide, jnp.divide, {numerator}, {denominator})"
+
+
+class ShapePrinter(ExpressionPrinter):
+    """Conditions on a shape: Python integers, known while tracing."""
+
+    functions: Mapping[str, str] = {"max": "max", "min": "min"}
+    logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}

@@ -1,0 +1,33 @@
+"""optgen compiles the update rule of an optimizer, written as equations, into the code that runs it.
+
+    from optgen.optax import adamw     # optax gradient transformations
+    from optgen.optim import AdamW     # stateful optimizers over State objects
+    optgen.define(name, equations, **defaults)
+    optgen.load("my_optimizer.toml")
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optgen.custom import CustomOptimizer as CustomOptimizer
+    from optgen.custom import define as define
+    from optgen.custom import load as load
+
+__all__ = ["CustomOptimizer", "define", "load"]
+
+try:
+    __version__ = metadata.version("optgen")
+except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    # The compiler is loaded when it is used, not when a front-end is imported.
+    if name in __all__:
+        from optgen import custom
+
+        return getattr(custom, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

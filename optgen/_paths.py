@@ -1,0 +1,41 @@
+"""Where the catalogue lies: inside an installed optgen, or beside it in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optgen.errors import OptgenError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def specs_folder() -> Path:
+    """The folder of spec files, one .toml per optimizer.
+
+    Raises:
+        OptgenError: optgen is neither installed with its catalogue nor run from a checkout.
+    """
+    return _catalogue() / "specs"
+
+
+def generated_folder() -> Path:
+    """The folder of generated code, one subfolder per optimizer.
+
+    In a checkout it need not exist yet: `optgen build` creates it.
+
+    Raises:
+        OptgenError: optgen is neither installed with its catalogue nor run from a checkout.
+    """
+    return _catalogue() / "generated"
+
+
+def _catalogue() -> Path:
+    installed = _PACKAGE / "_catalogue"
+    checkout = _PACKAGE.parent
+    for folder in (installed, checkout):
+        if (folder / "specs").is_dir():
+            return folder
+    raise OptgenError(
+        f"optgen's catalogue is missing: there is no folder 'specs' in {installed} (an installed optgen) "
+        f"nor in {checkout} (a checkout); install optgen again"
+    )

@@ -1,0 +1,122 @@
+"""From a spec to the files that are generated from it: the whole compiler, in the order in which it works.
+
+    spec file ─ read ─▶ Spec ─ specialise ─▶ Rule ─ analyse ─▶ Program ─ simplify ─▶ Program ─ schedule ─▶ Schedule
+                                                                                        ─ emit ─▶ text of each target
+
+Each stage is a pure function from one frozen value to the next; this module only calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optgen.compiler.analyse import analyse
+from optgen.compiler.choice import Choice, choices_ahead
+from optgen.compiler.schedule import schedule
+from optgen.compiler.simplify import operations_per_element, simplify
+from optgen.compiler.specialise import Rule, specialise
+from optgen.spec.model import Hyperparameter, Spec
+from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
+from optgen.targets.header import spec_digest
+from optgen.targets.jax.emit import JaxModule, emit_jax
+from optgen.targets.manifest import FORMAT, CaseInfo, Manifest, StateInfo, VariantInfo, write_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What is generated from one spec: the manifest, and the text of each file by its name."""
+
+    manifest: Manifest
+    files: Mapping[str, str]
+
+
+def compile_variant(spec: Spec, name: str, choice: Choice, wrapped: Rule | None = None) -> Variant:
+    """One choice of a spec's options, up to the schedule."""
+    rule = specialise(spec, choice, wrapped)
+    cases = []
+    for analysed in analyse(rule):
+        program = simplify(analysed)
+        cases.append(CompiledCase(analysed, program, schedule(program)))
+    return Variant(name, choice, tuple(cases))
+
+
+def compile_optimizer(
+    spec: Spec, choices: Mapping[str, Choice] | None = None, wrapped: Rule | None = None
+) -> Optimizer:
+    """The choices of a spec's options that are asked for; those that users meet, if none are named."""
+    wanted = choices_ahead(spec) if choices is None else choices
+    return Optimizer(spec, tuple(compile_variant(spec, name, choice, wrapped) for name, choice in wanted.items()))
+
+
+def generate(spec: Spec, choices: Mapping[str, Choice] | None = None, wrapped: Rule | None = None) -> Generated:
+    """Everything that is generated from a spec.
+
+    Args:
+        spec: the optimizer.
+        choices: the variants to generate, by name; those that users meet if None.
+        wrapped: the rule of the optimizer that it wraps, if it wraps one.
+
+    Raises:
+        SpecError: the equations are wrong under one of the choices.
+    """
+    optimizer = compile_optimizer(spec, choices, wrapped)
+    jax_module = emit_jax(optimizer)
+    manifest = _manifest(optimizer, jax_module)
+    return Generated(manifest, {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text})
+
+
+def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:
+    spec = optimizer.spec
+    return Manifest(
+        format=FORMAT,
+        spec=spec.source.path,
+        digest=spec_digest(spec.source.text),
+        name=spec.name,
+        class_name=spec.class_name,
+        title=spec.title,
+        summary=spec.summary,
+        equations=spec.equations,
+        references=spec.references,
+        hyperparameters=_hyperparameters(optimizer),
+        options=spec.options,
+        inputs=spec.inputs,
+        states=spec.states,
+        dialects=dict(spec.dialects),
+        variants=tuple(_variant_info(variant, jax_module) for variant in optimizer.variants),
+    )
+
+
+def _hyperparameters(optimizer: Optimizer) -> tuple[Hyperparameter, ...]:
+    """The spec's own, and those of the optimizer that it wraps."""
+    found = {h.name: h for h in optimizer.spec.hyperparameters}
+    for variant in optimizer.variants:
+        for case in variant.cases:
+            found |= {h.name: h for h in case.program.hyperparameters if h.name not in found}
+    return tuple(found.values())
+
+
+def _variant_info(variant: Variant, jax_module: JaxModule) -> VariantInfo:
+    programs = [case.program for case in variant.cases]
+    return VariantInfo(
+        name=variant.name,
+        options=dict(variant.choice.options),
+        present=variant.choice.present,
+        hyperparameters=tuple(dict.fromkeys(h.name for p in programs for h in p.hyperparameters)),
+        inputs=tuple(dict.fromkeys(i.name for p in programs for i in p.inputs)),
+        case_function=jax_module.case_functions.get(variant.name, ""),
+        cases=tuple(
+            CaseInfo(
+                states=tuple(
+                    StateInfo(s.name, s.kind.value, s.depth, s.new, initial_is_zero(s.initial))
+                    for s in case.program.states
+                ),
+                result=case.program.result,
+                jax=calls,
+                bytes_per_element=case.schedule.bytes_per_element(),
+                passes=case.schedule.element_passes,
+                operations=operations_per_element(case.program),
+            )
+            for case, calls in zip(variant.cases, jax_module.calls[variant.name], strict=True)
+        ),
+    )

@@ -1,0 +1,186 @@
+"""Comparing a target with the interpreter: the one way in which every target is tested.
+
+Two comparisons. In float64 a target has to follow the interpreter over many steps to 1e-12. In float32 each single
+step, started from the target's own state, has to stay within what float32 arithmetic allows (see `bounds`): the
+result is the largest error as a fraction of that bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from optgen.compiler.bounds import ROUNDOFF, Bounded, Float32Bounds
+from optgen.compiler.interpret import Interpreter, ModelState, TensorState
+from optgen.compiler.specialise import Rule
+
+Array = npt.NDArray[Any]
+
+#: Shapes that go wrong first: a number, nothing, one, odd sizes, a vector longer than a block, three axes.
+SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7,), (5, 3), (2, 3, 4), (300,))
+STEPS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a target holds after some steps: parameters, each tensor's states, and the states kept once.
+
+    States are lists, newest value first; a vector per axis is a tuple of arrays.
+    """
+
+    parameters: tuple[Array, ...]
+    states: tuple[Mapping[str, list[Any]], ...]
+    shared: Mapping[str, list[Any]]
+
+
+class Target(Protocol):
+    """A compiled rule with its hyperparameters, as tests drive it. Arrays are numpy's."""
+
+    def init(self, parameters: Sequence[Array]) -> None:
+        """Start from these parameters."""
+        ...
+
+    def step(self, gradients: Sequence[Array]) -> None:
+        """Do one step."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """What is held now."""
+        ...
+
+
+def random_tensors(seed: int, shapes: Sequence[tuple[int, ...]], dtype: Any) -> list[Array]:
+    """Standard normal tensors."""
+    generator = np.random.default_rng(seed)
+    return [generator.normal(size=shape).astype(dtype) for shape in shapes]
+
+
+def follow_float64(
+    rule: Rule,
+    hyperparameters: Mapping[str, float],
+    target: Target,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    steps: int = STEPS,
+) -> float:
+    """The largest difference between target and interpreter over a run, relative to the tensor's largest number.
+
+    Parameters and all states are compared after every step.
+    """
+    parameters = random_tensors(0, shapes, np.float64)
+    interpreter = Interpreter(rule, hyperparameters)
+    model = interpreter.init(parameters)
+    target.init(parameters)
+    worst = 0.0
+    for step in range(steps):
+        gradients = random_tensors(step + 1, shapes, np.float64)
+        model = interpreter.step(model, gradients)
+        target.step(gradients)
+        worst = max(worst, _largest_difference(model, target.snapshot()))
+    return worst
+
+
+def _largest_difference(model: ModelState, snapshot: Snapshot) -> float:
+    worst = 0.0
+    pairs: list[tuple[Any, Any]] = []
+    for tensor, parameter, states in zip(model.tensors, snapshot.parameters, snapshot.states, strict=True):
+        pairs.append((tensor.theta, parameter))
+        pairs += _state_pairs(tensor.history, states)
+    pairs += _state_pairs(model.shared, snapshot.shared)
+    for expected, actual in pairs:
+        worst = max(worst, relative_difference(np.asarray(expected), np.asarray(actual)))
+    return worst
+
+
+def _state_pairs(expected: Mapping[str, list[Any]], actual: Mapping[str, list[Any]]) -> list[tuple[Any, Any]]:
+    if expected.keys() != actual.keys():
+        raise AssertionError(f"the target keeps {sorted(actual)}, the rule {sorted(expected)}")
+    pairs: list[tuple[Any, Any]] = []
+    for name, history in expected.items():
+        for ours, theirs in zip(history, actual[name], strict=True):
+            pairs += zip(ours, theirs, strict=True) if isinstance(ours, tuple) else [(ours, theirs)]
+    return pairs
+
+
+def relative_difference(expected: Array, actual: Array) -> float:
+    """The largest difference relative to the largest number; infinite if shapes, NaN or Inf are not the same."""
+    if expected.shape != actual.shape:
+        return float("inf")
+    if expected.size == 0:
+        return 0.0
+    finite = np.isfinite(expected)
+    same_specials = np.array_equal(expected[~finite], actual[~finite], equal_nan=True)
+    if not same_specials or not np.isfinite(actual[finite]).all():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    scale = float(np.max(np.abs(expected[finite]))) or 1.0
+    return float(np.max(np.abs(expected[finite] - actual[finite]))) / scale
+
+
+def within_float32(
+    rule: Rule,
+    hyperparameters: Mapping[str, float],
+    target: Target,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    steps: int = STEPS,
+) -> float:
+    """The largest error of a single float32 step, as a fraction of what float32 arithmetic allows."""
+    interpreter = Interpreter(rule, hyperparameters, Float32Bounds())
+    target.init(random_tensors(0, shapes, np.float32))
+    worst = 0.0
+    for step in range(steps):
+        before = target.snapshot()
+        gradients = random_tensors(step + 1, shapes, np.float32)
+        allowed = interpreter.step(_as_given(before, step), gradients)
+        target.step(gradients)
+        worst = max(worst, _largest_fraction(allowed, target.snapshot()))
+    return worst
+
+
+def _as_given(snapshot: Snapshot, t: int) -> ModelState:
+    """A target's state as exact numbers to start from."""
+    given = Float32Bounds().given
+
+    def history(states: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        return {
+            name: [tuple(map(given, value)) if isinstance(value, tuple) else given(value) for value in values]
+            for name, values in states.items()
+        }
+
+    tensors = [
+        TensorState(given(parameter), history(states))
+        for parameter, states in zip(snapshot.parameters, snapshot.states, strict=True)
+    ]
+    return ModelState(tensors, history(snapshot.shared), t)
+
+
+def _largest_fraction(allowed: ModelState, snapshot: Snapshot) -> float:
+    pairs: list[tuple[Any, Any]] = []
+    for tensor, parameter, states in zip(allowed.tensors, snapshot.parameters, snapshot.states, strict=True):
+        pairs.append((tensor.theta, parameter))
+        pairs += _state_pairs(tensor.history, states)
+    pairs += _state_pairs(allowed.shared, snapshot.shared)
+    return max((fraction_of_bound(expected, np.asarray(actual, np.float64)) for expected, actual in pairs), default=0.0)
+
+
+def fraction_of_bound(expected: Bounded, actual: Array) -> float:
+    """How much of the allowed error was used; infinite where NaN or Inf are not the same."""
+    value = np.broadcast_to(np.asarray(expected.value, np.float64), actual.shape)
+    bound = np.broadcast_to(np.asarray(expected.error, np.float64), actual.shape) * ROUNDOFF
+    # The result is a float32 number itself, however it was computed.
+    bound = bound + np.abs(value) * ROUNDOFF
+    largest = float(np.finfo(np.float32).max)
+    comparable = np.isfinite(value) & (np.abs(value) + bound <= largest)
+    special = ~np.isfinite(value)
+    if not np.array_equal(value[special], actual[special], equal_nan=True):
+        return float("inf")
+    if not comparable.any():
+        return 0.0
+    with np.errstate(all="ignore"):
+        error = np.abs(value - actual)[comparable]
+        fractions = np.where(error == 0, 0.0, error / bound[comparable])
+    return float(np.max(fractions, initial=0.0))

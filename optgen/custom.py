@@ -1,0 +1,109 @@
+"""Optimizers that users define: from equations in a script, or from a spec file of their own."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optgen.compiler.choice import choose, default_choice, variant_name
+from optgen.compiler.pipeline import Generated, generate
+from optgen.compiler.specialise import Rule, specialise
+from optgen.runtime.entry import Entry, catalogue_entry
+from optgen.runtime.modules import module_from_text
+from optgen.spec.definition import define_spec
+from optgen.spec.model import Spec
+from optgen.spec.reader import read_spec
+
+
+class CustomOptimizer:
+    """An optimizer compiled from a user's equations, with the front-ends of a built-in one.
+
+    Attributes:
+        spec: what was defined.
+        files: the generated source, by file name.
+    """
+
+    def __init__(self, spec: Spec, wrapped: Rule | None = None) -> None:
+        self.spec = spec
+        self._wrapped = wrapped
+        choice = default_choice(spec)
+        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped)
+        self.files = generated.files
+
+        def read_module() -> types.ModuleType:
+            return module_from_text(
+                f"optgen_generated.{spec.name}.jax", generated.files["jax.py"], f"<optgen {spec.name} jax>"
+            )
+
+        self._entry = Entry(generated.manifest, read_module, lambda: spec, in_catalogue=False, wrapped=wrapped)
+
+    def optax(self, *args: Any, **kwargs: Any) -> Any:
+        """An `optax.GradientTransformationExtraArgs`; arguments by their names, `lr` as `learning_rate`.
+
+        Raises:
+            InvalidHyperparameter: a value is outside its domain.
+        """
+        from optgen.optax import factory
+
+        return factory(self._entry)(*args, **kwargs)
+
+    def optim(self, *args: Any, **kwargs: Any) -> Any:
+        """A stateful optimizer with the interface of `optgen.optim`.
+
+        Raises:
+            InvalidHyperparameter: a value is outside its domain.
+        """
+        from optgen.optim import optimizer_class
+
+        return optimizer_class(self._entry)(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<optgen optimizer '{self.spec.name}'>"
+
+
+def define(
+    name: str, equations: str, *, wraps: Mapping[str, CustomOptimizer | str] | None = None, **defaults: float | bool | None
+) -> CustomOptimizer:
+    """Compile an optimizer from its equations.
+
+    Args:
+        name: in lower case, with underscores.
+        equations: the update rule, in the language of docs/language.md; it assigns `theta[t]`.
+        wraps: the name by which the equations call another optimizer, and that optimizer: one defined before, or the
+            name of one in the catalogue, with its default options.
+        **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option.
+
+    Raises:
+        SpecError: a mistake in the equations, shown in place.
+    """
+    if wraps is not None and len(wraps) != 1:
+        raise ValueError(f"{name} wraps one optimizer: wraps={{'base': 'adam'}}")
+    called = next(iter(wraps)) if wraps else ""
+    spec = define_spec(name, equations, defaults, called)
+    return CustomOptimizer(spec, _wrapped_rule(wraps[called]) if wraps else None)
+
+
+def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> CustomOptimizer:
+    """Compile an optimizer from a spec file.
+
+    Args:
+        path: the file.
+        wraps: the optimizer that it wraps, if it wraps one.
+
+    Raises:
+        SpecError: a mistake in the spec, shown in place.
+        OSError: the file cannot be read.
+    """
+    spec = read_spec(path)
+    if bool(spec.wraps) != (wraps is not None):
+        wanted = f"wraps an optimizer: load({str(path)!r}, wraps=...)" if spec.wraps else "wraps no optimizer"
+        raise ValueError(f"{spec.name} {wanted}")
+    return CustomOptimizer(spec, _wrapped_rule(wraps) if wraps is not None else None)
+
+
+def _wrapped_rule(wrapped: CustomOptimizer | str) -> Rule:
+    spec = catalogue_entry(wrapped).read_spec() if isinstance(wrapped, str) else wrapped.spec
+    inner = None if isinstance(wrapped, str) else wrapped._wrapped
+    return specialise(spec, choose(spec, {}, {}), inner)

@@ -1,0 +1,109 @@
+"""What works on this machine, and why something does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from optgen._cache import cache_root
+from optgen._paths import generated_folder, specs_folder
+from optgen.errors import OptgenError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: whether it works, and what was seen."""
+
+    subject: str
+    works: bool
+    detail: str
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything optgen can make use of, the parts it cannot do without first."""
+    for look in (_catalogue, _cache, _jax, _triton, _torch, _brainstate, _compiler):
+        yield look()
+
+
+def _catalogue() -> Finding:
+    try:
+        specs = len(list(specs_folder().glob("*.toml")))
+        built = len(list(generated_folder().glob("*/manifest.json")))
+    except OptgenError as error:
+        return Finding("catalogue", False, str(error))
+    detail = f"{specs} specs, {built} of them generated, in {specs_folder().parent}"
+    return Finding("catalogue", specs == built > 0, detail + ("" if specs == built else "; run: optgen build"))
+
+
+def _cache() -> Finding:
+    root = cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return Finding("cache", False, f"{error}; set OPTGEN_CACHE to a folder that can be written")
+    writable = os.access(root, os.W_OK)
+    return Finding("cache", writable, str(root) + ("" if writable else " cannot be written; set OPTGEN_CACHE"))
+
+
+def _jax() -> Finding:
+    def look() -> str:
+        import jax
+
+        devices = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in jax.devices()}))
+        return f"jax {jax.__version__} on {devices}; this is the backend of optgen.optax and optgen.optim"
+
+    return _tried("target jax", "jax", look)
+
+
+def _triton() -> Finding:
+    def look() -> str:
+        import triton
+
+        return f"triton {triton.__version__}"
+
+    found = _tried("target triton", "triton", look)
+    if not found.works:
+        return found
+    if importlib.util.find_spec("torch") is None:
+        return Finding("target triton", False, f"{found.detail}, but torch, which launches its kernels, is not installed")
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("target triton", True, f"{found.detail} on {torch.cuda.get_device_name()}")
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return Finding("target triton", True, f"{found.detail}, interpreted on the CPU (TRITON_INTERPRET=1)")
+    return Finding(
+        "target triton", False, f"{found.detail}, but torch sees no GPU; TRITON_INTERPRET=1 runs kernels on the CPU"
+    )
+
+
+def _torch() -> Finding:
+    def look() -> str:
+        return f"torch {metadata.version('torch')}"
+
+    return _tried("torch", "torch", look)
+
+
+def _brainstate() -> Finding:
+    def look() -> str:
+        return f"brainstate {metadata.version('brainstate')}; its States work as weights of optgen.optim"
+
+    return _tried("brainstate", "brainstate", look)
+
+
+def _compiler() -> Finding:
+    found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    return Finding("C compiler", found is not None, found or "none on PATH; nothing needs one yet")
+
+
+def _tried(subject: str, package: str, look: Callable[[], str]) -> Finding:
+    if importlib.util.find_spec(package) is None:
+        return Finding(subject, False, f"{package} is not installed")
+    try:
+        return Finding(subject, True, look())
+    except (ImportError, OSError, RuntimeError) as error:  # what a broken installation raises
+        return Finding(subject, False, f"{package} is installed but does not load: {error}")

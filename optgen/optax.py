@@ -1,0 +1,197 @@
+"""Generated optimizers as optax gradient transformations.
+
+`from optgen.optax import adamw` gives a factory with optax's arguments and defaults; what it returns is an
+`optax.GradientTransformationExtraArgs` and goes wherever one does.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optgen.errors import TreeMismatch
+from optgen.runtime.arguments import Settings, dialect_of, settings, signature
+from optgen.runtime.entry import Entry, catalogue_entry
+from optgen.runtime.jax import JaxVariant, ModelState
+from optgen.runtime.manifests import catalogue_names
+from optgen.targets.manifest import Manifest
+
+Factory = Callable[..., optax.GradientTransformationExtraArgs]
+
+
+def factory(entry: Entry) -> Factory:
+    """The factory of one optimizer, in optax's spelling."""
+    manifest = entry.manifest
+    dialect = dialect_of(manifest, "optax")
+    call_signature = signature(dialect)
+
+    def build(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
+        given = call_signature.bind(*args, **kwargs).arguments
+        return transformation(entry, settings(manifest, dialect, given))
+
+    build.__name__ = build.__qualname__ = dialect.name
+    build.__module__ = __name__
+    build.__doc__ = f"{manifest.title}.\n\n{manifest.summary}\n\n{manifest.equations.strip()}\n"
+    build.__signature__ = call_signature.replace(  # type: ignore[attr-defined]
+        return_annotation=optax.GradientTransformationExtraArgs
+    )
+    return build
+
+
+def transformation(entry: Entry, chosen: Settings) -> optax.GradientTransformationExtraArgs:
+    """The gradient transformation for checked settings."""
+    variant = entry.variant(chosen.options, chosen.values | chosen.schedules)
+    used = variant.info.hyperparameters
+    names = variant.state_names()
+    state_type = _state_type(entry.manifest, names)
+    shared = variant.shared_names()
+
+    def hyperparameters(count: jax.Array) -> dict[str, Any]:
+        return {n: chosen.schedules[n](count) if n in chosen.schedules else chosen.values[n] for n in used}
+
+    def init(params: Any) -> Any:
+        leaves, tree = jax.tree.flatten(params)
+        count = jnp.zeros([], jnp.int32)
+        state = variant.init([jnp.asarray(leaf) for leaf in leaves], hyperparameters(count))
+        return _packed(state_type, tree, count, state, names, shared)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        leaves, tree = jax.tree.flatten(updates)
+        gradients = [jnp.asarray(leaf) for leaf in leaves]
+        parameters = _parameters(variant, tree, params, updates, gradients)
+        before = _unpacked(variant, tree, state, gradients, shared)
+        inputs = _inputs(entry.manifest, variant, tree, extra)
+        results, after = variant.step(
+            gradients, before, parameters, state.count + 1, hyperparameters(state.count), inputs
+        )
+        count = optax.safe_increment(state.count)
+        return jax.tree.unflatten(tree, results), _packed(state_type, tree, count, after, names, shared)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+@functools.cache
+def _state_type_of(name: str, fields: tuple[str, ...], origins: tuple[str, ...]) -> Any:
+    made = namedtuple(name, fields)  # type: ignore[misc]  # the fields are known only now
+    made.__module__ = __name__
+    made.__doc__ = "The state of a generated optimizer: the number of steps done, and a tree for each state."
+    made._origins = origins  # type: ignore[attr-defined]  # the spec's names of the fields after the first
+    return made
+
+
+def _state_type(manifest: Manifest, names: tuple[str, ...]) -> Any:
+    spelled = dialect_of(manifest, "optax").states
+    fields = ("count", *(spelled.get(name, name) for name in names))
+    return _state_type_of(f"{manifest.class_name}State", fields, names)
+
+
+def _packed(
+    state_type: Any, tree: Any, count: jax.Array, state: ModelState, names: tuple[str, ...], shared: frozenset[str]
+) -> Any:
+    """The state as optax sees it: a tree like the parameters' for each name. A tensor without a state holds None."""
+    fields = [
+        state.shared.get(name)
+        if name in shared
+        else jax.tree.unflatten(tree, [tensor.get(name) for tensor in state.tensors])
+        for name in names
+    ]
+    return state_type(count, *fields)
+
+
+def _unpacked(
+    variant: JaxVariant, tree: Any, state: Any, gradients: list[jax.Array], shared: frozenset[str]
+) -> ModelState:
+    expected = variant.state_names()
+    if getattr(state, "_origins", None) != expected:
+        raise TreeMismatch(
+            f"{variant.optimizer}: this state is {type(state).__name__}, which is not one that this optimizer's "
+            f"init makes; it keeps {', '.join(expected) or 'nothing'}"
+        )
+    columns: dict[str, list[Any]] = {}
+    for name, value in zip(expected, state[1:], strict=True):
+        if name in shared:
+            continue
+        try:
+            columns[name] = tree.flatten_up_to(value)
+        except ValueError as error:
+            raise TreeMismatch(
+                f"{variant.optimizer}: the gradients' tree is not the one that init was given: {error}"
+            ) from None
+    kept = []
+    for index, gradient in enumerate(gradients):
+        mine = {s.name for s in variant.case_of(gradient.shape).states}
+        kept.append({name: column[index] for name, column in columns.items() if name in mine})
+    _check_shapes(variant, kept, gradients)
+    return ModelState(
+        tuple(kept), {name: value for name, value in zip(expected, state[1:], strict=True) if name in shared}
+    )
+
+
+def _check_shapes(variant: JaxVariant, kept: list[dict[str, Any]], gradients: list[jax.Array]) -> None:
+    for index, (states, gradient) in enumerate(zip(kept, gradients, strict=True)):
+        for info in variant.case_of(gradient.shape).states:
+            if info.kind == "element" and info.name in states:
+                shape = states[info.name].shape[1 if info.depth > 1 else 0 :]
+                if shape != gradient.shape:
+                    raise TreeMismatch(
+                        f"{variant.optimizer}: gradient {index} has shape {gradient.shape}, "
+                        f"and init was given a parameter of shape {shape}"
+                    )
+
+
+def _parameters(
+    variant: JaxVariant, tree: Any, params: Any, updates: Any, gradients: list[jax.Array]
+) -> list[jax.Array] | None:
+    if params is None:
+        if variant.reads_parameters:
+            raise ValueError(f"{variant.optimizer}: update needs the parameters: update(grads, state, params)")
+        return None
+    leaves, params_tree = jax.tree.flatten(params)
+    if params_tree != tree:
+        raise TreeMismatch(f"{variant.optimizer}: gradients have the tree {tree}, parameters {params_tree}")
+    arrays = [jnp.asarray(leaf) for leaf in leaves]
+    for index, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
+        if array.shape != gradient.shape:
+            raise TreeMismatch(
+                f"{variant.optimizer}: gradient {index} has shape {gradient.shape}, its parameter {array.shape}"
+            )
+    return arrays
+
+
+def _inputs(manifest: Manifest, variant: JaxVariant, tree: Any, extra: dict[str, Any]) -> dict[str, Any]:
+    missing = [name for name in variant.info.inputs if name not in extra]
+    if missing:
+        raise ValueError(f"{variant.optimizer}: update also needs {', '.join(f'{name}=...' for name in missing)}")
+    kinds = {declared.name: declared.kind for declared in manifest.inputs}
+    return {
+        name: tree.flatten_up_to(extra[name]) if kinds[name] in ("tensor", "element") else extra[name]
+        for name in variant.info.inputs
+    }
+
+
+@functools.cache
+def _factories() -> dict[str, Factory]:
+    found = {}
+    for name in catalogue_names():
+        entry = catalogue_entry(name)
+        if "optax" in entry.manifest.dialects:
+            found[entry.manifest.dialects["optax"].name] = factory(entry)
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_factories())
+    if name.startswith("_") or name not in _factories():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are: {', '.join(_factories())}")
+    return _factories()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_factories()})

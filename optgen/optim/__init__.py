@@ -1,0 +1,35 @@
+"""Generated optimizers as stateful objects over JAX arrays, with braintools.optim's interface.
+
+`from optgen.optim import AdamW`; the weights are any objects with a settable `.value`, brainstate's States among them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from optgen.optim.base import Optimizer, optimizer_class
+from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.manifests import catalogue_names
+
+__all__ = ["Optimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
+
+
+@functools.cache
+def _classes() -> dict[str, type[Optimizer]]:
+    found = {}
+    for name in catalogue_names():
+        entry = catalogue_entry(name)
+        if "braintools" in entry.manifest.dialects:
+            found[entry.manifest.dialects["braintools"].name] = optimizer_class(entry)
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or name not in _classes():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are: {', '.join(_classes())}")
+    return _classes()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_classes()})

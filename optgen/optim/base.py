@@ -1,0 +1,195 @@
+"""The class behind every optimizer of `optgen.optim`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from optgen.errors import NotRegistered, TreeMismatch
+from optgen.runtime.arguments import Settings, check_value, dialect_of, settings, signature
+from optgen.runtime.entry import Entry
+from optgen.runtime.jax import JaxVariant, ModelState
+
+
+class HasValue(Protocol):
+    """Anything that holds an array, or a tree of arrays, under a settable `.value`."""
+
+    value: Any
+
+
+class _Holder:
+    """Holds one value; what stands in for a brainstate State where the weights are none."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Optimizer:
+    """A stateful optimizer: give it weights once, then gradients at every step.
+
+    Subclasses are made by `optimizer_class`; they differ in the entry they build from and in their signature.
+
+    Attributes:
+        step_count: the number of steps done.
+        lr: the learning rate, settable at any time; raises AttributeError where the rule has none.
+    """
+
+    entry: ClassVar[Entry]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        manifest = self.entry.manifest
+        given = self.__signature__.bind(*args, **kwargs).arguments
+        self._settings: Settings = settings(manifest, dialect_of(manifest, "braintools"), given)
+        self._variant: JaxVariant = self.entry.variant(
+            self._settings.options, {**self._settings.values, **self._settings.schedules}
+        )
+        varying = {h.name for h in manifest.hyperparameters if h.varies}
+        used = [n for n in self._variant.info.hyperparameters if n not in self._settings.schedules]
+        self._fixed = {n: self._settings.values[n] for n in used if n not in varying}
+        self._varying_values = {n: self._settings.values[n] for n in used if n in varying}
+        self._weights: dict[Hashable, HasValue] = {}
+        self._state: HasValue | None = None
+        self._varying: HasValue | None = None
+
+    @property
+    def step_count(self) -> int:
+        return int(self._registered().value[0])
+
+    @property
+    def lr(self) -> Any:
+        if "lr" in self._settings.schedules:
+            return self._settings.schedules["lr"](self.step_count)
+        if "lr" not in self._varying_values:
+            raise AttributeError(f"{type(self).__name__} has no learning rate")
+        return float(self._varying.value["lr"]) if self._varying is not None else self._varying_values["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        if "lr" not in self._varying_values:
+            raise AttributeError(f"{type(self).__name__}: the learning rate is a schedule and cannot be set")
+        (declared,) = (h for h in self.entry.manifest.hyperparameters if h.name == "lr")
+        self._varying_values["lr"] = check_value(f"{type(self).__name__}: lr", declared, value)
+        if self._varying is not None:
+            self._varying.value = {**self._varying.value, "lr": jnp.asarray(self._varying_values["lr"], float)}
+
+    def register_trainable_weights(self, weights: Mapping[Hashable, HasValue]) -> None:
+        """Say which weights to train, and start their state.
+
+        Args:
+            weights: a name for each, and the object whose `.value`, an array or a tree of arrays, is updated.
+
+        Raises:
+            TreeMismatch: there are none, or a value is not made of floating-point arrays.
+        """
+        if not weights:
+            raise TreeMismatch(f"{type(self).__name__} was given no weights")
+        leaves, _ = jax.tree.flatten([weight.value for weight in weights.values()])
+        count = jnp.zeros([], jnp.int32)
+        varying = {name: jnp.asarray(value, float) for name, value in self._varying_values.items()}
+        first = {name: schedule(count) for name, schedule in self._settings.schedules.items()}
+        state = self._variant.init([jnp.asarray(leaf) for leaf in leaves], {**self._fixed, **varying, **first})
+        holder = _holder_type(weights)
+        self._weights = dict(weights)
+        self._state = holder((count, [dict(tensor) for tensor in state.tensors], dict(state.shared)))
+        self._varying = holder(varying)
+
+    def step(self, grads: Mapping[Hashable, Any]) -> None:
+        """Update the weights in place.
+
+        Args:
+            grads: the gradient of each weight, by the names they were registered under.
+
+        Raises:
+            NotRegistered: no weights were registered.
+            TreeMismatch: a gradient is missing or extra, or its tree or shape is another; nothing is changed then.
+        """
+        holder = self._registered()
+        assert self._varying is not None
+        self._check_names(grads)
+        values = [weight.value for weight in self._weights.values()]
+        leaves, tree = jax.tree.flatten(values)
+        gradients = self._flat_gradients(grads, values)
+        run = compiled_step(self._variant, tuple(self._fixed.items()), tuple(self._settings.schedules.items()))
+        new, state = run(leaves, gradients, holder.value, self._varying.value)
+        holder.value = state
+        for weight, value in zip(self._weights.values(), jax.tree.unflatten(tree, new), strict=True):
+            weight.value = value
+
+    def _registered(self) -> HasValue:
+        if self._state is None:
+            raise NotRegistered(f"{type(self).__name__}: call register_trainable_weights(weights) first")
+        return self._state
+
+    def _check_names(self, grads: Mapping[Hashable, Any]) -> None:
+        missing = [name for name in self._weights if name not in grads]
+        extra = [name for name in grads if name not in self._weights]
+        if missing or extra:
+            problems = [f"no gradient for {missing}"] if missing else []
+            problems += [f"no weight for {extra}"] if extra else []
+            raise TreeMismatch(f"{type(self).__name__}: {' and '.join(problems)}")
+
+    def _flat_gradients(self, grads: Mapping[Hashable, Any], values: list[Any]) -> list[jax.Array]:
+        found: list[jax.Array] = []
+        for name, value in zip(self._weights, values, strict=True):
+            leaves, tree = jax.tree.flatten(grads[name])
+            wanted, wanted_tree = jax.tree.flatten(value)
+            if tree != wanted_tree:
+                raise TreeMismatch(f"{type(self).__name__}: the gradient of {name!r} is {tree}, its weight {wanted_tree}")
+            for leaf, weight in zip(leaves, wanted, strict=True):
+                if jnp.shape(leaf) != jnp.shape(weight):
+                    raise TreeMismatch(
+                        f"{type(self).__name__}: the gradient of {name!r} has shape {jnp.shape(leaf)}, "
+                        f"its weight {jnp.shape(weight)}"
+                    )
+                found.append(jnp.asarray(leaf))
+        return found
+
+
+@functools.cache
+def compiled_step(
+    variant: JaxVariant, fixed: tuple[tuple[str, Any], ...], schedules: tuple[tuple[str, Callable[..., Any]], ...]
+) -> Callable[..., Any]:
+    """One step of a variant under jit; hyperparameters that vary, and the step, are arguments of what is compiled."""
+
+    @jax.jit
+    def run(parameters: Any, gradients: Any, state: Any, varying: Any) -> Any:
+        count, tensors, shared = state
+        hyperparameters = {**dict(fixed), **varying, **{name: schedule(count) for name, schedule in schedules}}
+        new, after = variant.step(
+            gradients, ModelState(tuple(tensors), shared), parameters, count + 1, hyperparameters, form="theta_new"
+        )
+        return list(new), (count + 1, [dict(tensor) for tensor in after.tensors], dict(after.shared))
+
+    return run  # type: ignore[no-any-return]
+
+
+def _holder_type(weights: Mapping[Hashable, HasValue]) -> Callable[[Any], HasValue]:
+    """brainstate's State where the weights are States, so that its transformations see what a step changes."""
+    brainstate = sys.modules.get("brainstate")
+    if brainstate is not None and any(isinstance(weight, brainstate.State) for weight in weights.values()):
+        return brainstate.LongTermState  # type: ignore[no-any-return]
+    return _Holder
+
+
+def optimizer_class(entry: Entry) -> type[Optimizer]:
+    """The class of one optimizer, with braintools' name and arguments."""
+    manifest = entry.manifest
+    dialect = dialect_of(manifest, "braintools")
+    made = type(
+        dialect.name,
+        (Optimizer,),
+        {
+            "entry": entry,
+            "__signature__": signature(dialect),
+            "__module__": "optgen.optim",
+            "__doc__": f"{manifest.title}.\n\n{manifest.summary}\n\n{manifest.equations.strip()}\n",
+        },
+    )
+    return made

@@ -1,0 +1,140 @@
+"""From a constructor's arguments to hyperparameter and option values, checked before anything is built."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue
+from optgen.targets.manifest import Manifest
+
+#: A learning rate that depends on the step: step count → value.
+Schedule = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a constructor was told.
+
+    Attributes:
+        options: a value for every option.
+        values: a value for every hyperparameter; None for one that is absent.
+        schedules: hyperparameters given as functions of the step count, instead of a value.
+    """
+
+    options: Mapping[str, OptionValue]
+    values: Mapping[str, Any]
+    schedules: Mapping[str, Schedule]
+
+
+def dialect_of(manifest: Manifest, library: str) -> Dialect:
+    """The library's spelling of an optimizer; for a user's own optimizer, its own names in the library's manner."""
+    if library in manifest.dialects:
+        return manifest.dialects[library]
+    learning_rate = "learning_rate" if library == "optax" else "lr"
+    arguments = [
+        Argument(learning_rate if h.name == "lr" else h.name, (h.name,), (h.default,), keyword_only=h.name != "lr")
+        for h in sorted(manifest.hyperparameters, key=lambda h: h.name != "lr")
+    ]
+    arguments += [Argument(o.name, (o.name,), (o.default,), keyword_only=True) for o in manifest.options]
+    name = manifest.name if library == "optax" else manifest.class_name
+    return Dialect(library, name, tuple(arguments))
+
+
+def signature(dialect: Dialect, *extra: inspect.Parameter) -> inspect.Signature:
+    """The constructor's signature in a library's spelling, followed by what the front-end adds."""
+    parameters = [
+        inspect.Parameter(
+            argument.name,
+            inspect.Parameter.KEYWORD_ONLY if argument.keyword_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if argument.required else argument.default,
+        )
+        for argument in dialect.arguments
+    ]
+    return inspect.Signature(sorted([*parameters, *extra], key=lambda p: p.kind))
+
+
+def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> Settings:
+    """Check arguments and spread them over hyperparameters and options.
+
+    Args:
+        manifest: the optimizer.
+        dialect: the spelling that the arguments are in.
+        given: argument name → value; what is missing takes the dialect's default.
+
+    Raises:
+        InvalidHyperparameter: a value is outside its domain, or not one of the choices.
+        HyperparameterTypeError: a value is of the wrong type.
+    """
+    from optgen.compiler.choice import dialect_defaults
+
+    options, values = dialect_defaults(manifest, dialect)
+    hyperparameters = {h.name: h for h in manifest.hyperparameters}
+    declared_options = {o.name: o for o in manifest.options}
+    schedules: dict[str, Schedule] = {}
+    for argument in dialect.arguments:
+        if argument.name not in given:
+            continue
+        value = given[argument.name]
+        parts = _parts(manifest, argument, value)
+        for target, part in zip(argument.targets, parts, strict=True):
+            label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
+            if target in declared_options:
+                options[target] = _option(label, declared_options[target], part)
+            elif callable(part) and hyperparameters[target].varies:
+                schedules[target] = part
+            else:
+                values[target] = check_value(label, hyperparameters[target], part)
+    return Settings(options, values, schedules)
+
+
+def _parts(manifest: Manifest, argument: Argument, value: Any) -> tuple[Any, ...]:
+    if not argument.packed:
+        return (value,)
+    if not isinstance(value, tuple | list) or len(value) != len(argument.targets):
+        wanted = ", ".join(argument.targets)
+        raise HyperparameterTypeError(f"{manifest.class_name}: {argument.name} is a tuple ({wanted}), not {value!r}")
+    return tuple(value)
+
+
+def _option(label: str, option: Option, value: Any) -> OptionValue:
+    if option.choices:
+        if value not in option.choices:
+            raise InvalidHyperparameter(f"{label} is one of {', '.join(option.choices)}, not {value!r}")
+        return str(value)
+    if isinstance(option.default, bool):
+        if not isinstance(value, bool | np.bool_):
+            raise HyperparameterTypeError(f"{label} is True or False, not {value!r}")
+        return bool(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise HyperparameterTypeError(f"{label} is an integer, not {value!r}")
+    return value
+
+
+def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
+    """A hyperparameter's value: a Python number inside its domain, or an array of one number as it is.
+
+    Raises:
+        InvalidHyperparameter: it is outside its domain.
+        HyperparameterTypeError: it is neither number nor array.
+    """
+    if value is None and hyperparameter.optional:
+        return None
+    if isinstance(value, np.ndarray | np.generic) and np.ndim(value) == 0 and np.issubdtype(value.dtype, np.number):
+        value = value.item()
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        number = float(value)
+        if not hyperparameter.domain.contains(number):
+            wanted = hyperparameter.domain.text or "a finite number"
+            raise InvalidHyperparameter(f"{label} = {value!r} is outside its domain: {wanted}")
+        return number
+    if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.ndarray):
+        return value  # a jax array or tracer: its value is not known while tracing
+    kinds = "a number, an array or a schedule" if hyperparameter.varies else "a number or an array"
+    raise HyperparameterTypeError(f"{label} is {kinds}, not {value!r}")

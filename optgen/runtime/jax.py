@@ -1,0 +1,279 @@
+"""Running a generated jax module on the tensors of a model.
+
+The generated functions compute numbers of a step, one tensor, or numbers of the model; here they are called in order
+and handed each other's results by name. Everything works on tracers, so all of it runs inside jit, vmap, scan and grad.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.errors import TreeMismatch
+from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
+
+#: A state as it is stored: an array, or for a vector per axis a tuple of arrays.
+Stored = Any
+
+UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """All that a rule keeps: a mapping per tensor, and what is kept once for the model."""
+
+    tensors: tuple[Mapping[str, Stored], ...]
+    shared: Mapping[str, Stored]
+
+
+class JaxVariant:
+    """One generated variant, ready to run.
+
+    Args:
+        optimizer: the optimizer's name, for messages.
+        info: the variant.
+        module: the generated module that holds its functions.
+    """
+
+    def __init__(self, optimizer: str, info: VariantInfo, module: types.ModuleType) -> None:
+        self.optimizer = optimizer
+        self.info = info
+        self._module = module
+        reads = {a for case in info.cases for f in case.jax for a in f.arguments}
+        #: Whether the update depends on the parameters, which then have to be given.
+        self.reads_parameters = "theta" in reads or any(case.result != UPDATE for case in info.cases)
+
+    def case_of(self, shape: tuple[int, ...]) -> CaseInfo:
+        """The case that a tensor of a shape takes."""
+        if not self.info.case_function:
+            return self.info.cases[0]
+        choose = getattr(self._module, self.info.case_function)
+        return self.info.cases[choose(**_sizes(shape))]
+
+    def state_names(self) -> tuple[str, ...]:
+        """Every state of any case, in the order of the spec."""
+        return tuple(dict.fromkeys(state.name for case in self.info.cases for state in case.states))
+
+    def shared_names(self) -> frozenset[str]:
+        """The states that are kept once for the model, not for each tensor."""
+        shared = (Kind.STEP.value, Kind.GLOBAL.value)
+        return frozenset(s.name for case in self.info.cases for s in case.states if s.kind in shared)
+
+    def init(self, parameters: Sequence[jax.Array], hyperparameters: Mapping[str, Any]) -> ModelState:
+        """The state before the first step, in float64 for float64 parameters and float32 for all others."""
+        shared: dict[str, Stored] = {}
+        tensors: list[dict[str, Stored]] = []
+        shared_names = self.shared_names()
+        for theta in parameters:
+            dtype = arithmetic_dtype(theta)
+            case = self.case_of(theta.shape)
+            first = self._first_values(case, theta.astype(dtype), _cast(hyperparameters, dtype))
+            kept: dict[str, Stored] = {}
+            for state in case.states:
+                value = _filled(state, first.get(state.name, 0.0), theta.shape, dtype)
+                if state.name in shared_names:
+                    shared.setdefault(state.name, value)
+                else:
+                    kept[state.name] = value
+            tensors.append(kept)
+        return ModelState(tuple(tensors), shared)
+
+    def _first_values(self, case: CaseInfo, theta: jax.Array, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        for function in case.jax:
+            if function.level == "initial":
+                return self._call(function, {**hyperparameters, "theta": theta})
+        return {}
+
+    def step(
+        self,
+        gradients: Sequence[jax.Array],
+        state: ModelState,
+        parameters: Sequence[jax.Array] | None,
+        t: jax.Array | int,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
+        form: str = UPDATE,
+    ) -> tuple[tuple[jax.Array, ...], ModelState]:
+        """One step.
+
+        Args:
+            gradients: one array per tensor.
+            state: from `init` or the last step.
+            parameters: one array per tensor; may be None where `reads_parameters` is False and the form is `update`.
+            t: the number of this step, counted from 1.
+            hyperparameters: a value for each that the variant uses; Python numbers are folded in float64.
+            inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
+            form: `update` for what is to be added to the parameters, in the gradient's dtype, or `theta_new` for the
+                new parameters, in theirs.
+
+        Returns:
+            one array per tensor, and the state after the step.
+        """
+        envs = [
+            self._environment(index, gradient, state, parameters, t, hyperparameters, inputs or {})
+            for index, gradient in enumerate(gradients)
+        ]
+        cases = [self.case_of(gradient.shape) for gradient in gradients]
+        sizes = {"model_size": sum(g.size for g in gradients), "tensor_count": len(gradients)}
+        for env in envs:
+            env.update(sizes)
+        self._run(cases, envs)
+        results, tensors = [], []
+        shared = dict(state.shared)
+        for index, (case, env, gradient) in enumerate(zip(cases, envs, gradients, strict=True)):
+            theta = parameters[index] if parameters is not None else None
+            results.append(_result(case, env, theta, gradient, form))
+            kept = {}
+            for info in case.states:
+                if info.name in state.shared:
+                    shared[info.name] = _pushed(info, state.shared[info.name], env, t)
+                else:
+                    kept[info.name] = _pushed(info, state.tensors[index][info.name], env, t)
+            tensors.append(kept)
+        return tuple(results), ModelState(tuple(tensors), shared)
+
+    def _environment(
+        self,
+        index: int,
+        gradient: jax.Array,
+        state: ModelState,
+        parameters: Sequence[jax.Array] | None,
+        t: jax.Array | int,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What names mean for one tensor before any function has run."""
+        theta = parameters[index] if parameters is not None else None
+        dtype = arithmetic_dtype(gradient if theta is None else theta)
+        env: dict[str, Any] = dict(_cast(hyperparameters, dtype))
+        env |= _sizes(gradient.shape)
+        env["t"] = jnp.asarray(t, dtype)
+        env["g"] = gradient.astype(dtype)
+        if theta is not None:
+            env["theta"] = theta.astype(dtype)
+        per_tensor = self.info.inputs
+        for name in per_tensor:
+            value = inputs[name]
+            env[name] = jnp.asarray(value[index] if isinstance(value, tuple | list) else value, dtype)
+        for info in self.case_of(gradient.shape).states:
+            stored = state.shared[info.name] if info.name in state.shared else state.tensors[index][info.name]
+            env |= _unpacked(info, stored, t)
+        return env
+
+    def _run(self, cases: Sequence[CaseInfo], envs: Sequence[dict[str, Any]]) -> None:
+        """Call the functions of all tensors, going on to the next round when the model's folds are complete."""
+        once: dict[tuple[str, Any], dict[str, Any]] = {}
+        positions = [0] * len(cases)
+        while any(position < len(case.jax) for position, case in zip(positions, cases, strict=True)):
+            folds: dict[str, tuple[str, list[jax.Array]]] = {}
+            for index, (case, env) in enumerate(zip(cases, envs, strict=True)):
+                while positions[index] < len(case.jax):
+                    function = case.jax[positions[index]]
+                    positions[index] += 1
+                    if function.level == "initial":
+                        continue
+                    if function.level == "tensor":
+                        env |= self._call(function, env)
+                    else:
+                        # Numbers of the step or the model are the same for all tensors of one precision.
+                        key = (function.name, env["t"].dtype)
+                        if key not in once:
+                            once[key] = self._call(function, env)
+                        env |= once[key]
+                    for name, operation in function.folds:
+                        folds.setdefault(name, (operation, []))[1].append(env[name])
+                    if function.folds:
+                        break
+            for name, (operation, parts) in folds.items():
+                total = _combined(operation, parts)
+                for env in envs:
+                    env[name] = total.astype(env["t"].dtype)
+
+    def _call(self, function: Function, env: Mapping[str, Any]) -> dict[str, Any]:
+        values = getattr(self._module, function.name)(*(env[name] for name in function.arguments))
+        return dict(zip(function.returns, values, strict=True))
+
+
+def arithmetic_dtype(array: jax.Array) -> Any:
+    """The precision in which a tensor's step is computed, and its state kept.
+
+    Raises:
+        TreeMismatch: the tensor does not hold real floating-point numbers.
+    """
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TreeMismatch(f"parameters and gradients are floating-point arrays, and this one is {array.dtype}")
+    return jnp.float64 if array.dtype == jnp.float64 else jnp.float32
+
+
+def _sizes(shape: tuple[int, ...]) -> dict[str, int]:
+    size = 1
+    for length in shape:
+        size *= length
+    return {
+        "size": size,
+        "rank": len(shape),
+        "rows": shape[-2] if len(shape) >= 2 else 1,
+        "columns": shape[-1] if shape else 1,
+    }
+
+
+def _cast(hyperparameters: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """Python numbers stay, so that what they determine is folded in float64; arrays take the arithmetic's dtype."""
+    return {
+        name: value if isinstance(value, int | float) else jnp.asarray(value, dtype)
+        for name, value in hyperparameters.items()
+    }
+
+
+def _filled(state: StateInfo, start: Any, shape: tuple[int, ...], dtype: Any) -> Stored:
+    shapes = kept_shapes(Kind(state.kind), shape)
+    history = (state.depth,) if state.depth > 1 else ()
+    arrays = tuple(jnp.broadcast_to(jnp.asarray(start, dtype), history + kept) for kept in shapes)
+    return arrays if Kind(state.kind) is Kind.AXIS else arrays[0]
+
+
+def _unpacked(state: StateInfo, stored: Stored, t: jax.Array | int) -> dict[str, Any]:
+    """A state's earlier values by the names they have in the functions."""
+    if state.depth == 1:
+        return {state.name: stored}
+    names = [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
+    return {
+        name: jax.tree.map(lambda ring, lag=lag: ring[(t - 1 - lag) % state.depth], stored)
+        for lag, name in enumerate(names, start=1)
+    }
+
+
+def _pushed(state: StateInfo, stored: Stored, env: Mapping[str, Any], t: jax.Array | int) -> Stored:
+    """A state after the step; in a history the new value takes the oldest one's place."""
+    new = env[state.new]
+    if state.depth == 1:
+        return new
+    return jax.tree.map(lambda ring, value: ring.at[(t - 1) % state.depth].set(value), stored, new)
+
+
+def _combined(operation: str, parts: Sequence[jax.Array]) -> jax.Array:
+    total = parts[0]
+    for part in parts[1:]:
+        if operation == "sum":
+            total = total + part
+        else:
+            total = jnp.maximum(total, part) if operation == "max" else jnp.minimum(total, part)
+    return total
+
+
+def _result(
+    case: CaseInfo, env: Mapping[str, Any], theta: jax.Array | None, gradient: jax.Array, form: str
+) -> jax.Array:
+    value: jax.Array = env[case.result]
+    if form == UPDATE:
+        update = value if case.result == UPDATE else value - env["theta"]
+        return update.astype(gradient.dtype)
+    assert theta is not None, "new parameters cannot be computed without parameters"
+    new = env["theta"] + value if case.result == UPDATE else value
+    return new.astype(theta.dtype)

@@ -1,0 +1,221 @@
+"""How libraries spell an optimizer: the tables [dialect.NAME]."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from optgen.errors import SpecError
+from optgen.spec.declarations import MAX_COUNT
+from optgen.spec.model import DIALECTS, Argument, Dialect, Hyperparameter, Option, OptionValue
+from optgen.spec.tables import Tables, suggestion
+
+#: Stands for the absence of an optional hyperparameter, since TOML has no null.
+ABSENT = "none"
+
+Value = float | OptionValue | None
+
+
+def read_dialects(
+    tables: Tables, data: Mapping[str, Any], hyperparameters: tuple[Hyperparameter, ...], options: tuple[Option, ...]
+) -> dict[str, Dialect]:
+    """Every [dialect.NAME].
+
+    Raises:
+        SpecError: one is malformed, or speaks of something that the spec does not declare.
+    """
+    found = {}
+    for library, entry in tables.table(data, "dialect").items():
+        if library not in DIALECTS:
+            raise tables.fail(f"unknown dialect '{library}'", f"dialect.{library}", hint=suggestion(library, DIALECTS))
+        found[library] = _Reader(tables, library, hyperparameters, options).dialect(entry)
+    return found
+
+
+class _Reader:
+    """Reads one dialect."""
+
+    def __init__(
+        self, tables: Tables, library: str, hyperparameters: tuple[Hyperparameter, ...], options: tuple[Option, ...]
+    ) -> None:
+        self.tables = tables
+        self.library = library
+        self.name = f"dialect.{library}"
+        self.hyperparameters = {h.name: h for h in hyperparameters}
+        self.options = {o.name: o for o in options}
+        self.known = (*self.hyperparameters, *self.options)
+
+    def dialect(self, raw: object) -> Dialect:
+        tables = self.tables
+        entry = tables.as_table(raw, self.name)
+        known = ("name", "arguments", "required", "keyword_only", "defaults", "options", "states", "note")
+        tables.keys(entry, known, self.name)
+        name = tables.string(entry, None, self.name, "name")
+        tables.identifier(name, self.name, "name")
+        stated = self.defaults(entry)
+        arguments = self.arguments(entry, stated)
+        exposed = {target for argument in arguments for target in argument.targets}
+        return Dialect(
+            library=self.library,
+            name=name,
+            arguments=arguments,
+            options=self.fixed_options(entry, stated, exposed),
+            hyperparameters={
+                name: _as_number(value)
+                for name, value in stated.items()
+                if name not in exposed and name in self.hyperparameters
+            },
+            states=self.states(entry),
+            note=tables.string(entry, "", self.name, "note"),
+        )
+
+    def part(self, entry: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        value = entry.get(key, {})
+        if not isinstance(value, dict):
+            raise self.tables.fail_value(f"'{key}' is an inline table", self.name, key, hint=f"write {key} = {{ ... }}")
+        return value
+
+    def defaults(self, entry: Mapping[str, Any]) -> dict[str, Value]:
+        stated: dict[str, Value] = {}
+        for name, value in self.part(entry, "defaults").items():
+            if name not in self.known:
+                raise self.unknown(name, "defaults", name)
+            if name in self.options:
+                stated[name] = self.option_value(name, value, "defaults")
+            else:
+                stated[name] = self.hyperparameter_value(name, value)
+        return stated
+
+    def unknown(self, name: str, *keys: str | int) -> SpecError:
+        return self.tables.fail(
+            f"'{name}' is neither hyperparameter nor option", self.name, *keys, hint=suggestion(name, self.known)
+        )
+
+    def hyperparameter_value(self, name: str, value: object) -> float | None:
+        where = (self.name, "defaults", name)
+        hyperparameter = self.hyperparameters[name]
+        if value == ABSENT:
+            if not hyperparameter.optional:
+                raise self.tables.fail_value(
+                    f"'{name}' cannot be absent", *where, hint="declare it with optional = true or absent = 0"
+                )
+            return None
+        number = self.tables.number(value, *where)
+        if not hyperparameter.domain.contains(number):
+            raise self.tables.fail_value(
+                f"{number!r} is outside the domain of '{name}'",
+                *where,
+                hint=f"it must satisfy {hyperparameter.domain.text}"
+                if hyperparameter.domain.text
+                else "it must be finite",
+            )
+        return number
+
+    def option_value(self, name: str, value: object, key: str) -> OptionValue:
+        option = self.options[name]
+        if option.choices:
+            wanted, fits = ", ".join(option.choices), value in option.choices
+        elif isinstance(option.default, bool):
+            wanted, fits = "true, false", isinstance(value, bool)
+        else:
+            wanted = f"a count up to {MAX_COUNT}"
+            fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+        if not fits or not _is_option_value(value):
+            raise self.tables.fail_value(f"no value of option '{name}'", self.name, key, name, hint=f"known: {wanted}")
+        return value
+
+    def arguments(self, entry: Mapping[str, Any], stated: Mapping[str, Value]) -> tuple[Argument, ...]:
+        written = self.part(entry, "arguments")
+        flags = {key: self.tables.strings(entry, self.name, key) for key in ("required", "keyword_only")}
+        for key, names in flags.items():
+            for position, name in enumerate(names):
+                if name not in written:
+                    raise self.tables.fail_value(
+                        f"'{name}' is not an argument", self.name, key, position, hint=suggestion(name, tuple(written))
+                    )
+        defaults: dict[str, Value] = {h.name: h.default for h in self.hyperparameters.values()}
+        defaults |= {o.name: o.default for o in self.options.values()} | dict(stated)
+        arguments = []
+        seen: dict[str, str] = {}
+        for name, raw in written.items():
+            if not name.isidentifier() or keyword.iskeyword(name):
+                raise self.tables.fail(f"'{name}' cannot name an argument", self.name, "arguments", name)
+            targets = self.targets(name, raw)
+            for target in targets:
+                if target in seen:
+                    raise self.tables.fail(
+                        f"'{target}' is set by '{seen[target]}' already",
+                        self.name,
+                        "arguments",
+                        name,
+                        hint="remove one",
+                    )
+                seen[target] = name
+            arguments.append(
+                Argument(
+                    name,
+                    targets,
+                    tuple(defaults[target] for target in targets),
+                    isinstance(raw, list),
+                    name in flags["required"],
+                    name in flags["keyword_only"],
+                )
+            )
+        return tuple(arguments)
+
+    def targets(self, argument: str, raw: object) -> tuple[str, ...]:
+        where = ("arguments", argument)
+        items = raw if isinstance(raw, list) else [raw]
+        if not items or not all(isinstance(item, str) for item in items):
+            raise self.tables.fail_value(
+                f"'{argument}' names a hyperparameter or option", self.name, *where, hint="or a list of them"
+            )
+        for position, item in enumerate(items):
+            if item not in self.known:
+                keys = (*where, position) if isinstance(raw, list) else where
+                raise self.tables.fail_value(
+                    f"'{item}' is neither hyperparameter nor option",
+                    self.name,
+                    *keys,
+                    hint=suggestion(item, self.known),
+                )
+        return tuple(items)
+
+    def fixed_options(
+        self, entry: Mapping[str, Any], stated: Mapping[str, Value], exposed: set[str]
+    ) -> dict[str, OptionValue]:
+        found: dict[str, OptionValue] = {}
+        for name, value in self.part(entry, "options").items():
+            if name not in self.options:
+                raise self.tables.fail(
+                    f"unknown option '{name}'", self.name, "options", name, hint=suggestion(name, tuple(self.options))
+                )
+            if name in exposed:
+                raise self.tables.fail(
+                    f"'{name}' is an argument here", self.name, "options", name, hint="give its default in 'defaults'"
+                )
+            found[name] = self.option_value(name, value, "options")
+        for name in stated:
+            if name in self.options and name not in exposed:
+                raise self.tables.fail(
+                    f"option '{name}' is not an argument here",
+                    self.name,
+                    "defaults",
+                    name,
+                    hint="fix its value in 'options'",
+                )
+        return found
+
+    def states(self, entry: Mapping[str, Any]) -> dict[str, str]:
+        written = self.part(entry, "states")
+        return {name: self.tables.string(written, "", self.name, "states", name) for name in written}
+
+
+def _is_option_value(value: object) -> TypeGuard[OptionValue]:
+    return isinstance(value, bool | str | int)
+
+
+def _as_number(value: Value) -> float | None:
+    assert not isinstance(value, str)  # of a hyperparameter, whose value was read as a number
+    return value

@@ -1,0 +1,131 @@
+"""What the runtime knows of a generated optimizer: `generated/NAME/manifest.json`, as typed values.
+
+The manifest says what the generated functions are called and what they take, so that a training script needs neither
+the spec nor the compiler. Reading it imports neither sympy nor jinja2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from optgen.spec.model import Dialect, Hyperparameter, Input, Option, OptionValue, Reference, StateEntry
+
+#: Raised whenever the fields below change, so that a file written by another version is refused by name.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A generated function and how the runtime calls it.
+
+    Attributes:
+        name: in the generated module.
+        level: `initial` and `tensor` run for each tensor, `step` once, `model` once with every tensor's folds combined.
+        arguments, returns: names of values; every argument is one that an earlier function returned, a
+            hyperparameter, an input, a state, `theta`, `g`, `t`, or a number known from a shape.
+        folds: returned values that have to be combined over all tensors (`sum`, `max`, `min`), by name.
+    """
+
+    name: str
+    level: str
+    arguments: tuple[str, ...]
+    returns: tuple[str, ...]
+    folds: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateInfo:
+    """A state of one case.
+
+    Attributes:
+        kind: see `optgen.compiler.kinds.Kind`.
+        depth: how many earlier values are kept; above 1 they form a ring along a leading axis.
+        new: the returned value that replaces it.
+        zero: whether it starts at zero; if not, the `initial` function returns its first value.
+    """
+
+    name: str
+    kind: str
+    depth: int
+    new: str
+    zero: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaseInfo:
+    """One case of a variant: for which shapes is decided by the variant's `case_function`.
+
+    Attributes:
+        result: `update` if the functions return what is to be added to the parameter, `theta_new` if the parameter.
+        jax: the functions of jax.py, in the order in which they are called.
+        bytes_per_element: memory traffic of one pass over float32 tensors, parameter updated in place.
+        passes: how often a tensor is gone through.
+        operations: arithmetic per element.
+    """
+
+    states: tuple[StateInfo, ...]
+    result: str
+    jax: tuple[Function, ...]
+    bytes_per_element: int
+    passes: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariantInfo:
+    """One choice of options."""
+
+    name: str
+    options: dict[str, OptionValue]
+    present: tuple[str, ...]
+    hyperparameters: tuple[str, ...]
+    inputs: tuple[str, ...]
+    case_function: str
+    cases: tuple[CaseInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A generated optimizer. `digest` is the sha256 of the text of the spec at `spec`."""
+
+    format: int
+    spec: str
+    digest: str
+    name: str
+    class_name: str
+    title: str
+    summary: str
+    equations: str
+    references: tuple[Reference, ...]
+    hyperparameters: tuple[Hyperparameter, ...]
+    options: tuple[Option, ...]
+    inputs: tuple[Input, ...]
+    states: tuple[StateEntry, ...]
+    dialects: dict[str, Dialect]
+    variants: tuple[VariantInfo, ...]
+
+    def variant(self, name: str) -> VariantInfo | None:
+        """The variant of that name, None if it was not generated."""
+        return {variant.name: variant for variant in self.variants}.get(name)
+
+
+def write_manifest(manifest: Manifest) -> str:
+    """The manifest as the text of its file."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode() + "\n"
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """The manifest from the bytes of its file.
+
+    Raises:
+        ValueError: the bytes are no manifest of this version.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a manifest of this version of optgen: {error}") from None
+    if manifest.format != FORMAT:
+        raise ValueError(f"a manifest of format {manifest.format}; this version of optgen reads {FORMAT}")
+    return manifest

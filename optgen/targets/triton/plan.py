@@ -1,0 +1,161 @@
+"""What the runtime knows of a generated Triton module: which kernels there are, what they take and in which order.
+
+Plain values, so that they can stand in a manifest; reading this module imports neither sympy nor jinja2.
+
+A kernel has one of three forms. `BLOCKS` goes through all numbers of one kind that a tensor has, a block at a time.
+`SLICES` folds an array along some of its axes: number `o` of the result folds the places
+
+    (o // out_turn)*out_far + (o % out_turn)*out_near + (k // in_turn)*in_far + (k % in_turn)*in_near
+
+of the array, for `k` from 0 to `inner`. `NUMBER` is one program that adds up what blocks left behind and computes the
+single numbers of a tensor or of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
+
+
+@dataclass(frozen=True, slots=True)
+class HostFunction:
+    """A plain Python function of the generated module, computing in float64; arguments and returns by name."""
+
+    name: str
+    arguments: tuple[str, ...]
+    returns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One positional argument of a kernel.
+
+    Attributes:
+        role: what it is:
+            `array`: pointer to `theta`, `g`, a state's value by the name it has in expressions, an input or a buffer;
+            `parts`: pointer to where a fold's partial results of this tensor stand;
+            `count`: how many of them there are;
+            `scalars`, `tensor`, `model`: pointers to the numbers of the step, of this tensor and of the model;
+            `axes`: pointer to a table of length, stride and first place in the concatenated vectors of each axis;
+            `length`: how many numbers a kernel of form `BLOCKS` goes through;
+            `rows`, `columns`: the lengths of the tensor's two matrix axes;
+            `outer`, `inner`, `out_turn`, `out_far`, `out_near`, `in_turn`, `in_far`, `in_near`: see form `SLICES`.
+        name: which array or fold, empty for the other roles.
+    """
+
+    role: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One kernel and when it runs.
+
+    Attributes:
+        kernel: its name in the generated module.
+        form: `BLOCKS`, `SLICES` or `NUMBER`.
+        domain: kind of the numbers it goes through; of a `NUMBER`, `tensor` or `global`. A launch for `global` runs
+            once, after every tensor has come this far.
+        extent: of `SLICES`, what it folds over: `rows`, `columns` or `other_axes`.
+        arguments: in order; compile-time constants follow by keyword (`constants`).
+        constants: `BLOCK` (numbers per block), `OUTER` and `INNER` (tile of a fold), `RANK` (axes of the tensor).
+        folds: folds of which it stores partial results.
+        totals: folds whose partial results it adds up.
+    """
+
+    kernel: str
+    form: str
+    domain: str
+    extent: str
+    arguments: tuple[Argument, ...]
+    constants: tuple[str, ...]
+    folds: tuple[str, ...] = ()
+    totals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatePlan:
+    """A state of one case.
+
+    Attributes:
+        kind: see `optgen.compiler.kinds.Kind`.
+        depth: how many earlier values are kept; above 1 they form a ring along a leading axis: the value of step `t`
+            stands at place `(t - 1) % depth`.
+        new: the name of the value that replaces it.
+    """
+
+    name: str
+    kind: str
+    depth: int
+    new: str
+
+    def older(self, lag: int) -> str:
+        """The name of the value `lag` steps back."""
+        return self.name if lag == 1 else f"{self.name}_lag{lag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory needed during a step only: one number of the arithmetic's precision for each of a kind."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A fold over a tensor or the model, computed from partial results: `sum`, `max` or `min`; kind of the total."""
+
+    name: str
+    operation: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CasePlan:
+    """How one case of a variant is run.
+
+    Attributes:
+        step: computes the numbers of the step, None if there are none to compute.
+        first_numbers: computes what states start at that start neither at zero nor from the parameter.
+        first_values: writes the first values of the states that start from the parameter.
+        launches: in order.
+    """
+
+    step: HostFunction | None
+    first_numbers: HostFunction | None
+    first_values: Launch | None
+    states: tuple[StatePlan, ...]
+    buffers: tuple[Buffer, ...]
+    folds: tuple[Fold, ...]
+    launches: tuple[Launch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantPlan:
+    """One choice of options; `case_function` says which case a shape takes, empty if there is only one."""
+
+    name: str
+    case_function: str
+    cases: tuple[CasePlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TritonPlan:
+    """A generated module.
+
+    Attributes:
+        scalars, tensor_numbers, model_numbers: names of the numbers in the arrays that kernels read them from, in
+            order; those of the step, of one tensor and of the model.
+        variants: see there.
+    """
+
+    scalars: tuple[str, ...]
+    tensor_numbers: tuple[str, ...]
+    model_numbers: tuple[str, ...]
+    variants: tuple[VariantPlan, ...]
+
+    def variant(self, name: str) -> VariantPlan:
+        """The variant of that name; raises KeyError if there is none."""
+        return {variant.name: variant for variant in self.variants}[name]

@@ -1,0 +1,158 @@
+"""Expressions in Triton's language, and in plain Python for what the host computes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+import sympy
+from sympy import Expr
+
+from optgen.compiler.operations import Operation
+from optgen.targets.code import UnsupportedByTarget
+from optgen.targets.printer import ExpressionPrinter
+
+#: Integer powers up to this one are products; above, the error of as many roundings exceeds that of `exp(y*log(x))`.
+_LARGEST_PRODUCT = 16
+
+
+class KernelPrinter(ExpressionPrinter):
+    """Blocks of numbers and single numbers inside a kernel, in the kernel's arithmetic.
+
+    Literals are spelled as floats: beside a block they take its type without a detour through float32. As arguments
+    of functions they are given that type at once where float32 does not hold them exactly.
+    """
+
+    functions: Mapping[str, str] = {
+        "abs": "tl.abs",
+        "sign": "_sign",
+        "exp": "tl.exp",
+        "log": "tl.log",
+        "sin": "tl.sin",
+        "cos": "tl.cos",
+        "tanh": "_tanh",
+        "floor": "tl.floor",
+        "ceil": "tl.ceil",
+        "max": "_maximum",
+        "min": "_minimum",
+        "mod": "_modulo",
+        "where": "tl.where",
+        "sqrt": "_root",
+        "pow": "_power",
+    }
+
+    def literal(self, value: int | float) -> str:
+        return repr(float(value))
+
+    def call(self, function: str, *arguments: str) -> str:
+        if function not in self.functions:
+            raise UnsupportedByTarget(f"a Triton kernel has no form of the function '{function}'")
+        return super().call(function, *arguments)
+
+    def argument(self, expression: Expr) -> str:
+        """An expression as an argument of a function."""
+        if isinstance(expression, sympy.Number) and not _fits_float32(float(expression)):
+            return self.typed_literal(float(expression))
+        return self.text(expression)
+
+    def typed_literal(self, value: float) -> str:
+        """A literal that has the arithmetic's type by itself."""
+        return f"tl.full((), {self.literal(value)}, _number)"
+
+    def quotient(self, numerator: str, denominator: str) -> str:
+        # Both are bracketed for an infix operator; a call needs no brackets around a whole argument.
+        above, below = _without_brackets(numerator), _without_brackets(denominator)
+        if (value := _literal_value(above)) is not None and not _fits_float32(value):
+            above = self.typed_literal(value)
+        if (value := _literal_value(below)) is not None:
+            below = self.typed_literal(value)  # `_quotient` asks it for its type
+        return f"_quotient({above}, {below})"
+
+    def square_root(self, value: Expr) -> str:
+        return self.call("sqrt", self.argument(value))
+
+    def power(self, base: Expr, exponent: Expr) -> str:
+        if isinstance(exponent, sympy.Integer) and 1 <= abs(int(exponent)) <= _LARGEST_PRODUCT:
+            product = f"_product({self.argument(base)}, {abs(int(exponent))})"
+            return product if int(exponent) > 0 else self.quotient("1.0", product)
+        typed = (self.typed_literal(float(e)) if isinstance(e, sympy.Number) else self.text(e) for e in (base, exponent))
+        return self.call("pow", *typed)
+
+    def _print_Operation(self, expr: Operation) -> str:
+        return self.call(expr.name, *(self.argument(argument) for argument in expr.args))
+
+    def _print_Rational(self, expr: sympy.Rational) -> str:
+        return self.literal(float(expr))
+
+    def _print_Where(self, expr: Operation) -> str:
+        condition, first, second = expr.args
+        # Two literals have no block beside them to take a type from.
+        untyped = isinstance(first, sympy.Number) and isinstance(second, sympy.Number)
+        chosen = self.typed_literal(float(first)) if untyped else self.argument(first)
+        return self.call("where", self.text(condition), chosen, self.argument(second))
+
+
+class HostPrinter(ExpressionPrinter):
+    """Numbers of the step, in Python floats; the generated module's own functions never raise where IEEE does not."""
+
+    functions: Mapping[str, str] = {
+        "abs": "abs",
+        "sign": "_host_sign",
+        "exp": "_host_exp",
+        "expm1": "_host_expm1",
+        "log": "_host_log",
+        "sin": "_host_sin",
+        "cos": "_host_cos",
+        "tanh": "math.tanh",
+        "floor": "_host_floor",
+        "ceil": "_host_ceil",
+        "max": "_host_max",
+        "min": "_host_min",
+        "mod": "_host_modulo",
+        "sqrt": "_host_root",
+        "pow": "_host_power",
+    }
+    logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}
+
+    def literal(self, value: int | float) -> str:
+        return repr(float(value))
+
+    def quotient(self, numerator: str, denominator: str) -> str:
+        return f"_host_quotient({_without_brackets(numerator)}, {_without_brackets(denominator)})"
+
+    def _print_Rational(self, expr: sympy.Rational) -> str:
+        return self.literal(float(expr))
+
+    def _print_Where(self, expr: Operation) -> str:
+        condition, first, second = (self.text(argument) for argument in expr.args)
+        return f"({first} if {condition} else {second})"
+
+
+class ShapePrinter(ExpressionPrinter):
+    """Conditions on a shape: Python integers."""
+
+    functions: Mapping[str, str] = {"max": "max", "min": "min"}
+    logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}
+
+
+def _fits_float32(value: float) -> bool:
+    return abs(value) < 3e38 and struct.unpack("f", struct.pack("f", value))[0] == value
+
+
+def _without_brackets(text: str) -> str:
+    """`a + b` for `(a + b)`; a text whose brackets do not belong together, `(a)*(b)`, stays."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1]
+
+
+def _literal_value(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

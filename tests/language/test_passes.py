@@ -1,0 +1,43 @@
+"""Every rule of the catalogue, carried out pass by pass as scheduled, against the interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optgen.compiler.choice import choices_ahead
+from optgen.compiler.specialise import specialise
+from optgen.spec.model import Spec
+from optgen.spec.reader import read_spec
+from tests.language.passes import largest_difference
+from tests.language.trajectories import problem, rule_of
+
+SPECS = Path(__file__).parents[2] / "specs"
+SKETCHES = Path(__file__).parent / "sketches"
+TOLERANCE = 1e-10
+
+
+def values_of(spec: Spec) -> dict[str, float]:
+    """The defaults, and for what may be absent a number that shows when it is used."""
+    found = {}
+    for hyperparameter in spec.hyperparameters:
+        default = hyperparameter.default
+        found[hyperparameter.name] = 0.1 if default is None or default == hyperparameter.absent else default
+    return found
+
+
+@pytest.mark.parametrize("path", [*sorted(SPECS.glob("*.toml")), *sorted(SKETCHES.glob("*.toml"))], ids=lambda p: p.stem)
+def test_passes_compute_what_the_equations_say(path: Path) -> None:
+    spec = read_spec(path)
+    if not any(h.name == "lr" for h in spec.hyperparameters) and not spec.wraps:
+        pytest.skip("a schedule, not an optimizer")
+    values, wrapped = values_of(spec), None
+    if spec.wraps:
+        wrapped, inner = rule_of(read_spec(SPECS / "adam.toml"))
+        values |= {f"{spec.wraps}_{name}": value for name, value in inner.items()}
+    parameters, gradients = problem()
+    steps = gradients[:12] if spec.name == "lbfgs" else gradients[:3]
+    for variant, choice in choices_ahead(spec).items():
+        apart = largest_difference(specialise(spec, choice, wrapped), values, parameters, steps)
+        assert apart < TOLERANCE, variant
