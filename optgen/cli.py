@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from optgen import __version__
 from optgen._paths import generated_folder, specs_folder
-from optgen.errors import OptgenError
+from optgen.errors import OptgenError, SpecError
 
-_OUT = Console(highlight=False, soft_wrap=True)
-_ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from optgen.compiler.build import Built
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_EXISTING = click.Path(path_type=Path, file_okay=False, exists=True)
+#: How long after it starts watching a folder, and while nothing changes, `build --watch` looks up, in milliseconds.
+_WATCH_PAUSE = 500
 
 
 class _Group(click.Group):
-    """Reports optgen's own errors as text; anything else keeps its traceback, since it is a bug."""
+    """Reports what a user can put right as text; anything else keeps its traceback, since it is a bug."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except OptgenError as error:
-            _ERR.print(str(error), style="red", markup=False)
+            _complain(str(error))
             ctx.exit(1)
+        except OSError as error:
+            if error.filename is None or error.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(_said(error)) from None
+        except KeyboardInterrupt:
+            ctx.exit(130)  # what a shell reports of a command that was interrupted
+
+
+def _complain(text: str) -> None:
+    """Write to standard error as it is; in red on a terminal."""
+    click.secho(text, err=True, fg="red")
+
+
+def _said(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}"
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,47 +59,120 @@ def main() -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("--watch", is_flag=True, help="Build again whenever a spec is saved.")
-@click.option("--specs", type=_FOLDER, help="The folder of specs.  [default: the catalogue's]")
+@click.option("--watch", is_flag=True, help="Build again whenever a spec is saved, until Ctrl-C.")
+@click.option("--specs", type=_EXISTING, help="The folder of specs; needs --output.  [default: the catalogue's]")
 @click.option("--output", type=_FOLDER, help="Where to write.  [default: the catalogue's generated/]")
 def build(names: tuple[str, ...], watch: bool, specs: Path | None, output: Path | None) -> None:
-    """Generate code from specs: those NAMED, or all that changed."""
-    source, target = specs or specs_folder(), output or generated_folder()
-    _build_once(source, target, names)
+    """Generate code from specs: those NAMED, or all. Only what changed is compiled."""
+    source, target = _folders(specs, output)
     if watch:
         _watch(source, target, names)
+    elif not _build_once(source, target, names):
+        sys.exit(1)
 
 
-def _build_once(specs: Path, output: Path, names: tuple[str, ...]) -> None:
-    from rich.progress import Progress, TextColumn
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--specs", type=_EXISTING, help="The folder of specs; needs --output.  [default: the catalogue's]")
+@click.option("--output", type=_FOLDER, help="The folder to compare.  [default: the catalogue's generated/]")
+def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> None:
+    """Exit with 1 and a diff if generated code is not what the specs say."""
+    from optgen.compiler.build import check as compare
 
-    from optgen.compiler.build import build as build_all
+    source, target = _folders(specs, output)
+    names = _known_names(names, source)
+    differences = compare(source, target, names)
+    for difference in differences:
+        click.echo(difference.diff, nl=False)
+    foreign = [difference.path for difference in differences if difference.foreign]
+    if len(differences) > len(foreign):
+        _complain(
+            f"{_counted(len(differences) - len(foreign), 'difference')} from what the specs say; run: optgen build"
+        )
+    if foreign:
+        _complain(f"not made by optgen, to be removed by hand: {', '.join(foreign)}")
+    if differences:
+        sys.exit(1)
+    click.echo(f"{_counted(len(names), 'spec')}: generated code is up to date")
+
+
+def _folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:
+    if specs is not None and output is None:
+        # Building another folder's specs into the catalogue would replace the catalogue.
+        raise click.UsageError("--specs needs --output: the catalogue's folder holds what its own specs say")
+    return specs or specs_folder(), output or generated_folder()
+
+
+def _known_names(names: tuple[str, ...], specs: Path) -> tuple[str, ...]:
+    """The names given, each once; those of all specs if none are."""
     from optgen.compiler.build import spec_paths
 
-    started = time.perf_counter()
     known = spec_paths(specs)
-    _check_names(names, known)
-    done = skipped = 0
-    with Progress(TextColumn("{task.description}"), *Progress.get_default_columns()[1:3], console=_ERR) as progress:
-        task = progress.add_task("building", total=len(names or known))
-        for built in build_all(specs, output, names):
-            progress.update(task, advance=1, description=built.name)
-            skipped += built.skipped
-            done += not built.skipped
-            for file in built.changed:
-                _OUT.print(f"wrote {output.name}/{built.name}/{file}", markup=False)
-    seconds = time.perf_counter() - started
-    _OUT.print(f"{done} built, {skipped} up to date, {seconds:.2f} s")
-
-
-def _check_names(names: tuple[str, ...], known: dict[str, Path]) -> None:
-    from difflib import get_close_matches
-
+    if not known:
+        raise click.ClickException(f"there are no specs in {specs}")
     for name in names:
         if name not in known:
-            close = get_close_matches(name, known, 1)
+            from difflib import get_close_matches
+
+            # Whoever names the file means the spec in it.
+            close = get_close_matches(Path(name).stem, known, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
-            raise click.BadParameter(f"no spec '{name}'; {hint}", param_hint="NAMES")
+            raise click.ClickException(f"no spec '{name}' in {specs}; {hint}")
+    return tuple(dict.fromkeys(names)) or tuple(known)
+
+
+def _build_once(specs: Path, output: Path, names: tuple[str, ...], *, quiet: bool = False) -> bool:
+    """Build, saying what was written; whether all specs were right. `quiet` says nothing if nothing had changed."""
+    from optgen.compiler.build import build as build_all
+
+    started = time.perf_counter()
+    total = len(_known_names(names, specs))
+    progress = _Progress(total)
+    done: list[Built] = []
+    try:
+        for built in build_all(specs, output, tuple(dict.fromkeys(names))):
+            done.append(built)
+            progress.clear()
+            for verb, files in (("wrote", built.written), ("removed", built.removed)):
+                for file in files:
+                    click.echo(f"{verb} {output.name}/{built.name}/{file}")
+            if built.error is not None:
+                _complain(str(built.error))
+            progress.show(len(done), built.name)
+    except OSError as error:
+        raise click.ClickException(f"cannot build into {output}: {_said(error)}") from None
+    finally:
+        progress.clear()
+    wrong = sum(built.error is not None for built in done)
+    skipped = sum(built.skipped for built in done)
+    if not quiet or skipped < len(done):
+        parts = [
+            f"{len(done) - skipped - wrong} built",
+            f"{skipped} up to date",
+            *([f"{wrong} wrong"] if wrong else []),
+        ]
+        click.echo(f"{', '.join(parts)}, {time.perf_counter() - started:.2f} s")
+    return not wrong
+
+
+class _Progress:
+    """One line on the terminal that says how far a build is; nothing where standard error is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._wanted = sys.stderr.isatty()
+
+    def show(self, done: int, name: str) -> None:
+        """Replace the line; it is never longer than a narrow terminal."""
+        if self._wanted:
+            click.echo(
+                f"\r\x1b[Kbuilding {min(done, self._total)}/{self._total} {name[:40]}", err=True, nl=False, color=True
+            )
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be written."""
+        if self._wanted:
+            click.echo("\r\x1b[K", err=True, nl=False, color=True)
 
 
 def _watch(specs: Path, output: Path, names: tuple[str, ...]) -> None:
@@ -89,33 +180,28 @@ def _watch(specs: Path, output: Path, names: tuple[str, ...]) -> None:
         from watchfiles import watch
     except ImportError:
         raise click.ClickException("--watch needs the package watchfiles: pip install 'optgen[watch]'") from None
-    _OUT.print(f"watching {specs}; stop with Ctrl-C", markup=False)
-    for _ in watch(specs):
-        try:
-            _build_once(specs, output, names)
-        except OptgenError as error:
-            # A spec being edited is often wrong for a while; the next save may put it right.
-            _ERR.print(str(error), style="red", markup=False)
+    _known_names(names, specs)  # a name that is wrong from the start is a mistake, not an edit
+    _build_for_now(specs, output, names, quiet=False)
+    click.echo(f"watching {specs}; stop with Ctrl-C")
+    first = True
+    try:
+        for changes in watch(specs, rust_timeout=_WATCH_PAUSE, yield_on_timeout=True, recursive=False):
+            # The first look also finds what was saved after the first build and before watching began.
+            if first or changes:
+                _build_for_now(specs, output, names, quiet=True)
+            first = False
+    except KeyboardInterrupt:
+        return  # the way to end it
 
 
-@main.command()
-@click.argument("names", nargs=-1)
-@click.option("--specs", type=_FOLDER, help="The folder of specs.  [default: the catalogue's]")
-@click.option("--output", type=_FOLDER, help="The folder to compare.  [default: the catalogue's generated/]")
-def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> None:
-    """Exit with 1 and a diff if generated code is not what the specs say."""
-    from optgen.compiler.build import check as compare
-    from optgen.compiler.build import spec_paths
-
-    source = specs or specs_folder()
-    _check_names(names, spec_paths(source))
-    differences = compare(source, output or generated_folder(), names)
-    for difference in differences:
-        click.echo(difference.diff or f"{difference.path}: empty on one side", nl=False)
-    if differences:
-        _ERR.print(f"{len(differences)} files are not what the specs say; run: optgen build", style="red")
-        sys.exit(1)
-    _OUT.print(f"{len(names or spec_paths(source))} specs: generated code is up to date")
+def _build_for_now(specs: Path, output: Path, names: tuple[str, ...], *, quiet: bool) -> None:
+    """Build, and only report what goes wrong: while a spec is edited, the next save may put it right."""
+    try:
+        _build_once(specs, output, names, quiet=quiet)
+    except click.ClickException as error:
+        _complain(error.format_message())
+    except OptgenError as error:
+        _complain(str(error))
 
 
 @main.command()
@@ -124,52 +210,83 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
     "--stage", type=click.Choice(["spec", "analysed", "simplified", "schedule"]), help="Show a stage of the compiler."
 )
 @click.option("--target", type=click.Choice(["jax", "triton", "manifest", "latex"]), help="Show what is generated.")
-@click.option("--variant", default="default", show_default=True, help="Which variant a stage is shown of.")
-@click.option("--specs", type=_FOLDER, help="The folder of specs.  [default: the catalogue's]")
-def show(name: str, stage: str | None, target: str | None, variant: str, specs: Path | None) -> None:
+@click.option("--variant", help="Which variant a stage or a target is shown of.  [default: default; of a target: all]")
+@click.option("--specs", type=_EXISTING, help="The folder of specs.  [default: the catalogue's]")
+def show(name: str, stage: str | None, target: str | None, variant: str | None, specs: Path | None) -> None:
     """Show one optimizer at a stage of the compiler, or as the code of a target."""
-    from optgen.show import show_stage, show_target
-    from optgen.spec.reader import read_spec
-
     if stage and target:
         raise click.UsageError("--stage and --target exclude each other")
-    path = (specs or specs_folder()) / f"{name}.toml"
-    if not path.is_file():
-        from optgen.compiler.build import spec_paths
+    if variant and (target == "latex" or (not target and stage in (None, "spec"))):
+        raise click.UsageError("--variant goes with a later stage or with generated code: this is the same for all")
+    folder = specs or specs_folder()
+    (name,) = _known_names((name,), folder)
+    from optgen.spec.reader import read_spec
 
-        _check_names((name,), spec_paths(specs or specs_folder()))
-    spec = read_spec(path, f"specs/{path.name}")
-    text = show_target(spec, target) if target else show_stage(spec, stage or "spec", variant)
-    if _OUT.is_terminal:
-        from rich.syntax import Syntax
+    spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
+    if target:
+        from optgen.show import show_target
 
-        language = {"jax": "python", "triton": "python", "manifest": "json", "latex": "latex"}.get(target or "", "toml")
-        _OUT.print(Syntax(text, language, background_color="default"))
+        text = show_target(spec, target, variant)
+    elif stage in (None, "spec"):
+        text = spec.source.text
     else:
+        from optgen.show import show_stage
+
+        text = show_stage(spec, stage, variant or "default")
+    if not sys.stdout.isatty():
         click.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    language = {"jax": "python", "triton": "python", "manifest": "json", "latex": "latex"}.get(target or "", "toml")
+    highlighted = Syntax(text, language, background_color="default").highlight(text)
+    # Long lines are left to the terminal: what is shown can be copied.
+    Console(soft_wrap=True).print(highlighted, end="" if text.endswith("\n") else "\n")
 
 
 @main.command("list")
 def list_command() -> None:
     """List the catalogue."""
-    from optgen.runtime.manifests import catalogue_names, catalogue_manifest
+    from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("optimizer", "states", "bytes/element", "passes", "variants", "dialects"):
-        table.add_column(column, justify="right" if column in ("bytes/element", "passes", "variants") else "left")
+    rows = []
     for name in catalogue_names():
-        manifest = catalogue_manifest(name)
+        try:
+            manifest = catalogue_manifest(name)
+        except ValueError as error:
+            raise click.ClickException(f"{name}/manifest.json: {error}; run: optgen build {name}") from None
         first = manifest.variants[0].cases[0]
         states = ", ".join(s.name if s.kind == "element" else f"{s.name} per {s.kind}" for s in first.states)
-        table.add_row(
-            name,
-            states or "none",
-            str(first.bytes_per_element),
-            str(first.passes),
-            str(len(manifest.variants)),
-            ", ".join(manifest.dialects),
-        )
-    _OUT.print(table)
+        counts = (first.bytes_per_element, first.passes, len(manifest.variants))
+        rows.append((name, states or "none", *map(str, counts), ", ".join(manifest.dialects)))
+    if not rows:
+        raise click.ClickException("nothing is generated yet; run: optgen build")
+    _table(("optimizer", "states", "bytes/element", "passes", "variants", "dialects"), rows, numbers=(2, 3, 4))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
+    """Write a table: fitted to a terminal, or one line to a row where a program reads it."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, show_header=bool(header))
+        for column in range(len(rows[0])):
+            table.add_column(header[column] if header else "", justify="right" if column in numbers else "left")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        Console(highlight=False).print(table)
+        return
+    lines = [*([header] if header else []), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
 
 
 @main.command()
@@ -177,16 +294,27 @@ def list_command() -> None:
 @click.option("--folder", type=_FOLDER, help="Where to write it.  [default: the catalogue's specs/]")
 def new(name: str, folder: Path | None) -> None:
     """Write a commented spec to start from."""
+    from optgen.spec.reader import parse_spec
     from optgen.spec.starter import starter_spec
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise click.BadParameter("lower case letters, digits and single '_', a letter first", param_hint="NAME")
+        raise click.ClickException(
+            f"'{name}' is no name for a spec: lower case letters, digits, single '_' between them"
+        )
     path = (folder or specs_folder()) / f"{name}.toml"
-    if path.exists():
-        raise click.ClickException(f"{path} exists already")
+    text = starter_spec(name)
+    try:
+        parse_spec(text, path.name)
+    except SpecError as error:  # the name means something already
+        raise click.ClickException(f"{error.message}: {error.hint}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(starter_spec(name))
-    _OUT.print(f"wrote {path}; edit it, then: optgen build {name}", markup=False)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise click.ClickException(f"{path} exists already") from None
+    then = f"optgen.load({str(path)!r}) in a script" if folder else f"optgen build {name}"
+    click.echo(f"wrote {path}; edit it, then: {then}")
 
 
 @main.command()
@@ -194,10 +322,7 @@ def doctor() -> None:
     """Say what works on this machine, and why something does not."""
     from optgen.doctor import examine
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in examine():
-        table.add_row("[green]yes[/green]" if finding.works else "[yellow]no[/yellow]", finding.subject, finding.detail)
-    _OUT.print(table)
+    _table((), [("yes" if found.works else "no", found.subject, found.detail) for found in examine()])
 
 
 @main.command()
@@ -211,5 +336,11 @@ def demo(steps: int, picture: Path) -> None:
         from optgen.demo import run_demo
     except ImportError as error:
         raise click.ClickException(f"the demo needs {error.name}: pip install 'optgen[demo]'") from None
-    if not run_demo(steps, picture, _OUT):
+    from rich.console import Console
+
+    if not run_demo(steps, picture, Console(highlight=False, soft_wrap=True)):
         sys.exit(1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

@@ -31,12 +31,13 @@ def examine() -> Iterator[Finding]:
 
 def _catalogue() -> Finding:
     try:
-        specs = len(list(specs_folder().glob("*.toml")))
-        built = len(list(generated_folder().glob("*/manifest.json")))
+        specs = {path.stem for path in specs_folder().glob("*.toml")}
+        built = {path.parent.name for path in generated_folder().glob("*/manifest.json")}
     except OptgenError as error:
         return Finding("catalogue", False, str(error))
-    detail = f"{specs} specs, {built} of them generated, in {specs_folder().parent}"
-    return Finding("catalogue", specs == built > 0, detail + ("" if specs == built else "; run: optgen build"))
+    detail = f"{len(specs)} specs, {len(specs & built)} of them generated, in {specs_folder().parent}"
+    complete = specs == built and len(specs) > 0
+    return Finding("catalogue", complete, detail + ("" if complete else "; run: optgen build"))
 
 
 def _cache() -> Finding:
@@ -65,19 +66,25 @@ def _triton() -> Finding:
 
         return f"triton {triton.__version__}"
 
+    def look_for_gpu() -> str:
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
     found = _tried("target triton", "triton", look)
     if not found.works:
         return found
-    if importlib.util.find_spec("torch") is None:
-        return Finding("target triton", False, f"{found.detail}, but torch, which launches its kernels, is not installed")
-    import torch
-
-    if torch.cuda.is_available():
-        return Finding("target triton", True, f"{found.detail} on {torch.cuda.get_device_name()}")
+    gpu = _tried("target triton", "torch", look_for_gpu)
+    if not gpu.works:
+        return Finding(
+            gpu.subject, False, f"{found.detail}, but torch, which launches its kernels, fails: {gpu.detail}"
+        )
+    if gpu.detail:
+        return Finding(gpu.subject, True, f"{found.detail} on {gpu.detail}")
     if os.environ.get("TRITON_INTERPRET") == "1":
-        return Finding("target triton", True, f"{found.detail}, interpreted on the CPU (TRITON_INTERPRET=1)")
+        return Finding(gpu.subject, True, f"{found.detail}, interpreted on the CPU (TRITON_INTERPRET=1)")
     return Finding(
-        "target triton", False, f"{found.detail}, but torch sees no GPU; TRITON_INTERPRET=1 runs kernels on the CPU"
+        gpu.subject, False, f"{found.detail}, but torch sees no GPU; TRITON_INTERPRET=1 runs kernels on the CPU"
     )
 
 
@@ -106,4 +113,5 @@ def _tried(subject: str, package: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
     except (ImportError, OSError, RuntimeError) as error:  # what a broken installation raises
-        return Finding(subject, False, f"{package} is installed but does not load: {error}")
+        reason = " ".join(str(error).split())  # a finding is one line
+        return Finding(subject, False, f"{package} is installed but does not load: {reason}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
-from optgen.compiler.pipeline import compile_optimizer, generate
+from optgen.compiler.build import check_complete
+from optgen.compiler.choice import Choice, choices_ahead
+from optgen.compiler.pipeline import compile_variant, generate
 from optgen.compiler.program import Definition, Program, Reduce
 from optgen.compiler.schedule import Schedule
 from optgen.compiler.simplify import operations_per_element
 from optgen.errors import UnknownOptimizer
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
-from optgen.targets.code import CompiledCase, Variant
+from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 
 STAGES = ("spec", "analysed", "simplified", "schedule")
@@ -34,11 +37,23 @@ class _PlainPrinter(ExpressionPrinter):
 _PLAIN = _PlainPrinter()
 
 
-def show_target(spec: Spec, target: str) -> str:
-    """The generated source of a target, or the equations as LaTeX."""
+def show_target(spec: Spec, target: str, variant_name: str | None = None) -> str:
+    """The generated source of a target, of all variants or of one, or the equations as LaTeX.
+
+    Raises:
+        UnknownOptimizer: the spec has no such variant.
+        UnsupportedByTarget: no code of that target is generated from it.
+    """
     if target == "latex":
         return equations_latex(spec) + "\n"
-    return generate(spec).files[TARGETS[target]]
+    check_complete(spec)
+    choices = None if variant_name is None else {variant_name: _choice(spec, variant_name)}
+    files = generate(spec, choices).files
+    if TARGETS[target] not in files:
+        raise UnsupportedByTarget(
+            f"no code of the target {target} is generated from {spec.name}: only {', '.join(files)}"
+        )
+    return files[TARGETS[target]]
 
 
 def show_stage(spec: Spec, stage: str, variant_name: str) -> str:
@@ -49,11 +64,18 @@ def show_stage(spec: Spec, stage: str, variant_name: str) -> str:
     """
     if stage == "spec":
         return spec.source.text
-    variants = {variant.name: variant for variant in compile_optimizer(spec).variants}
-    if variant_name not in variants:
-        raise UnknownOptimizer(f"{spec.name} has no variant '{variant_name}'; there are: {', '.join(variants)}")
-    variant = variants[variant_name]
+    check_complete(spec)
+    variant = compile_variant(spec, variant_name, _choice(spec, variant_name))
     return "\n".join(_show_case(variant, case, stage) for case in variant.cases) + "\n"
+
+
+def _choice(spec: Spec, variant_name: str) -> Choice:
+    choices = choices_ahead(spec)
+    if variant_name not in choices:
+        close = get_close_matches(variant_name, choices, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(choices)}"
+        raise UnknownOptimizer(f"{spec.name} has no variant '{variant_name}'; {hint}")
+    return choices[variant_name]
 
 
 def _show_case(variant: Variant, case: CompiledCase, stage: str) -> str:

@@ -66,6 +66,16 @@ def analyse(rule: Rule) -> tuple[Program, ...]:
                         f"'{definition.name}' is {SPOKEN[definition.kind]}, but differs between shapes",
                         rule.source.location(rule.source.find("equations", "rule")),
                     )
+    # Which tensors would take part is not for one of them to say.
+    for program in programs:
+        own = {definition.name for definition in program.definitions}
+        for name, definition in shared.items():
+            if isinstance(definition.value, Reduce) and name not in own:
+                raise SpecError(
+                    f"'{name}' is a fold over the model, but under a condition on the shape",
+                    rule.source.location(rule.source.find("equations", "rule")),
+                    "fold before the 'if', and use where(...) for what should not count",
+                )
     return programs
 
 
@@ -135,6 +145,7 @@ class _Analyser:
             if name != "theta":
                 self.kinds[name] = Kind.STEP
                 if name in self.rule.initial:
+                    self.expect(self.rule.initial[name], condition=False)
                     self.kinds[name] = join(Kind.STEP, self.kind(self.rule.initial[name]))
         values = {equation.name: equation for equation in self.case.equations}
         self.settling = True
@@ -250,11 +261,9 @@ class _Analyser:
             if self.settling and kind.is_scalar:
                 return kind
             fitting = reducible(kind)
-            hint = f"over={' or '.join(fitting)}" if fitting else "there is nothing to fold"
-            where = f"over {over}" if node.over else ""
-            raise self.fail(
-                node, f"'{node.function}' {where + ' ' if where else ''}of {SPOKEN[kind]}", hint
-            ) from None
+            hint = f"write over={' or '.join(fitting)}" if fitting else "it is not one of many"
+            where = f" over {over}" if node.over else ""
+            raise self.fail(node, f"'{node.function}' cannot fold {SPOKEN[kind]}{where}", hint) from None
 
     def extent(self, node: Call, kind: Kind) -> str:
         if node.function == "mean" and node.over in ("other_axes", "axes"):

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 ROUNDOFF = 2.0**-24
 #: What a number of the step, computed in float32 by a handful of operations, may be off by.
-STEP_ULPS = 8.0
+STEP_ULPS = 3.0
 #: Below this, float32 has subnormal numbers, which some hardware and compilers flush to zero.
 SMALLEST_NORMAL = 2.0**-126
-
-Floats = npt.NDArray[np.float64]
+#: Above this, float32 has infinity.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,9 @@ class Float32Bounds:
         array = np.asarray(value, np.float64)
         return Bounded(array, np.zeros_like(array))
 
+    def full(self, shape: tuple[int, ...], value: Bounded) -> Bounded:
+        return Bounded(np.broadcast_to(value.value, shape), np.broadcast_to(value.error, shape))
+
     def apply(self, operator: str, *operands: Bounded) -> Bounded:
         with np.errstate(all="ignore"):
             values = [operand.value for operand in operands]
@@ -65,8 +67,10 @@ class Float32Bounds:
                 for operand in operands
             ]
             error = _ERRORS[operator](value, values, errors)
-            # NaN appears where Inf meets Inf or 0; the value decides there, not the bound.
-            return Bounded(value, np.where(np.isnan(error), np.inf, error))
+            # NaN appears where Inf meets Inf or 0; the value decides there, not the bound. What float32 cannot hold
+            # may be infinite, or not, depending on the order of the operations: nothing is asked of it.
+            overflows = np.isfinite(value) & (np.abs(value) > LARGEST)
+            return Bounded(value, np.where(np.isnan(error) | overflows, np.inf, error))
 
     def reduce(self, operation: str, value: Bounded, axes: tuple[int, ...]) -> Bounded:
         with np.errstate(all="ignore"):

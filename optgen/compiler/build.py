@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from optgen._cache import cache_root, compiler_digest
+from optgen.errors import OptgenError, SpecError
+from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
 
-#: Files that Python makes by itself and no spec is asked for.
-_IGNORED = ("__pycache__",)
+#: Folders that Python makes by itself and no spec is asked for.
+_IGNORED = "__pycache__"
+#: Part of the name of a file that is being written; one that is left was interrupted.
+_UNFINISHED = ".optgen-"
+#: Decides what a printed expression looks like, besides the compiler itself.
+_LIBRARIES = ("sympy", "jinja2")
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What building one spec did: the files that changed, or none; `skipped` if it did not have to be compiled."""
+    """What building one spec did.
+
+    Attributes:
+        name: the spec's.
+        written, removed: names of files that changed.
+        skipped: nothing had changed since the last build, so it was not compiled.
+        error: what is wrong with the spec; its files are left as they were.
+    """
 
     name: str
-    changed: tuple[str, ...]
-    skipped: bool
+    written: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    skipped: bool = False
+    error: OptgenError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A generated file that is not what the specs say: a unified diff, empty lines for a file too many or missing."""
+    """A place where generated code is not what the specs say.
+
+    Attributes:
+        path: relative to the folder of generated code; that of a folder ends with a slash.
+        diff: a unified diff from what is there to what should be, or a line in words where no lines differ.
+        foreign: no spec makes it and optgen did not write it, so that building again does not remove it.
+    """
 
     path: str
     diff: str
+    foreign: bool = False
 
 
 def spec_paths(specs: Path) -> dict[str, Path]:
     """The spec files of a folder by name, in alphabetical order."""
-    return {path.stem: path for path in sorted(specs.glob("*.toml"))}
+    found = sorted(path for path in specs.glob("*.toml") if path.is_file() and not path.name.startswith("."))
+    return {path.stem: path for path in found}
 
 
 def generate_file(path: Path) -> dict[str, str]:
@@ -48,72 +75,120 @@ def generate_file(path: Path) -> dict[str, str]:
         SpecError: the spec is wrong, or its name is not its file's.
     """
     from optgen.compiler.pipeline import generate
-    from optgen.errors import SpecError
 
     spec = read_spec(path, f"specs/{path.name}")
     if spec.name != path.stem:
         where = spec.source.location(spec.source.find("optimizer", "name"))
         raise SpecError(f"the name is '{spec.name}' and the file's is '{path.stem}'", where, "make them the same")
+    check_complete(spec)
     return dict(generate(spec).files)
+
+
+def check_complete(spec: Spec) -> None:
+    """Refuse to compile an optimizer on its own that wraps another one.
+
+    Raises:
+        SpecError: it wraps one, which nothing but a script that loads it can name.
+    """
+    if spec.wraps:
+        where = spec.source.location(spec.source.find("optimizer", "wraps"))
+        hint = "compile it with what it wraps: optgen.load(path, wraps=...)"
+        raise SpecError(f"'{spec.name}' is not complete without the optimizer that it wraps", where, hint)
 
 
 def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Built]:
     """Bring a folder of generated files up to date with the specs; yields after each spec.
 
-    A spec is compiled only if it, the compiler or its generated files changed since the last build. Folders of specs
-    that are gone are removed when no names are given.
+    A spec is compiled only if it, the compiler or its generated files changed since the last build. What was generated
+    from specs that are gone is removed when no names are given. Only files that optgen wrote are ever removed.
 
     Raises:
         KeyError: one of `names` is no spec.
-        SpecError: a spec is wrong; files of other specs stay as they are.
+        OSError: a spec cannot be read or a file cannot be written.
     """
     paths = spec_paths(specs)
     record = _Record(output)
     for name in names or paths:
-        path = paths[name]
-        key = hashlib.sha256(path.read_bytes()).hexdigest() + compiler_digest()
+        key = _key(paths[name])
         folder = output / name
         if record.matches(name, key, folder):
-            yield Built(name, (), skipped=True)
+            yield Built(name, skipped=True)
             continue
-        files = generate_file(path)
-        changed = [file for file, text in files.items() if _write(folder / file, text)]
-        changed += [stale.name for stale in _files(folder) if stale.name not in files and _remove(stale)]
+        try:
+            files = generate_file(paths[name])
+        except OptgenError as error:
+            yield Built(name, error=error)
+            continue
+        written = tuple(file for file, text in files.items() if _write(folder / file, text))
+        removed = tuple(path.name for path in _files(folder) if path.name not in files and _remove(path))
         record.note(name, key, folder)
-        yield Built(name, tuple(changed), skipped=False)
-    if not names:
-        for stale in _files(output):
-            if stale.parent.name not in paths:
-                _remove(stale)
-                yield Built(stale.parent.name, (stale.name,), skipped=False)
+        yield Built(name, written, removed)
+    if not names and output.is_dir():
+        for folder in sorted(path for path in output.iterdir() if path.is_dir() and not path.is_symlink()):
+            if folder.name not in paths and (removed := _clear(folder)):
+                record.forget(folder.name)
+                yield Built(folder.name, removed=removed)
 
 
 def check(specs: Path, output: Path, names: tuple[str, ...] = ()) -> list[Difference]:
     """Where the generated files are not what the specs say; empty if they are.
 
     Raises:
+        KeyError: one of `names` is no spec.
         SpecError: a spec is wrong.
+        OSError: a file cannot be read.
     """
-    expected: dict[str, str] = {}
     paths = spec_paths(specs)
-    for name in names or paths:
-        expected |= {f"{name}/{file}": text for file, text in generate_file(paths[name]).items()}
-    present = {path.relative_to(output).as_posix(): path for path in _files(output)}
+    wanted = names or tuple(paths)
+    expected = {f"{name}/{file}": text for name in wanted for file, text in generate_file(paths[name]).items()}
+    present = {path.relative_to(output).as_posix(): path for path in _tree(output)}
     if names:
         present = {relative: path for relative, path in present.items() if relative.split("/")[0] in names}
     found = []
     for relative in sorted(expected.keys() | present.keys()):
-        new = expected.get(relative, "")
-        old = present[relative].read_bytes().decode(errors="replace") if relative in present else ""
-        if old != new or (relative in present) != (relative in expected):
-            diff = difflib.unified_diff(
-                old.splitlines(keepends=True),
-                new.splitlines(keepends=True),
-                f"generated/{relative}" if relative in present else "/dev/null",
-                f"generated/{relative} (from the spec)" if relative in expected else "/dev/null",
-            )
-            found.append(Difference(relative, "".join(diff)))
+        path = present.get(relative)
+        if relative not in expected and path is not None and path.is_dir():
+            # A folder is told of by the files in it.
+            if relative not in wanted and not any(other.startswith(f"{relative}/") for other in present):
+                foreign = not _holds_caches_only(path)
+                found.append(Difference(f"{relative}/", f"Only in generated: {relative}/ (empty)\n", foreign))
+            continue
+        old = path.read_bytes() if path is not None and not path.is_dir() else None
+        new = expected[relative].encode() if relative in expected else None
+        if old != new:
+            foreign = new is None and path is not None and not _is_ours(path)
+            found.append(Difference(relative, _diff(relative, old, new), foreign))
     return found
+
+
+def _diff(relative: str, old: bytes | None, new: bytes | None) -> str:
+    """A unified diff from one content to another; None where there is no file."""
+    if not old and not new:
+        there = "generated" if new is None else "the specs"
+        return f"Only in {there}: {relative} (empty)\n"
+    lines = difflib.unified_diff(
+        _lines(old or b""),
+        _lines(new or b""),
+        f"generated/{relative}" if old is not None else "/dev/null",
+        f"generated/{relative} (from the spec)" if new is not None else "/dev/null",
+    )
+    return "".join(lines)
+
+
+def _lines(data: bytes) -> list[str]:
+    lines = data.decode(errors="backslashreplace").split("\n")
+    last = lines.pop()
+    return [f"{line}\n" for line in lines] + ([f"{last}\n\\ No newline at end of file\n"] if last else [])
+
+
+def _key(spec: Path) -> str:
+    """What generated files depend on."""
+    return hashlib.sha256(spec.read_bytes() + _compiler().encode()).hexdigest()
+
+
+@functools.cache
+def _compiler() -> str:
+    return " ".join([compiler_digest(), *(metadata.version(name) for name in _LIBRARIES)])
 
 
 class _Record:
@@ -133,10 +208,16 @@ class _Record:
 
     def note(self, name: str, key: str, folder: Path) -> None:
         self._entries[name] = (key, _digests(folder))
-        try:
+        self._save()
+
+    def forget(self, name: str) -> None:
+        if self._entries.pop(name, None) is not None:
+            self._save()
+
+    def _save(self) -> None:
+        # Without a record the next build only takes longer.
+        with contextlib.suppress(OSError):
             _write(self._path, msgspec.json.encode(self._entries).decode())
-        except OSError:
-            pass  # without a record the next build only takes longer
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -144,7 +225,28 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and not any(part in _IGNORED for part in p.parts))
+    """The files directly in a folder, where all generated ones are."""
+    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def _tree(folder: Path) -> list[Path]:
+    """Every file and folder below a folder, without what Python keeps there."""
+    found = folder.rglob("*") if folder.is_dir() else iter(())
+    return sorted(path for path in found if _IGNORED not in path.relative_to(folder).parts)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether optgen wrote a file, by what every generated file starts with."""
+    if path.is_dir():
+        return False
+    if _UNFINISHED in path.name:
+        return True
+    with path.open("rb") as file:
+        start = file.read(4096)
+    marks = (
+        (b'"format":', b'"spec":', b'"digest":') if path.name == "manifest.json" else (b"generated by optgen from ",)
+    )
+    return all(mark in start for mark in marks)
 
 
 def _write(path: Path, text: str) -> bool:
@@ -153,20 +255,37 @@ def _write(path: Path, text: str) -> bool:
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_UNFINISHED}")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
     return True
 
 
+def _clear(folder: Path) -> tuple[str, ...]:
+    """Remove what optgen and Python left in a folder; the names of the files."""
+    if _holds_caches_only(folder):
+        shutil.rmtree(folder)
+        return (_IGNORED,)
+    return tuple(path.name for path in _files(folder) if _remove(path))
+
+
+def _holds_caches_only(folder: Path) -> bool:
+    return [path.name for path in folder.iterdir()] == [_IGNORED]
+
+
 def _remove(path: Path) -> bool:
+    """Remove a file that optgen wrote, and its folder if nothing is left there; False for any other file."""
+    if not _is_ours(path):
+        return False
     path.unlink()
-    if not any(path.parent.iterdir()):
+    if _holds_caches_only(path.parent):
+        shutil.rmtree(path.parent)
+    elif not any(path.parent.iterdir()):
         path.parent.rmdir()
     return True

@@ -34,6 +34,10 @@ class Arithmetic(Protocol):
         """A number from outside: parameter, gradient, state or input."""
         ...
 
+    def full(self, shape: tuple[int, ...], value: Value) -> Value:
+        """A number spread over a shape."""
+        ...
+
     def apply(self, operator: str, *operands: Value) -> Value:
         """An operator or function of the language, elementwise."""
         ...
@@ -89,6 +93,9 @@ class Float64:
 
     def given(self, value: Array) -> Value:
         return np.asarray(value, np.float64)
+
+    def full(self, shape: tuple[int, ...], value: Value) -> Value:
+        return np.broadcast_to(value, shape)
 
     def apply(self, operator: str, *operands: Value) -> Value:
         with np.errstate(all="ignore"):
@@ -155,14 +162,14 @@ class Interpreter:
             scope = _Scope(names, {}, self.arithmetic.given(theta), np.shape(theta))
             start = self.evaluate(self.rule.initial[name], scope)
         shapes = kept_shapes(kind, np.shape(theta))
-        filled = [self.arithmetic.apply("where", np.ones(shape, bool), start, start) for shape in shapes]
+        filled = [self.arithmetic.full(shape, start) for shape in shapes]
         return tuple(filled) if kind is Kind.AXIS else filled[0]
 
     def case_of(self, shape: tuple[int, ...]) -> int:
         """Which case of the rule a shape takes."""
         scope = _Scope({}, {}, None, shape)
         for index, case in enumerate(self.rule.cases):
-            if all(bool(self.evaluate(condition, scope)) is holds for condition, holds in case.conditions):
+            if all(bool(_plain(self.evaluate(condition, scope))) is holds for condition, holds in case.conditions):
                 return index
         raise AssertionError("the cases of a rule cover every shape")
 
@@ -199,7 +206,7 @@ class Interpreter:
         """Work through the equations of all tensors together, so that folds over the model see every tensor."""
         positions = [0] * len(scopes)
         while True:
-            waiting: dict[str, tuple[str, Value]] = {}
+            waiting: dict[str, _NeedsModel] = {}
             blocked: list[tuple[int, str]] = []
             for index, (scope, case) in enumerate(zip(scopes, cases, strict=True)):
                 while positions[index] < len(case.equations):
@@ -209,7 +216,7 @@ class Interpreter:
                         scope.names[equation.name] = self.evaluate(equation.value, scope)
                     except _NeedsModel as needs:
                         blocked.append((index, needs.key))
-                        waiting[f"{needs.key}@{index}"] = (needs.operation, needs.partial)
+                        waiting[f"{needs.key}@{index}"] = needs
                         break
                     positions[index] += 1
             if not blocked:
@@ -217,11 +224,13 @@ class Interpreter:
             # Tensors of different cases may wait for different folds: the first one is done, the rest go round again.
             key = blocked[0][1]
             parts = [waiting[f"{k}@{i}"] for i, k in blocked if k == key]
-            total = self.arithmetic.total(parts[0][0], [partial for _, partial in parts])
+            total = self.arithmetic.total(parts[0].operation, [part.partial for part in parts])
+            # A parameter that is a single number does not tell one number per element from one per tensor.
+            per_element = any(part.varies for part in parts)
+            count = sum(int(np.prod(s.shape)) for s in scopes) if per_element else len(scopes)
             for scope in scopes:
                 scope.model_folds[key] = total
-                scope.model_size = sum(int(np.prod(s.shape)) for s in scopes)
-                scope.tensor_count = len(scopes)
+                scope.model_counts[key] = count
 
     def evaluate(self, node: Node, scope: _Scope) -> Value:
         """The value of an expression for one tensor; a vector per axis is a tuple."""
@@ -287,8 +296,9 @@ class Interpreter:
 
     def mean(self, value: Value, node: Call, scope: _Scope) -> Value:
         total = self.fold("sum", value, node, scope)
+        count: float
         if node.over == "model":
-            count = scope.model_size if np.ndim(np.asarray(_plain(value))) == len(scope.shape) else scope.tensor_count
+            count = scope.model_counts[_fold_key(node, scope)]
         else:
             count = int(np.prod(np.shape(_plain(value)), dtype=int)) / max(1, int(np.prod(np.shape(_plain(total)))))
         return self.apply("/", total, self.arithmetic.literal(count))
@@ -316,12 +326,11 @@ class Interpreter:
                     folded = self.apply("+" if operation == "sum" else operation, folded, part)
                 return folded
             case "model":
-                key = f"{scope.equation} {node.span}"
+                key = _fold_key(node, scope)
                 if key not in scope.model_folds:
-                    partial = value
-                    if np.ndim(np.asarray(_plain(value))) == rank and rank > 0:
-                        partial = self.scalar(self.arithmetic.reduce(operation, value, every_axis))
-                    raise _NeedsModel(key, operation, partial)
+                    varies = np.ndim(np.asarray(_plain(value))) == rank and rank > 0
+                    partial = self.scalar(self.arithmetic.reduce(operation, value, every_axis)) if varies else value
+                    raise _NeedsModel(key, operation, partial, varies)
                 return scope.model_folds[key]
         raise ValueError(f"unknown extent {node.over!r}")
 
@@ -340,8 +349,7 @@ class _Scope:
     shape: tuple[int, ...]
     equation: str = ""
     model_folds: dict[str, Value] = field(default_factory=dict)
-    model_size: int = 0
-    tensor_count: int = 0
+    model_counts: dict[str, int] = field(default_factory=dict)
 
     def shape_value(self, name: str) -> float:
         sizes = {
@@ -356,10 +364,16 @@ class _Scope:
 class _NeedsModel(Exception):
     """An expression folds over the model, and the other tensors' parts are not in yet."""
 
-    def __init__(self, key: str, operation: str, partial: Value) -> None:
+    def __init__(self, key: str, operation: str, partial: Value, varies: bool) -> None:
         self.key = key
         self.operation = operation
         self.partial = partial
+        self.varies = varies  # within the tensor
+
+
+def _fold_key(node: Call, scope: _Scope) -> str:
+    """A fold over the model, the same for all tensors."""
+    return f"{scope.equation} {node.span}"
 
 
 def _plain(value: Value) -> Any:

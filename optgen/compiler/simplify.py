@@ -247,7 +247,10 @@ def _is_reciprocal(expression: Expr) -> bool:
 
 
 def hoist_scalars(program: Program) -> Program:
-    """Name every part that varies less than the expression around it, so that it is computed once, not per element."""
+    """Name every part that varies less than the expression around it, so that it is computed once, not per element.
+
+    Rounding, since what is constant is then folded in float64 when the optimizer is built.
+    """
     return _name_parts(program, _lower_parts)
 
 
@@ -381,7 +384,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("accurate bias correction", ROUNDING, accurate_bias_correction),
     Rewrite("squares as products", EXACT, squares_as_products),
     Rewrite("gather scalars", ROUNDING, gather_scalars),
-    Rewrite("hoist scalars", EXACT, hoist_scalars),
+    Rewrite("hoist scalars", ROUNDING, hoist_scalars),
     Rewrite("share common parts", EXACT, share_common_parts),
     Rewrite("split long", EXACT, split_long),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from optgen.compiler.choice import Choice, default_choice
 from optgen.errors import Location, SpecError
-from optgen.spec.language import SHAPE_NAMES
+from optgen.spec.language import REDUCTIONS, SHAPE_NAMES
 from optgen.spec.model import Hyperparameter, Input, Spec
 from optgen.spec.source import Source, Span
 from optgen.spec.syntax import (
@@ -36,6 +36,8 @@ from optgen.spec.syntax import (
 )
 
 MAX_EQUATIONS = 2000
+MAX_TURNS = 2000
+MAX_HISTORY = 1000
 MAX_CASES = 8
 
 
@@ -173,6 +175,10 @@ class _Unroller:
         self.equations: list[Equation] = []
         self.current: dict[str, str] = {}  # what is written → the equation that holds it now
         self.loops: dict[str, int] = {}
+        self.starting = False  # an initial value is being read, in which theta[0] is known
+        self.turns = 0
+        self.counts: dict[str, int] = {}  # how often a name was wanted for an equation
+        self.target, self.line = "", 0  # what is being given a value, and where
 
     def case(self) -> Case:
         self.block(self.spec.body)
@@ -183,17 +189,26 @@ class _Unroller:
                     raise _error(
                         equation.source,
                         part.span,
-                        f"'{part.name}' is read at an earlier step, but '{part.name}[t]' is never assigned",
+                        f"'{part.name}' is read at an earlier step, but '{part.name}[t]' is not assigned",
                         self.under_choice(),
                     )
+        if "theta" not in final:
+            last = [a for a in assignments(self.spec.body) if a.target.name == "theta"][-1]
+            raise self.fail(last.target.span, "'theta[t]' is assigned in some cases only", self.under_choice())
         return Case(self.assumed, tuple(self.equations), final)
 
     def under_choice(self) -> str:
-        """Which options are in force, for messages; empty for the default ones."""
+        """Which options are in force, as a hint."""
         base = default_choice(self.spec)
-        changed = [f"{n} = {v}" for n, v in self.choice.options if v != base.option(n)]
-        changed += [f"{n} absent" for n in sorted(self.optional) if n not in self.choice.present]
-        return f"with {', '.join(changed)}" if changed else ""
+        changed = [
+            f"{n} = {str(v).lower() if isinstance(v, bool) else v}"
+            for n, v in self.choice.options
+            if v != base.option(n)
+        ]
+        for name in sorted(self.optional):
+            if (name in self.choice.present) is not (name in base.present):
+                changed.append(f"{name} {'given' if name in self.choice.present else 'absent'}")
+        return f"with {', '.join(changed)}" if changed else "with the default options"
 
     def fail(self, span: Span, message: str, hint: str = "") -> SpecError:
         return _error(self.spec.source, span, message, hint)
@@ -204,7 +219,8 @@ class _Unroller:
                 case Assign(target=target) if _is_initial(target):
                     continue
                 case Assign(target=target, value=value):
-                    self.define(self.key(target), self.resolve(value))
+                    self.target, self.line = self.key(target), target.span.line
+                    self.define(self.target, self.resolve(value))
                 case If(condition=condition, then=then, otherwise=otherwise):
                     self.branch(condition, then, otherwise)
                 case For():
@@ -221,10 +237,12 @@ class _Unroller:
         if len(self.equations) >= MAX_EQUATIONS:
             raise self.fail(value.span, f"this rule has more than {MAX_EQUATIONS} equations", "shorten its loops")
         base = key.replace("[t]", "_new").replace("[", "_").replace("]", "").replace("-", "m")
-        name, count = base, 1
+        count = self.counts.get(base, 1)
+        name = base if count == 1 else f"{base}_{count}"
         while name in self.taken or (name in self.plain and name != key):
             count += 1
             name = f"{base}_{count}"
+        self.counts[base] = count
         self.taken.add(name)
         self.equations.append(Equation(name, value, source or self.spec.source, branch))
         self.current[key] = name
@@ -233,11 +251,13 @@ class _Unroller:
     def loop(self, loop: For) -> None:
         start, stop, step = self.whole(loop.start), self.whole(loop.stop), self.whole(loop.step)
         if step == 0:
-            raise self.fail(loop.step.span, "a loop's step is not 0")
-        values = range(start, stop, step)
-        if len(values) > MAX_EQUATIONS:
-            raise self.fail(loop.stop.span, f"a loop has at most {MAX_EQUATIONS} turns")
-        for value in values:
+            raise self.fail(loop.step.span, "a loop's step is not 0", "write range(n) or range(n - 1, -1, -1)")
+        for value in range(start, stop, step):
+            self.turns += 1
+            if self.turns > MAX_TURNS:
+                raise self.fail(
+                    loop.stop.span, f"the loops of this rule have more than {MAX_TURNS} turns", "they are written out"
+                )
             self.loops[loop.variable] = value
             self.block(loop.body)
         self.loops.pop(loop.variable, None)
@@ -259,7 +279,9 @@ class _Unroller:
                 return self.whole(left) - self.whole(right)
             case Binary(operator="*", left=left, right=right):
                 return self.whole(left) * self.whole(right)
-        raise self.fail(node.span, "this must be an integer known ahead", "use a number, a count option or a loop's name")
+        raise self.fail(
+            node.span, "this must be an integer known ahead", "use a number, a count option or a loop's name"
+        )
 
     def branch(self, condition: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]) -> None:
         decided = self.decide(condition)
@@ -335,14 +357,22 @@ class _Unroller:
 
     def initial_value(self, node: Node) -> Node:
         """The value of a state before the first step: of hyperparameters, numbers and `theta[0]` only."""
+        known = {h.name for h in self.spec.hyperparameters}
         for part in walk(node):
             if isinstance(part, Indexed) and part.name == "theta" and _is_initial(part):
                 continue
-            if isinstance(part, Indexed) or (isinstance(part, Name) and part.name not in self.declared):
+            if isinstance(part, Indexed) or (isinstance(part, Name) and part.name not in known):
                 raise self.fail(
                     part.span, "an initial value is made of hyperparameters and theta[0]", "nothing else is known then"
                 )
-        return self.resolve(node)
+            if isinstance(part, Call) and REDUCTIONS.get(part.function) == len(part.arguments):
+                raise self.fail(
+                    part.span, f"'{part.function}' cannot fold an initial value", "it is computed element by element"
+                )
+        self.starting = True
+        value = self.resolve(node)
+        self.starting = False
+        return value
 
     def resolve(self, node: Node) -> Node:
         """An expression in terms of equations already written down."""
@@ -379,27 +409,46 @@ class _Unroller:
             return Name(self.current[name], node.span)
         if name in self.declared or name in ("g", "t", *SHAPE_NAMES):
             return node
-        raise self.fail(node.span, f"'{name}' has no value yet", self.under_choice() or "define it before it is used")
+        raise self.fail(node.span, f"'{name}' has no value yet", self.why_unset(name))
+
+    def why_unset(self, name: str) -> str:
+        """What a reader should know of a name that has no value where it is read."""
+        later = [a for a in assignments(self.spec.body) if isinstance(a.target, Name) and a.target.name == name]
+        if name == self.target:
+            return f"to keep it from step to step: {name}[t] = ... {name}[t-1]"
+        if any(self.target in self.needs(a.value, set()) for a in later):
+            return f"'{self.target}' and '{name}' need each other: let one read the other's value at [t-1]"
+        if all(a.target.span.line > self.line for a in later):
+            return f"move line {later[0].target.span.line} up"
+        return self.under_choice()
+
+    def needs(self, value: Node, seen: set[str]) -> set[str]:
+        """The names without steps that a value is computed from, however indirectly."""
+        for part in walk(value):
+            if isinstance(part, Name) and part.name in self.plain and part.name not in seen:
+                seen.add(part.name)
+                for assign in assignments(self.spec.body):
+                    if isinstance(assign.target, Name) and assign.target.name == part.name:
+                        self.needs(assign.value, seen)
+        return seen
 
     def resolve_index(self, node: Indexed) -> Node:
         name = node.name
         if name == "theta" or name in self.states:
-            if name == "theta" and _is_initial(node):
+            if self.starting:
                 return Timed("theta", 0, node.span)
             lag = self.lag(node)
             if lag == 0:
                 if f"{name}[t]" not in self.current:
-                    raise self.fail(
-                        node.span, f"'{name}[t]' is read before it is assigned", self.under_choice() or "move it up"
-                    )
+                    later = [a.target.span.line for a in assignments(self.spec.body) if a.target.name == name]
+                    hint = f"read {name}[t-1], or move line {later[-1]} up"
+                    if min(later) < self.line:
+                        hint = self.under_choice()
+                    raise self.fail(node.span, f"'{name}[t]' is read before it is assigned", hint)
                 return Name(self.current[f"{name}[t]"], node.span)
             return Timed(name, lag, node.span)
-        key = f"{name}[{self.whole(node.index)}]" if not _mentions_t(node.index) else name
+        key = f"{name}[{self.whole(node.index)}]"
         if key not in self.current:
-            if _mentions_t(node.index):
-                raise self.fail(
-                    node.span, f"'{name}' is not a state", f"no equation assigns {name}[t]"
-                )
             raise self.fail(node.span, f"'{key}' has no value yet", self.under_choice())
         return Name(self.current[key], node.span)
 
@@ -418,10 +467,16 @@ class _Unroller:
             return 0, self.whole(index)
 
         coefficient, rest = offset(node.index)
+        if coefficient == 0 and rest == 0 and node.name == "theta":
+            raise self.fail(
+                node.span, "theta[0] is known to initial values only", "to keep it: s[0] = theta[0] and s[t] = s[t-1]"
+            )
         if coefficient != 1:
-            raise self.fail(node.span, f"'{node.name}' is a state", "its index is [t], [t-1], ...")
+            raise self.fail(node.span, f"'{node.name}' has steps counted from t", "its index is [t], [t-1], ...")
         if rest > 0:
-            raise self.fail(node.span, "a step that is still to come", "an index is [t], [t-1], ...")
+            raise self.fail(node.span, "this step is still to come", "an index is [t], [t-1], ...")
+        if -rest > MAX_HISTORY:
+            raise self.fail(node.span, f"at most {MAX_HISTORY} steps are kept", "an index is [t], [t-1], ...")
         return -rest
 
     def inline(self, gradient: Node, span: Span) -> Node:

@@ -127,18 +127,27 @@ def within_float32(
     target: Target,
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     steps: int = STEPS,
+    start: float = 1.0,
 ) -> float:
-    """The largest error of a single float32 step, as a fraction of what float32 arithmetic allows."""
-    interpreter = Interpreter(rule, hyperparameters, Float32Bounds())
-    target.init(random_tensors(0, shapes, np.float32))
+    """The largest error of a single float32 step, as a fraction of what float32 arithmetic allows.
+
+    `start` is the size of the first parameters: from 0 on, their rounding does not cover up that of the update.
+    """
+    target.init([np.float32(start) * p for p in random_tensors(0, shapes, np.float32)])
     worst = 0.0
     for step in range(steps):
-        before = target.snapshot()
         gradients = random_tensors(step + 1, shapes, np.float32)
-        allowed = interpreter.step(_as_given(before, step), gradients)
+        allowed = allowed_step(rule, hyperparameters, target.snapshot(), step, gradients)
         target.step(gradients)
-        worst = max(worst, _largest_fraction(allowed, target.snapshot()))
+        worst = max(worst, largest_fraction(allowed, target.snapshot()))
     return worst
+
+
+def allowed_step(
+    rule: Rule, hyperparameters: Mapping[str, float], before: Snapshot, t: int, gradients: Sequence[Array]
+) -> ModelState:
+    """One step from a target's own state after `t` steps: the exact result, and what float32 may be off by."""
+    return Interpreter(rule, hyperparameters, Float32Bounds()).step(_as_given(before, t), gradients)
 
 
 def _as_given(snapshot: Snapshot, t: int) -> ModelState:
@@ -158,7 +167,8 @@ def _as_given(snapshot: Snapshot, t: int) -> ModelState:
     return ModelState(tensors, history(snapshot.shared), t)
 
 
-def _largest_fraction(allowed: ModelState, snapshot: Snapshot) -> float:
+def largest_fraction(allowed: ModelState, snapshot: Snapshot) -> float:
+    """The largest error of a target, parameters and states, as a fraction of what it is allowed."""
     pairs: list[tuple[Any, Any]] = []
     for tensor, parameter, states in zip(allowed.tensors, snapshot.parameters, snapshot.states, strict=True):
         pairs.append((tensor.theta, parameter))
@@ -171,10 +181,9 @@ def fraction_of_bound(expected: Bounded, actual: Array) -> float:
     """How much of the allowed error was used; infinite where NaN or Inf are not the same."""
     value = np.broadcast_to(np.asarray(expected.value, np.float64), actual.shape)
     bound = np.broadcast_to(np.asarray(expected.error, np.float64), actual.shape) * ROUNDOFF
-    # The result is a float32 number itself, however it was computed.
-    bound = bound + np.abs(value) * ROUNDOFF
-    largest = float(np.finfo(np.float32).max)
-    comparable = np.isfinite(value) & (np.abs(value) + bound <= largest)
+    # A value without any error so far is still rounded to float32 when it is stored.
+    bound = np.where(bound == 0, np.abs(value) * ROUNDOFF, bound)
+    comparable = np.isfinite(value) & np.isfinite(bound)
     special = ~np.isfinite(value)
     if not np.array_equal(value[special], actual[special], equal_nan=True):
         return float("inf")

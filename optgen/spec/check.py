@@ -263,7 +263,7 @@ class _Check:
             raise self.fail(span, f"'{name}' has no steps", hint)
         self.index(node, loops)
         if name not in self.known:
-            close = get_close_matches(name, sorted(self.known), 1)
+            close = get_close_matches(name, sorted(self.known), 1, 0.7)
             if close or not _mentions_step(node.index):
                 raise self.unknown(span, name, loops)
             raise self.fail(
@@ -275,7 +275,7 @@ class _Check:
             )
 
     def unknown(self, span: Span, name: str, loops: frozenset[str]) -> SpecError:
-        close = get_close_matches(name, sorted(self.known | loops), 1)
+        close = get_close_matches(name, sorted(self.known | loops), 1, 0.7)
         hint = f"did you mean '{close[0]}'?" if close else "declare it in [hyperparameters] or give it a value"
         if name in RESERVED:
             hint = f"'{name}' is a function: write {name}(...)"
@@ -300,6 +300,15 @@ class _Check:
                 f"'{self.spec.wraps}' is never called",
                 f"write {self.spec.wraps}(g)",
             )
+        for dialect in self.spec.dialects.values():
+            # The states of a wrapped optimizer are not known here.
+            for name in () if self.spec.wraps else dialect.states:
+                if f"{name}[t]" not in self.keys:
+                    raise self.fail(
+                        source.find(f"dialect.{dialect.library}", "states", name),
+                        f"no equation assigns state '{name}'",
+                        f"add {name}[t] = ..., or remove it",
+                    )
         for state in self.spec.states:
             if f"{state.name}[t]" not in self.keys:
                 raise self.fail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,7 @@ def read_hyperparameter(tables: Tables, name: str, raw: object) -> Hyperparamete
                 table,
                 name,
                 key,
-                hint=f"it must satisfy {domain.text}" if domain.text else "it must be finite",
+                hint=demand(domain, value),
             )
     return Hyperparameter(
         name=name,
@@ -52,6 +53,11 @@ def read_hyperparameter(tables: Tables, name: str, raw: object) -> Hyperparamete
         # The learning rate of any training run changes; it is never folded ahead.
         varies=tables.flag(entry, table, name, "varies") or name == "lr",
     )
+
+
+def demand(domain: Domain, value: float) -> str:
+    """What a value outside a domain should have been, as a hint."""
+    return f"it must satisfy {domain.text}" if domain.text and math.isfinite(value) else "it must be finite"
 
 
 def _domain(tables: Tables, entry: Mapping[str, Any], name: str) -> Domain:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from optgen.errors import SpecError
-from optgen.spec.declarations import MAX_COUNT
+from optgen.spec.declarations import MAX_COUNT, demand
 from optgen.spec.model import DIALECTS, Argument, Dialect, Hyperparameter, Option, OptionValue
-from optgen.spec.tables import Tables, suggestion
+from optgen.spec.tables import Tables, shortened, suggestion
 
 #: Stands for the absence of an optional hyperparameter, since TOML has no null.
 ABSENT = "none"
@@ -28,7 +28,9 @@ def read_dialects(
     found = {}
     for library, entry in tables.table(data, "dialect").items():
         if library not in DIALECTS:
-            raise tables.fail(f"unknown dialect '{library}'", f"dialect.{library}", hint=suggestion(library, DIALECTS))
+            raise tables.fail(
+                f"unknown dialect '{shortened(library)}'", f"dialect.{library}", hint=suggestion(library, DIALECTS)
+            )
         found[library] = _Reader(tables, library, hyperparameters, options).dialect(entry)
     return found
 
@@ -89,7 +91,10 @@ class _Reader:
 
     def unknown(self, name: str, *keys: str | int) -> SpecError:
         return self.tables.fail(
-            f"'{name}' is neither hyperparameter nor option", self.name, *keys, hint=suggestion(name, self.known)
+            f"'{shortened(name)}' is neither hyperparameter nor option",
+            self.name,
+            *keys,
+            hint=suggestion(name, self.known),
         )
 
     def hyperparameter_value(self, name: str, value: object) -> float | None:
@@ -106,9 +111,7 @@ class _Reader:
             raise self.tables.fail_value(
                 f"{number!r} is outside the domain of '{name}'",
                 *where,
-                hint=f"it must satisfy {hyperparameter.domain.text}"
-                if hyperparameter.domain.text
-                else "it must be finite",
+                hint=demand(hyperparameter.domain, number),
             )
         return number
 
@@ -132,7 +135,11 @@ class _Reader:
             for position, name in enumerate(names):
                 if name not in written:
                     raise self.tables.fail_value(
-                        f"'{name}' is not an argument", self.name, key, position, hint=suggestion(name, tuple(written))
+                        f"'{shortened(name)}' is not an argument",
+                        self.name,
+                        key,
+                        position,
+                        hint=suggestion(name, tuple(written)),
                     )
         defaults: dict[str, Value] = {h.name: h.default for h in self.hyperparameters.values()}
         defaults |= {o.name: o.default for o in self.options.values()} | dict(stated)
@@ -145,7 +152,7 @@ class _Reader:
             for target in targets:
                 if target in seen:
                     raise self.tables.fail(
-                        f"'{target}' is set by '{seen[target]}' already",
+                        f"'{target}' is set by argument '{seen[target]}' already",
                         self.name,
                         "arguments",
                         name,
@@ -175,7 +182,7 @@ class _Reader:
             if item not in self.known:
                 keys = (*where, position) if isinstance(raw, list) else where
                 raise self.tables.fail_value(
-                    f"'{item}' is neither hyperparameter nor option",
+                    f"'{shortened(item)}' is neither hyperparameter nor option",
                     self.name,
                     *keys,
                     hint=suggestion(item, self.known),
@@ -189,7 +196,11 @@ class _Reader:
         for name, value in self.part(entry, "options").items():
             if name not in self.options:
                 raise self.tables.fail(
-                    f"unknown option '{name}'", self.name, "options", name, hint=suggestion(name, tuple(self.options))
+                    f"unknown option '{shortened(name)}'",
+                    self.name,
+                    "options",
+                    name,
+                    hint=suggestion(name, tuple(self.options)),
                 )
             if name in exposed:
                 raise self.tables.fail(
@@ -199,7 +210,7 @@ class _Reader:
         for name in stated:
             if name in self.options and name not in exposed:
                 raise self.tables.fail(
-                    f"option '{name}' is not an argument here",
+                    f"option '{shortened(name)}' is not an argument here",
                     self.name,
                     "defaults",
                     name,

@@ -22,7 +22,10 @@ class Domain:
 
     def contains(self, value: float) -> bool:
         """Whether a value lies inside; NaN never does."""
-        if not math.isfinite(value):
+        try:
+            if not math.isfinite(value):
+                return False
+        except OverflowError:  # an integer that no float64 holds
             return False
         above = self.lower is None or (value > self.lower if self.lower_open else value >= self.lower)
         below = self.upper is None or (value < self.upper if self.upper_open else value <= self.upper)

@@ -220,7 +220,7 @@ class _Line:
                 raise self.slice(token)
             case ")" | "]" if stack and previous is stack[-1][1]:
                 raise self.fail(previous, "nothing stands in these brackets", "leave them out")
-        if previous.kind == OPERATOR and previous.text == token.text == "*":
+        if previous.text == token.text == "*":
             raise self.fail(token, "something is missing before '*'", "a power is '**' without a blank")
         if token.text in _BINARY or token.text in ("and", "or"):
             raise self.fail(token, f"something is missing before '{token.text}'")

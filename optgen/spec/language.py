@@ -252,8 +252,9 @@ class _Reader:
     def call(self, node: ast.Call, function: str, depth: int) -> Call:
         known = function in FUNCTIONS or function in REDUCTIONS
         if not known and function != self.wrapped:
-            close = get_close_matches(function, [*FUNCTIONS, *REDUCTIONS], 1)
-            hint = f"did you mean '{close[0]}'?" if close else "docs/language.md lists the functions there are"
+            close = get_close_matches(function, [*FUNCTIONS, *REDUCTIONS], 1, 0.7)
+            names = ", ".join(sorted({*FUNCTIONS, *REDUCTIONS}))
+            hint = f"did you mean '{close[0]}'?" if close else f"a product needs '*'; the functions are {names}"
             raise self.fail(node.func, f"unknown function '{function}'", hint)
         over = ""
         for keyword in node.keywords:

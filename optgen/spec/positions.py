@@ -25,7 +25,7 @@ _REST_OF_LINE = re.compile(r"[^\n]*")
 _KEY_PART = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""")
 _DOT = re.compile(r"[ \t]*\.[ \t]*")
 _STRING = re.compile(
-    r'"""(?:[^\\]|\\.)*?"{3,5}(?!")' r"|'''.*?'{3,5}(?!')" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'",
+    r'"""(?:[^\\]|\\.)*?"{3,5}(?!")' r"|'''.*?'{3,5}(?!')" r'|"(?!"")(?:[^"\\\n]|\\.)*"' r"|'(?!'')[^'\n]*'",
     re.DOTALL,
 )
 _SCALAR = re.compile(r"[^\s,\]}#]+")
@@ -33,10 +33,14 @@ _SCALAR = re.compile(r"[^\s,\]}#]+")
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Where keys and values stand. A key given twice has two stretches, in the order written."""
+    """Where keys and values stand, and where the text stopped to be TOML.
+
+    A key given twice has two stretches, in the order written.
+    """
 
     keys: Mapping[Path, tuple[Stretch, ...]]
     values: Mapping[Path, Stretch]
+    end: int
 
 
 @lru_cache(maxsize=8)
@@ -45,7 +49,7 @@ def positions(text: str) -> Positions:
     scanner = _Scanner(text)
     with suppress(_NotUnderstood):
         scanner.document()
-    return Positions({path: tuple(found) for path, found in scanner.keys.items()}, scanner.values)
+    return Positions({path: tuple(found) for path, found in scanner.keys.items()}, scanner.values, scanner.at)
 
 
 class _NotUnderstood(Exception):

@@ -16,7 +16,7 @@ from optgen.spec.dialects import read_dialects
 from optgen.spec.language import parse_equations
 from optgen.spec.model import Spec
 from optgen.spec.source import Source, Span
-from optgen.spec.tables import Tables, suggestion
+from optgen.spec.tables import Tables, shortened, suggestion
 from optgen.spec.toml_errors import toml_error
 
 MAX_FILE = 256 * 1024
@@ -101,7 +101,7 @@ def _deep_bracket(source: Source) -> Span:
 def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
     for name in data:
         if name not in _TABLES:
-            raise tables.fail(f"unknown table '{name}'", name, hint=suggestion(name, _TABLES))
+            raise tables.fail(f"unknown table '{shortened(name)}'", name, hint=suggestion(name, _TABLES))
     for name in _TABLES:
         tables.table(data, name, required=name in ("optimizer", "equations"))
     head, equations = data["optimizer"], data["equations"]
@@ -114,7 +114,7 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
         read_hyperparameter(tables, name, raw) for name, raw in tables.table(data, "hyperparameters").items()
     )
     options = tuple(read_option(tables, name, raw) for name, raw in tables.table(data, "options").items())
-    rule = tables.string(equations, None, "equations", "rule")
+    rule = tables.text(equations, None, "equations", "rule")
     start = _rule_start(tables.source, rule)
     spec = Spec(
         name=tables.identifier(tables.string(head, None, "optimizer", "name"), "optimizer", "name"),

@@ -18,7 +18,7 @@ references = []                      # {{ text = "Authors, Title, Year", url = "
 [hyperparameters]
 lr = {{ default = 1e-3, symbol = '\\alpha', domain = "lr >= 0", meaning = "learning rate" }}
 beta = {{ default = 0.9, symbol = '\\beta', domain = "0 <= beta < 1", meaning = "decay of the average" }}
-weight_decay = {{ default = 0.0, symbol = '\\lambda', domain = "weight_decay >= 0", absent = 0, meaning = "decoupled decay" }}
+weight_decay = {{ default = 0.0, symbol = '\\lambda', domain = "weight_decay >= 0", absent = 0, meaning = "decoupled" }}
 
 # Switches, fixed when the optimizer is built.
 [options]

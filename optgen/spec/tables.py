@@ -11,9 +11,9 @@ from typing import Any
 from optgen.errors import SpecError
 from optgen.spec.language import RESERVED, name_problem
 from optgen.spec.source import Source
+from optgen.spec.tokens import MAX_NAME
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*\Z")
-_MAX_NAME = 60
 
 Key = str | int
 
@@ -51,23 +51,33 @@ class Tables:
         """Refuse keys other than the known ones."""
         for name in entry:
             if name not in known:
-                raise self.fail(f"unknown key '{name}'", table, *keys, name, hint=suggestion(name, known))
+                raise self.fail(f"unknown key '{shortened(name)}'", table, *keys, name, hint=suggestion(name, known))
 
     def string(self, entry: Mapping[str, Any], default: str | None, table: str, *keys: Key) -> str:
-        """The string under the last of `keys`; `default` where there is none, required if that is None."""
+        """The line of text under the last of `keys`; `default` where there is none, required if that is None."""
+        value = self.text(entry, default, table, *keys)
+        if any(character < " " or character == "\x7f" for character in value):
+            # "\beta" in TOML is a backspace and "eta": LaTeX written in the wrong quotes.
+            span = self.source.value(table, *keys)
+            written = self.source.line(span.line)[span.column - 1 :][: span.width]
+            raise self.fail_value(
+                f"'{keys[-1]}' holds a control character",
+                table,
+                *keys,
+                hint="write LaTeX in single quotes: '\\beta'" if "\\" in written else "write it on one line",
+            )
+        return value
+
+    def text(self, entry: Mapping[str, Any], default: str | None, table: str, *keys: Key) -> str:
+        """The same, of any number of lines."""
         key = str(keys[-1])
         if key not in entry:
             if default is None:
                 raise self.fail(f"'{key}' is missing in [{table}]", table, hint=f'add {key} = "..."')
             return default
-        value = entry[key]
-        if not isinstance(value, str):
+        if not isinstance(entry[key], str):
             raise self.fail_value(f"'{key}' is a string", table, *keys, hint='write it in quotes: "..."')
-        # "\beta" in TOML is a backspace and "eta": LaTeX written in the wrong quotes.
-        if any(not character.isprintable() and character != "\n" for character in value):
-            raise self.fail_value(
-                f"'{key}' holds a control character", table, *keys, hint="write LaTeX in single quotes: '\\beta'"
-            )
+        value: str = entry[key]
         return value
 
     def number(self, value: object, table: str, *keys: Key) -> float:
@@ -109,12 +119,12 @@ class Tables:
 
     def identifier(self, name: str, table: str, *keys: Key) -> str:
         """A word that can name a file, a function and a variable."""
-        if not _NAME.match(name) or len(name) > _MAX_NAME:
+        if not _NAME.match(name) or len(name) > MAX_NAME:
             raise self.fail_value(
-                f"'{name[:_MAX_NAME]}' is not a name",
+                f"'{shortened(name)}' is not a name",
                 table,
                 *keys,
-                hint=f"letters, digits and single '_', a letter first, at most {_MAX_NAME}",
+                hint=f"letters, digits and single '_', a letter first, at most {MAX_NAME}",
             )
         if keyword.iskeyword(name):
             raise self.fail_value(f"'{name}' is a word of Python", table, *keys, hint="choose another name")
@@ -123,9 +133,9 @@ class Tables:
     def declared(self, name: str, table: str, *keys: Key) -> str:
         """A name that equations may use; the message stands at the key itself."""
         where = keys or (name,)
-        if not _NAME.match(name) or len(name) > _MAX_NAME:
-            hint = f"letters, digits and single '_', a letter first, at most {_MAX_NAME}"
-            raise self.fail(f"'{name[:_MAX_NAME]}' is not a name", table, *where, hint=hint)
+        if not _NAME.match(name) or len(name) > MAX_NAME:
+            hint = f"letters, digits and single '_', a letter first, at most {MAX_NAME}"
+            raise self.fail(f"'{shortened(name)}' is not a name", table, *where, hint=hint)
         if keyword.iskeyword(name):
             raise self.fail(f"'{name}' is a word of Python", table, *where, hint="choose another name")
         if problem := name_problem(name):
@@ -135,9 +145,14 @@ class Tables:
         return name
 
 
+def shortened(name: str) -> str:
+    """A name as messages show it."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..."
+
+
 def suggestion(name: str, known: tuple[str, ...]) -> str:
     """A hint for a misspelt name: the closest known one, or all."""
-    close = get_close_matches(name, known, 1)
+    close = get_close_matches(name, known, 1, 0.7)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(known)}" if known else "there is none"

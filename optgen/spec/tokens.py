@@ -16,6 +16,8 @@ from optgen.spec.source import Source, Span
 
 MAX_TEXT = 64 * 1024
 MAX_TOKENS = 20_000
+MAX_NAME = 60
+MAX_DIGITS = 40
 
 NUMBER, NAME, WORD, TEXT, OPERATOR = "number", "name", "word", "text", "operator"
 #: Words that have a meaning of their own in equations.
@@ -132,12 +134,8 @@ def read_lines(source: Source, text: str, first_line: int, first_column: int) ->
     total = 0
     for number, line in enumerate(text.split("\n")):
         before = first_column if number == 0 else 0
-        tokens = _tokens(source, line, first_line + number, before)
+        tokens = _tokens(source, line, first_line + number, before, MAX_TOKENS - total)
         total += len(tokens)
-        if total > MAX_TOKENS:
-            raise SpecError(
-                "this is too large for an update rule", source.location(tokens[0].span), "split it into named steps"
-            )
         if tokens and not current:
             indent = _indent(source, line, first_line + number, before)
         current += tokens
@@ -178,8 +176,8 @@ def _pair(source: Source, tokens: list[Token], open_brackets: list[Token]) -> No
             open_brackets.pop()
 
 
-def _tokens(source: Source, line: str, number: int, before: int) -> list[Token]:
-    found = []
+def _tokens(source: Source, line: str, number: int, before: int, allowed: int) -> list[Token]:
+    found: list[Token] = []
     for part in _PART.finditer(line):
         kind, text = str(part.lastgroup), part.group()
         if kind in ("blank", "comment"):
@@ -189,6 +187,9 @@ def _tokens(source: Source, line: str, number: int, before: int) -> list[Token]:
             offset, width, message, hint = problem
             place = Span(span.line, span.column + offset, width)
             raise SpecError(message, source.location(place), hint)
+        if len(found) >= allowed:
+            start = (found[0] if found else Token(kind, text, span)).span
+            raise SpecError("this is too large for an update rule", source.location(start), "split it into named steps")
         found.append(Token(WORD if kind == NAME and text in WORDS else kind, text, span))
     return found
 
@@ -198,6 +199,8 @@ def _problem(kind: str, text: str, after: str) -> tuple[int, int, str, str] | No
     whole = (0, len(text))
     match kind:
         case "name":
+            if len(text) > MAX_NAME:
+                return *whole, f"a name has at most {MAX_NAME} characters", "choose a shorter one"
             for offset, character in enumerate(text):
                 if character in _REFUSED:
                     return offset, 1, *_not_in_language(character)
@@ -213,7 +216,7 @@ def _problem(kind: str, text: str, after: str) -> tuple[int, int, str, str] | No
         case "number":
             if after.isalnum() or (after in ("_", ".") and after):
                 return *whole, f"a number is followed by '{after}'", "a product needs '*', a number is decimal"
-            if len(text) > 40:
+            if len(text) > MAX_DIGITS:
                 return *whole, "this number has too many digits", "a float64 holds 17 of them"
             if text[0] == "0" and text.isdigit() and text.strip("0"):
                 return *whole, f"'{text}' starts with a zero", "leave it out"

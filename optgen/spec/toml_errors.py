@@ -11,6 +11,7 @@ import re
 from optgen.errors import SpecError
 from optgen.spec.positions import positions
 from optgen.spec.source import Source, Span
+from optgen.spec.tables import shortened
 
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate inline", "Cannot mutate", "Cannot redefine")
 _QUOTE = ("Illegal character '\\n'", "Unterminated string", 'Expected "\'"', "Expected '\"'", "Expected \"'''\"")
@@ -44,9 +45,9 @@ def toml_error(source: Source, message: str) -> SpecError:
     if message.startswith(_TWICE) and (twice := _given_twice(source, line)):
         return twice
     if message.startswith(_QUOTE):
-        return SpecError(
-            "a string is never closed", source.location(_string_start(source, line, span)), "close its quotes"
-        )
+        end = positions(source.text).end
+        opening = source.span(end, end + 1) if source.text.startswith(("'", '"'), end) else span
+        return SpecError("a string is never closed", source.location(opening), "close its quotes")
     what, hint = "this is not TOML", ""
     if message.startswith(("Illegal character", "Found invalid character")):
         what, hint = "a control character", "remove it"
@@ -63,17 +64,7 @@ def _given_twice(source: Source, last: int) -> SpecError | None:
             continue
         first, again = source.span(*stretches[0]), source.span(*stretches[1])
         if again.line <= last:
-            name = path[-1] if first.line == again.line or len(path) > 1 else f"[{path[-1]}]"
+            is_table = source.text.startswith("[", stretches[1][0] - 1)
+            name = f"[{'.'.join(map(str, path))}]" if is_table else shortened(str(path[-1]))
             return SpecError(f"'{name}' is given twice", source.location(again), f"line {first.line} has it already")
     return None
-
-
-def _string_start(source: Source, last: int, fallback: Span) -> Span:
-    """Where the string starts that runs on to a line and beyond."""
-    text = "\n".join(source.text.split("\n")[:last])
-    start = max(text.rfind("'''"), text.rfind('"""'))
-    line_start = text.rfind("\n") + 1
-    if start < 0:
-        found = re.search(r"=[ \t]*(['\"])", text[line_start:])
-        return source.span(line_start + found.start(1), line_start + found.end(1)) if found else fallback
-    return source.span(start, start + 3)

@@ -94,7 +94,9 @@ def fold(reduction: Reduce, value: Any, rank: int) -> Any:
             return function(value, axis=-1, keepdims=True) if rank >= 1 else value
         case "other_axes":
             axes = range(rank)
-            return tuple(function(value, axis=tuple(a for a in axes if a != i), keepdims=True) for i in axes) or (value,)
+            return tuple(function(value, axis=tuple(a for a in axes if a != i), keepdims=True) for i in axes) or (
+                value,
+            )
         case "axes":
             joined = value[0]
             for part in value[1:]:
@@ -190,9 +192,7 @@ def one_step(
                 reduction = by_name[name].value
                 assert isinstance(reduction, Reduce)
                 memory.stored[name] = FOLDS[reduction.operation](several)
-    return [
-        (m.stored["result"], {s.name: (m.given | m.stored)[s.new] for s in m.program.states}) for m in memories
-    ]
+    return [(m.stored["result"], {s.name: (m.given | m.stored)[s.new] for s in m.program.states}) for m in memories]
 
 
 def folds_model(definition: Definition) -> bool:

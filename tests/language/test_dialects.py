@@ -9,11 +9,11 @@ from typing import Any
 import optax
 import pytest
 import torch
-from tests.language.trajectories import difference, distance, in_dialect, problem, run_optax, run_rule, run_torch
 
 from optgen.compiler.specialise import specialise
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
+from tests.language.trajectories import difference, distance, in_dialect, problem, run_optax, run_rule, run_torch
 
 SPECS = Path(__file__).parents[2] / "specs"
 TOLERANCE = 1e-9

@@ -27,7 +27,9 @@ def values_of(spec: Spec) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("path", [*sorted(SPECS.glob("*.toml")), *sorted(SKETCHES.glob("*.toml"))], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [*sorted(SPECS.glob("*.toml")), *sorted(SKETCHES.glob("*.toml"))], ids=lambda p: p.stem
+)
 def test_passes_compute_what_the_equations_say(path: Path) -> None:
     spec = read_spec(path)
     if not any(h.name == "lr" for h in spec.hyperparameters) and not spec.wraps:

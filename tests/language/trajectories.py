@@ -47,9 +47,7 @@ def problem(
     return parameters, gradients
 
 
-def run_rule(
-    rule: Rule, values: Mapping[str, float], parameters: Sequence[Array], gradients: Trajectory
-) -> Trajectory:
+def run_rule(rule: Rule, values: Mapping[str, float], parameters: Sequence[Array], gradients: Trajectory) -> Trajectory:
     """The parameters after each step, by the interpreter."""
     interpreter = Interpreter(rule, values)
     model = interpreter.init(parameters)
@@ -117,9 +115,7 @@ def distance(a: Trajectory, parameters: Sequence[Array]) -> float:
     return max(float(np.max(np.abs(x - y))) for x, y in zip(a[-1], parameters, strict=True))
 
 
-def in_dialect(
-    spec: Spec, library: str, arguments: Mapping[str, object]
-) -> tuple[Choice, dict[str, float]]:
+def in_dialect(spec: Spec, library: str, arguments: Mapping[str, object]) -> tuple[Choice, dict[str, float]]:
     """What arguments, spelled as a library spells them, mean for a spec: a choice and hyperparameter values."""
     dialect = spec.dialects[library]
     options, values = dialect_defaults(spec, dialect)
@@ -138,8 +134,11 @@ def numbers(values: Mapping[str, object]) -> dict[str, float]:
 
 
 def rule_of(
-    spec: Spec, options: Mapping[str, OptionValue] | None = None, values: Mapping[str, object] | None = None
+    spec: Spec,
+    options: Mapping[str, OptionValue] | None = None,
+    values: Mapping[str, object] | None = None,
+    wrapped: Rule | None = None,
 ) -> tuple[Rule, dict[str, float]]:
     """The rule of a spec's defaults with some options and values changed, and its hyperparameter values."""
     given = {h.name: h.default for h in spec.hyperparameters} | dict(values or {})
-    return specialise(spec, choose(spec, options or {}, given)), numbers(given)
+    return specialise(spec, choose(spec, options or {}, given), wrapped), numbers(given)

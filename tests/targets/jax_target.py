@@ -79,3 +79,12 @@ def compile_target(
     module = module_from_text(f"test.{spec.name}.{name}", generated.files["jax.py"], f"<test {spec.name} {name}>")
     variant = JaxVariant(spec.name, generated.manifest.variants[0], module)
     return specialise(spec, choice, wrapped), JaxTarget(variant, hyperparameters)
+
+
+def hyperparameters_of(spec: Spec, choice: Choice) -> dict[str, float]:
+    """Defaults, with something for each optional hyperparameter that the choice has."""
+    values = {h.name: h.default if h.default is not None else 0.1 for h in spec.hyperparameters}
+    for h in spec.hyperparameters:
+        if h.name in choice.present and not h.present(values[h.name]):
+            values[h.name] = 0.1
+    return values

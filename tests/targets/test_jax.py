@@ -7,41 +7,79 @@ import numpy as np
 import pytest
 
 from optgen._paths import specs_folder
+from optgen.compiler.bounds import SMALLEST_NORMAL
 from optgen.compiler.choice import choices_ahead
-from optgen.compiler.verify import follow_float64, within_float32
+from optgen.compiler.interpret import Interpreter
+from optgen.compiler.verify import (
+    allowed_step,
+    follow_float64,
+    largest_fraction,
+    random_tensors,
+    relative_difference,
+    within_float32,
+)
 from optgen.spec.reader import read_spec
-from tests.targets.jax_target import compile_target
-
-jax.config.update("jax_enable_x64", True)
+from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
 
 SPECS = {path.stem: read_spec(path) for path in sorted(specs_folder().glob("*.toml"))}
 VARIANTS = [(name, variant) for name, spec in SPECS.items() for variant in choices_ahead(spec)]
 
-
-def hyperparameters_of(spec, choice):
-    """Defaults, with something for each optional hyperparameter that the choice has."""
-    values = {h.name: h.default if h.default is not None else 0.1 for h in spec.hyperparameters}
-    for h in spec.hyperparameters:
-        if h.name in choice.present and not h.present(values[h.name]):
-            values[h.name] = 0.1
-    return values
+#: NaN, infinities, zeros of both signs, large numbers, one whose square underflows, subnormals of float32.
+SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e18, -1e18, 1e-30, 1e-40, -1e-45, 1.0], np.float32)
 
 
-@pytest.mark.parametrize(("name", "variant"), VARIANTS)
-def test_float64(name, variant):
-    spec, choice = SPECS[name], choices_ahead(SPECS[name])[variant]
-    values = hyperparameters_of(spec, choice)
-    rule, target = compile_target(spec, variant, choice, values)
-    d=follow_float64(rule, values, target)
-    print(d)
-    assert d <= 1e-12
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda pair: "-".join(pair))
+def compiled(request):
+    """A rule, its hyperparameters, and its target; compiled once for all tests of the variant."""
+    name, variant = request.param
+    choice = choices_ahead(SPECS[name])[variant]
+    values = hyperparameters_of(SPECS[name], choice)
+    rule, target = compile_target(SPECS[name], variant, choice, values)
+    return rule, values, target
 
 
-@pytest.mark.parametrize(("name", "variant"), VARIANTS)
-def test_float32(name, variant):
-    spec, choice = SPECS[name], choices_ahead(SPECS[name])[variant]
-    values = hyperparameters_of(spec, choice)
-    rule, target = compile_target(spec, variant, choice, values)
-    d=within_float32(rule, values, target)
-    print(d)
-    assert d <= 1.0
+def test_float64_follows_the_equations(compiled):
+    rule, values, target = compiled
+    assert follow_float64(rule, values, target) <= 1e-12
+
+
+@pytest.mark.parametrize("start", [1.0, 0.0])
+def test_float32_loses_no_more_than_it_must(compiled, start):
+    rule, values, target = compiled
+    with jax.enable_x64(False):
+        assert within_float32(rule, values, target, start=start) <= 1.0
+
+
+def test_the_update_form_is_the_same_step(compiled):
+    rule, values, target = compiled
+    updating = JaxTarget(target.variant, values, form="update")
+    shapes = [(), (7,), (5, 3)]
+    assert follow_float64(rule, values, updating, shapes, steps=5) <= 1e-12
+
+
+def test_special_gradients(compiled):
+    """NaN and Inf travel as the equations say; XLA on CPU flushes subnormal numbers to zero, and that is allowed."""
+    rule, values, target = compiled
+    with jax.enable_x64(False):
+        target.init(random_tensors(0, [SPECIAL.shape], np.float32))
+        # Each special value first, and then others in the same place.
+        for step, shift in enumerate((0, 1, 3, 4)):
+            gradient = np.roll(SPECIAL, shift)
+            flushed = np.where(np.abs(gradient) < SMALLEST_NORMAL, np.copysign(np.float32(0), gradient), gradient)
+            allowed = allowed_step(rule, values, target.snapshot(), step, [flushed])
+            target.step([gradient])
+            assert largest_fraction(allowed, target.snapshot()) <= 1.0
+
+
+def test_special_gradients_in_float64(compiled):
+    rule, values, target = compiled
+    gradients = [np.roll(SPECIAL[:8].astype(np.float64), shift) for shift in range(3)]
+    interpreter = Interpreter(rule, values)
+    start = random_tensors(0, [(8,)], np.float64)
+    model = interpreter.init(start)
+    target.init(start)
+    for gradient in gradients:
+        model = interpreter.step(model, [gradient])
+        target.step([gradient])
+        expected, actual = np.asarray(model.tensors[0].theta), target.snapshot().parameters[0]
+        assert relative_difference(expected, actual) <= 1e-12, (gradient, expected, actual)

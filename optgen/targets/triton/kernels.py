@@ -10,7 +10,6 @@ from sympy import Expr
 from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import names_in
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
-from optgen.compiler.schedule import SHAPE_SYMBOLS
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.triton.plan import BLOCKS, NUMBER, SLICES, Argument, Launch
 from optgen.targets.triton.printer import KernelPrinter
@@ -52,15 +51,38 @@ _PLACES = {
 
 
 @dataclass(frozen=True, slots=True)
+class SliceFold:
+    """One fold of a `SLICES` kernel as the template prints it."""
+
+    name: str
+    operation: str
+
+    @property
+    def neutral(self) -> str:
+        """What the fold starts from."""
+        return NEUTRAL[self.operation]
+
+    @property
+    def join(self) -> str:
+        """The running result joined with a further tile."""
+        return _JOIN[self.operation].format(f"_all_{self.name}", f"_kept(_part_{self.name}, mask, {self.neutral})")
+
+    @property
+    def fold(self) -> str:
+        """The result for each row of the tile."""
+        return _FOLD_BLOCK[self.operation].format(f"_all_{self.name}", 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """A kernel as the template prints it.
 
     Attributes:
         summary: one line.
-        parameters: names of its run-time arguments; `integers` are those that are not pointers.
+        parameters: names of its run-time arguments; `integers`, in quotes, are those that are not pointers.
         head: lines before the loop of a `SLICES` kernel; of the other forms, empty.
-        lines: what is done for one block; the results of a fold are in `_part_NAME`.
-        slices: name, neutral value, joining of two blocks and folding of one, for each fold of a `SLICES` kernel.
+        lines: what is done for one block; of `SLICES`, what is to be folded is left in `_part_NAME`.
+        slices: the folds of a `SLICES` kernel.
     """
 
     launch: Launch
@@ -69,7 +91,23 @@ class Kernel:
     integers: tuple[str, ...]
     head: tuple[str, ...]
     lines: tuple[str, ...]
-    slices: tuple[tuple[str, str, str, str], ...] = ()
+    slices: tuple[SliceFold, ...] = ()
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """All arguments as the kernel declares them."""
+        return (*self.parameters, *(f"{name}: tl.constexpr" for name in self.launch.constants))
+
+    @property
+    def per_block(self) -> tuple[str, ...]:
+        """What the function for one block takes from the kernel's arguments."""
+        constants = tuple(name for name in self.launch.constants if name != "BLOCK")
+        return (*(name for name in self.parameters if name != "n"), *constants)
+
+    @property
+    def per_block_declared(self) -> tuple[str, ...]:
+        """The same, as that function declares it."""
+        return tuple(f"{name}: tl.constexpr" if name in self.launch.constants else name for name in self.per_block)
 
 
 @dataclass(slots=True)
@@ -222,6 +260,10 @@ class KernelBuilder:
             value = f"theta + {name}"
         self.lines.append(f"tl.store({array}_ptr + offsets, {value}, mask)")
 
+    def expression(self, expression: Expr) -> str:
+        """An expression as text; what it reads has been loaded."""
+        return _PRINTER.argument(expression)
+
     def store_number(self, name: str) -> None:
         role, index = self.tables.place(name, self.kinds[name])
         self.tables_used[role] = None
@@ -264,8 +306,7 @@ class KernelBuilder:
         extent: str = "",
         folds: tuple[str, ...] = (),
         totals: tuple[str, ...] = (),
-        head: tuple[str, ...] = (),
-        slices: tuple[tuple[str, str, str, str], ...] = (),
+        slices: tuple[SliceFold, ...] = (),
     ) -> Kernel:
         """What has been collected, as a kernel."""
         arguments = [Argument("array", array) for array in sorted(self.arrays, key=self.array_order)]
@@ -283,12 +324,13 @@ class KernelBuilder:
         if self.reads_axes:
             constants += ("RANK",)
         launch = Launch(name, form, self.domain.value, extent, tuple(arguments), constants, folds, totals)
-        integers = tuple(parameter(a) for a in arguments if a.role in _INTEGERS or a.role == "count")
+        integers = tuple(f'"{parameter(a)}"' for a in arguments if a.role in _INTEGERS or a.role == "count")
         parameters = tuple(parameter(a) for a in arguments)
         if len(set(parameters)) != len(parameters):
             raise UnsupportedByTarget(f"two arguments of a Triton kernel have one name: {', '.join(parameters)}")
-        lines = (*self.numbers, *self.lines)
-        return Kernel(launch, summary, parameters, integers, head, lines, slices)
+        # A fold along axes loads single numbers before its loop.
+        head, lines = ((), (*self.numbers, *self.lines)) if form != SLICES else (self.numbers, self.lines)
+        return Kernel(launch, summary, parameters, integers, tuple(head), tuple(lines), slices)
 
     def array_order(self, array: str) -> tuple[int, int, str]:
         """Parameter and gradient first, then states, then the rest, as a reader expects."""
@@ -347,7 +389,3 @@ def check_names(program: Program) -> None:
         if name in ("BLOCK", "OUTER", "INNER", "RANK", "scalars") or name.endswith(("_ptr", "_scratch", "_parts")):
             raise UnsupportedByTarget(f"'{name}' is a name that Triton kernels need for themselves: choose another")
 
-
-def is_shape_number(name: str) -> bool:
-    """Whether a name stands for a number known from shapes."""
-    return name in SHAPE_SYMBOLS

@@ -97,7 +97,7 @@ class StatePlan:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Memory needed during a step only: one number of the arithmetic's precision for each of a kind."""
+    """An array by name, and the kind of what it holds: an input, or memory that is needed during a step only."""
 
     name: str
     kind: str
@@ -120,6 +120,7 @@ class CasePlan:
         step: computes the numbers of the step, None if there are none to compute.
         first_numbers: computes what states start at that start neither at zero nor from the parameter.
         first_values: writes the first values of the states that start from the parameter.
+        inputs: names and kinds of the values that the caller passes at every step.
         launches: in order.
     """
 
@@ -127,6 +128,7 @@ class CasePlan:
     first_numbers: HostFunction | None
     first_values: Launch | None
     states: tuple[StatePlan, ...]
+    inputs: tuple[Buffer, ...]
     buffers: tuple[Buffer, ...]
     folds: tuple[Fold, ...]
     launches: tuple[Launch, ...]

@@ -1,0 +1,486 @@
+"""Running a generated Triton module on torch tensors: each tensor's kernels in order, in place.
+
+Nothing is read back from the device: numbers of the step are computed on the host and sent, everything else stays
+there. Sums have a fixed order, so a step repeated on the same values gives the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import triton
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.errors import TreeMismatch
+from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
+from optgen.targets.triton.plan import BLOCKS, SLICES, CasePlan, HostFunction, Launch, StatePlan, TritonPlan
+
+#: Contracting `a*b + c` into one rounding is left out, so that the numbers do not depend on how a compiler pairs terms.
+LAUNCH_OPTIONS: Mapping[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
+
+#: Numbers per block of an elementwise kernel, and tiles (results, operands) of a fold along axes, wide along what is
+#: contiguous.
+BLOCK = 1024
+TILES: Mapping[str, tuple[int, int]] = {"rows": (64, 16), "columns": (8, 128), "other_axes": (16, 64)}
+
+#: What a fold over nothing gives.
+_NEUTRAL = {"sum": 0.0, "max": -math.inf, "min": math.inf}
+
+#: Parts of one fold begin at multiples of this many numbers, so that every tensor's are equally well aligned.
+_ALIGNMENT = 16
+
+
+@dataclass(slots=True)
+class TritonState:
+    """All that a rule keeps between steps.
+
+    Attributes:
+        tensors: for each parameter, states by name, in float64 for float64 parameters and float32 for all others. A
+            history of `depth > 1` has a leading axis of that length: the value of step `t` stands at
+            `(t - 1) % depth`. Vectors per axis stand one after the other in one vector.
+        model: states of which there is one number for the model.
+        step: states of the step, on the host; newest value first.
+    """
+
+    tensors: list[dict[str, torch.Tensor]]
+    model: dict[str, torch.Tensor] = field(default_factory=dict)
+    step: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the arguments of kernels stand for, for one tensor or, with an empty shape, for the model.
+
+    Attributes:
+        arrays, parts: by name; the places of partial results of folds.
+        scalars, numbers, model: numbers of the step, of the tensor and of the model.
+    """
+
+    shape: tuple[int, ...]
+    scalars: torch.Tensor
+    arrays: dict[str, torch.Tensor] = field(default_factory=dict)
+    parts: dict[str, torch.Tensor] = field(default_factory=dict)
+    numbers: torch.Tensor | None = None
+    model: torch.Tensor | None = None
+
+
+class TritonRule:
+    """One generated variant, ready to run.
+
+    Args:
+        module: the generated module.
+        plan: its plan.
+        variant: which of its variants.
+        block: numbers per block of an elementwise kernel, a power of 2.
+        tiles: results and operands per tile of a fold along axes, by extent; powers of 2.
+    """
+
+    def __init__(
+        self,
+        module: types.ModuleType,
+        plan: TritonPlan,
+        variant: str = "default",
+        block: int = BLOCK,
+        tiles: Mapping[str, tuple[int, int]] = TILES,
+    ) -> None:
+        self.module = module
+        self.plan = plan
+        self.variant = plan.variant(variant)
+        self.block = block
+        self.tiles = tiles
+        self._axes: dict[tuple[tuple[int, ...], torch.device], torch.Tensor] = {}
+
+    def case_of(self, shape: Sequence[int]) -> CasePlan:
+        """The case that a tensor of a shape takes."""
+        if not self.variant.case_function:
+            return self.variant.cases[0]
+        index: int = getattr(self.module, self.variant.case_function)(**shape_numbers(shape))
+        return self.variant.cases[index]
+
+    def init(self, parameters: Sequence[torch.Tensor], hyperparameters: Mapping[str, float]) -> TritonState:
+        """The state before the first step.
+
+        Raises:
+            TreeMismatch: a parameter does not hold real floating-point numbers.
+        """
+        state = TritonState([])
+        for theta in parameters:
+            case = self.case_of(theta.shape)
+            first = self.call(case.first_numbers, hyperparameters) if case.first_numbers else {}
+            kept: dict[str, torch.Tensor] = {}
+            for entry in case.states:
+                start = first.get(entry.name, 0.0)
+                match Kind(entry.kind):
+                    case Kind.STEP:
+                        state.step.setdefault(entry.name, [start] * entry.depth)
+                    case Kind.GLOBAL:
+                        filled = _filled(entry, (), start, _model_dtype(parameters), theta.device)
+                        state.model.setdefault(entry.name, filled)
+                    case _:
+                        kept[entry.name] = _filled(entry, theta.shape, start, arithmetic_dtype(theta), theta.device)
+            if case.first_values is not None:
+                self._write_first_values(case, case.first_values, theta, kept, hyperparameters)
+            state.tensors.append(kept)
+        return state
+
+    def _write_first_values(
+        self,
+        case: CasePlan,
+        launch: Launch,
+        theta: torch.Tensor,
+        kept: Mapping[str, torch.Tensor],
+        hyperparameters: Mapping[str, float],
+    ) -> None:
+        depths = {entry.name: entry.depth for entry in case.states}
+        written = [a.name for a in launch.arguments if a.role == "array" and a.name in depths]
+        run = _Run(tuple(theta.shape), self.scalars(hyperparameters, arithmetic_dtype(theta), theta.device))
+        run.arrays["theta"] = theta.detach().contiguous()
+        for name in written:
+            run.arrays[name] = kept[name][0] if depths[name] > 1 else kept[name]
+        with on_device(theta):
+            self.launch(launch, run)
+        for name in written:
+            if depths[name] > 1:
+                kept[name][1:] = kept[name][0]
+
+    def step(
+        self,
+        parameters: Sequence[torch.Tensor],
+        gradients: Sequence[torch.Tensor],
+        state: TritonState,
+        t: int,
+        hyperparameters: Mapping[str, float],
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """One step on all tensors; parameters and state change in place.
+
+        Args:
+            parameters: of any real floating-point dtype, on one device.
+            gradients: of the parameters' shapes, of any real floating-point dtype.
+            state: from `init`, changed by the steps since.
+            t: the number of this step, counted from 1.
+            hyperparameters: a value for each that the variant uses.
+            inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
+
+        Raises:
+            TreeMismatch: parameters, gradients and state do not fit together; nothing has been changed.
+        """
+        _check(parameters, gradients, state)
+        if parameters:
+            with torch.no_grad(), on_device(parameters[0]):
+                _Step(self, parameters, gradients, state, t, hyperparameters, inputs or {}).run()
+
+    def call(self, function: HostFunction, values: Mapping[str, float]) -> dict[str, float]:
+        """What a function of the host returns, by name."""
+        results = getattr(self.module, function.name)(*(float(values[name]) for name in function.arguments))
+        return dict(zip(function.returns, results, strict=True))
+
+    def scalars(self, values: Mapping[str, float], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """The numbers of the step as kernels read them."""
+        return self.array_of(self.plan.scalars, values, dtype, device)
+
+    def array_of(
+        self, names: tuple[str, ...], values: Mapping[str, float], dtype: torch.dtype, device: torch.device
+    ) -> torch.Tensor:
+        """Numbers by name as an array; zero where there is none yet. It is never empty, so that it has an address."""
+        return torch.tensor([float(values.get(n, 0.0)) for n in names] or [0.0], dtype=dtype, device=device)
+
+    def parts_of(self, launch: Launch, shape: tuple[int, ...]) -> int:
+        """How many partial results a launch leaves for each of its folds."""
+        return triton.cdiv(count_of(Kind(launch.domain), shape), self.block) if launch.form == BLOCKS else 1
+
+    def launch(self, launch: Launch, run: _Run) -> None:
+        """Start one kernel; nothing is started where there is nothing to go through."""
+        constants = dict.fromkeys(launch.constants, self.block)
+        if "RANK" in constants:
+            constants["RANK"] = max(1, len(run.shape))
+        if launch.form != SLICES:
+            self._start(launch, run, self.parts_of(launch, run.shape), constants, {})
+            return
+        constants["OUTER"], constants["INNER"] = self.tiles[launch.extent]
+        for slices in slice_maps(launch.extent, Kind(launch.domain), run.shape):
+            self._start(launch, run, triton.cdiv(slices["outer"], constants["OUTER"]), constants, slices)
+
+    def _start(
+        self, launch: Launch, run: _Run, programs: int, constants: Mapping[str, int], slices: Mapping[str, int]
+    ) -> None:
+        if programs:
+            kernel = getattr(self.module, launch.kernel)
+            arguments = [self._argument(launch, run, a.role, a.name, slices) for a in launch.arguments]
+            kernel[(programs,)](*arguments, **constants, **LAUNCH_OPTIONS)
+
+    def _argument(self, launch: Launch, run: _Run, role: str, name: str, slices: Mapping[str, int]) -> Any:
+        match role:
+            case "array":
+                # A fold for each axis writes into its own stretch of the vector.
+                is_stretch = launch.form == SLICES and name in launch.folds
+                return run.arrays[name][slices["first"] :] if is_stretch else run.arrays[name]
+            case "parts":
+                return run.parts[name]
+            case "count":
+                return run.parts[name].numel()
+            case "scalars":
+                return run.scalars
+            case "tensor":
+                return run.numbers
+            case "model":
+                return run.model
+            case "axes":
+                key = (run.shape, run.scalars.device)
+                if key not in self._axes:
+                    self._axes[key] = torch.tensor(axis_table(run.shape), dtype=torch.int64, device=key[1])
+                return self._axes[key]
+            case "length":
+                return count_of(Kind(launch.domain), run.shape)
+            case "rows" | "columns":
+                return shape_numbers(run.shape)[role]
+        return slices[role]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The tensors that take one case: what their kernels take, the model's, and how far they have come."""
+
+    case: CasePlan
+    model: _Run
+    members: list[int] = field(default_factory=list)
+    runs: list[_Run] = field(default_factory=list)
+    returned: dict[str, float] = field(default_factory=dict)
+    position: int = 0
+
+    def is_complete(self, fold: str) -> bool:
+        """Whether all that these tensors add to a fold over the model has been stored."""
+        return all(fold not in launch.folds for launch in self.case.launches[self.position :])
+
+
+class _Step:
+    """One step under way."""
+
+    def __init__(
+        self,
+        rule: TritonRule,
+        parameters: Sequence[torch.Tensor],
+        gradients: Sequence[torch.Tensor],
+        state: TritonState,
+        t: int,
+        hyperparameters: Mapping[str, float],
+        inputs: Mapping[str, Any],
+    ) -> None:
+        self.rule = rule
+        self.parameters = parameters
+        self.gradients = gradients
+        self.state = state
+        self.t = t
+        self.inputs = inputs
+        self.device = parameters[0].device
+        self.model_dtype = _model_dtype(parameters)
+        self.values = {name: float(value) for name, value in hyperparameters.items()} | {
+            "t": float(t),
+            "model_size": float(sum(theta.numel() for theta in parameters)),
+            "tensor_count": float(len(parameters)),
+        }
+        groups: dict[int, _Group] = {}
+        for index, theta in enumerate(parameters):
+            case = rule.case_of(theta.shape)
+            if id(case) not in groups:
+                groups[id(case)] = self.group(case)
+            group = groups[id(case)]
+            group.members.append(index)
+            group.runs.append(self.tensor_run(group, index))
+        self.groups = list(groups.values())
+        self.place_model_parts()
+
+    def run(self) -> None:
+        """Work through the kernels of all cases together, so that folds over the model see every tensor."""
+        while True:
+            for group in self.groups:
+                self.advance(group)
+            waiting = [group for group in self.groups if group.position < len(group.case.launches)]
+            if not waiting:
+                break
+            ready = [g for g in waiting if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
+            assert ready, "the cases of a rule wait for each other's folds"
+            for group in ready:
+                self.rule.launch(_next(group), group.model)
+                group.position += 1
+        for group in self.groups:
+            self.finish(group)
+
+    def advance(self, group: _Group) -> None:
+        """Start a case's kernels up to the next one that takes all tensors together."""
+        while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
+            for run in group.runs:
+                self.rule.launch(_next(group), run)
+            group.position += 1
+
+    def group(self, case: CasePlan) -> _Group:
+        """A case with the numbers of the step and of the model that it starts from."""
+        values = dict(self.values)
+        for entry in case.states:
+            if entry.kind == Kind.STEP.value:
+                values |= {entry.older(k): v for k, v in enumerate(self.state.step[entry.name], start=1)}
+        of_model: dict[str, float] = {}
+        for given in case.inputs:
+            if given.kind in (Kind.STEP.value, Kind.GLOBAL.value):
+                values[given.name] = of_model[given.name] = float(self.inputs[given.name])
+        returned = self.rule.call(case.step, values) if case.step else {}
+        values |= returned
+        model = _Run((), self.rule.scalars(values, self.model_dtype, self.device))
+        model.model = self.rule.array_of(self.rule.plan.model_numbers, of_model, self.model_dtype, self.device)
+        for entry in case.states:
+            if entry.kind == Kind.GLOBAL.value:
+                self.load_numbers(entry, self.state.model[entry.name], model.model, self.rule.plan.model_numbers)
+        return _Group(case, model, returned=values)
+
+    def tensor_run(self, group: _Group, index: int) -> _Run:
+        """What one tensor's kernels take."""
+        case, theta = group.case, self.parameters[index]
+        dtype, shape = arithmetic_dtype(theta), tuple(theta.shape)
+        numbers = {name: float(value) for name, value in shape_numbers(shape).items()}
+        arrays = {"theta": theta.detach().contiguous(), "g": self.gradients[index].detach().contiguous()}
+        for given in case.inputs:
+            if given.kind == Kind.TENSOR.value:
+                numbers[given.name] = float(self.inputs[given.name][index])
+            elif given.kind == Kind.ELEMENT.value:
+                arrays[given.name] = self.inputs[given.name][index].detach().contiguous()
+        scalars = group.model.scalars
+        if dtype != self.model_dtype:
+            scalars = self.rule.scalars(group.returned, dtype, self.device)
+        run = _Run(shape, scalars, arrays, model=group.model.model)
+        names = self.rule.plan.tensor_numbers
+        run.numbers = self.rule.array_of(names, numbers, dtype, self.device)
+        for buffer in case.buffers:
+            arrays[buffer.name] = torch.empty(count_of(Kind(buffer.kind), shape), dtype=dtype, device=self.device)
+        for entry in case.states:
+            if entry.kind in (Kind.STEP.value, Kind.GLOBAL.value):
+                continue
+            stored = self.state.tensors[index][entry.name]
+            if entry.kind == Kind.TENSOR.value:
+                self.load_numbers(entry, stored, run.numbers, names)
+                continue
+            for lag in range(1, entry.depth + 1):
+                arrays[entry.older(lag)] = self.slot(entry, stored, lag)
+            if entry.kind == Kind.ELEMENT.value and entry.depth > 1:
+                arrays[entry.new] = self.slot(entry, stored, 0)
+        for fold in case.folds:
+            if fold.kind == Kind.TENSOR.value:
+                (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
+                count = self.rule.parts_of(launch, shape)
+                run.parts[fold.name] = torch.empty(count, dtype=dtype, device=self.device)
+        return run
+
+    def slot(self, entry: StatePlan, stored: torch.Tensor, lag: int) -> torch.Tensor:
+        """The place of a state's value `lag` steps back; 0 is this step's, which is the oldest one's."""
+        return stored[(self.t - 1 - lag) % entry.depth] if entry.depth > 1 else stored
+
+    def load_numbers(
+        self, entry: StatePlan, stored: torch.Tensor, numbers: torch.Tensor, names: tuple[str, ...]
+    ) -> None:
+        """Put a state that is one number among the numbers that kernels read."""
+        for lag in range(1, entry.depth + 1):
+            if entry.older(lag) in names:
+                numbers[names.index(entry.older(lag))] = self.slot(entry, stored, lag)
+
+    def place_model_parts(self) -> None:
+        """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
+        folds = {f.name: f for group in self.groups for f in group.case.folds if f.kind == Kind.GLOBAL.value}
+        for fold in folds.values():
+            stretches: dict[int, tuple[_Run, int]] = {}
+            for group in self.groups:
+                for launch in group.case.launches:
+                    if fold.name in launch.folds:
+                        for index, run in zip(group.members, group.runs, strict=True):
+                            stretches[index] = (run, self.rule.parts_of(launch, run.shape))
+            total = sum(_aligned(count) for _, count in stretches.values())
+            parts = torch.full((total,), _NEUTRAL[fold.operation], dtype=self.model_dtype, device=self.device)
+            first = 0
+            for index in sorted(stretches):
+                run, count = stretches[index]
+                run.parts[fold.name] = parts[first : first + count]
+                first += _aligned(count)
+            for group in self.groups:
+                group.model.parts[fold.name] = parts
+
+    def finish(self, group: _Group) -> None:
+        """Put new values in their places: states that are not one number per element, and parameters worked on as copies."""
+        names, model_names = self.rule.plan.tensor_numbers, self.rule.plan.model_numbers
+        for entry in group.case.states:
+            match Kind(entry.kind):
+                case Kind.STEP:
+                    if group is next(g for g in self.groups if entry.name in {s.name for s in g.case.states}):
+                        older = self.state.step[entry.name]
+                        self.state.step[entry.name] = [group.returned[entry.new], *older][: entry.depth]
+                case Kind.GLOBAL:
+                    assert group.model.model is not None
+                    new = group.model.model[model_names.index(entry.new)]
+                    self.slot(entry, self.state.model[entry.name], 0).copy_(new)
+                case Kind.ELEMENT:
+                    continue
+                case kind:
+                    for index, run in zip(group.members, group.runs, strict=True):
+                        assert run.numbers is not None
+                        value = run.numbers[names.index(entry.new)] if kind is Kind.TENSOR else run.arrays[entry.new]
+                        place = self.slot(entry, self.state.tensors[index][entry.name], 0)
+                        place.copy_(value.view(place.shape))
+        for index, run in zip(group.members, group.runs, strict=True):
+            if not self.parameters[index].is_contiguous():
+                self.parameters[index].copy_(run.arrays["theta"])
+
+
+def arithmetic_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """The precision in which a tensor's step is computed, and its state kept.
+
+    Raises:
+        TreeMismatch: the tensor does not hold real floating-point numbers.
+    """
+    if not tensor.is_floating_point():
+        raise TreeMismatch(f"parameters and gradients hold floating-point numbers, and this one is {tensor.dtype}")
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
+def on_device(tensor: torch.Tensor) -> contextlib.AbstractContextManager[object]:
+    """Kernels are started on the current device, which has to be the tensor's."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
+
+
+def _model_dtype(parameters: Sequence[torch.Tensor]) -> torch.dtype:
+    """The precision of the model's numbers: that of the most precise tensor."""
+    dtypes = {arithmetic_dtype(theta) for theta in parameters}
+    return torch.float64 if torch.float64 in dtypes else torch.float32
+
+
+def _filled(
+    entry: StatePlan, shape: Sequence[int], start: float, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    kind = Kind(entry.kind)
+    kept = (count_of(kind, shape),) if kind is Kind.AXIS else kept_shapes(kind, tuple(shape))[0]
+    history = (entry.depth,) if entry.depth > 1 else ()
+    return torch.full((*history, *kept), start, dtype=dtype, device=device)
+
+
+def _check(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], state: TritonState) -> None:
+    if not len(parameters) == len(gradients) == len(state.tensors):
+        raise TreeMismatch(
+            f"{len(parameters)} parameters, {len(gradients)} gradients and states for {len(state.tensors)} tensors"
+        )
+    for index, (theta, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+        if theta.shape != gradient.shape:
+            raise TreeMismatch(f"parameter {index} has shape {tuple(theta.shape)}, its gradient {tuple(gradient.shape)}")
+        if theta.device != parameters[0].device or gradient.device != theta.device:
+            raise TreeMismatch(f"tensor {index} is on another device than the first parameter, {parameters[0].device}")
+        arithmetic_dtype(theta)
+        arithmetic_dtype(gradient)
+
+
+def _aligned(count: int) -> int:
+    return -(-count // _ALIGNMENT) * _ALIGNMENT
+
+
+def _next(group: _Group) -> Launch:
+    return group.case.launches[group.position]

@@ -1,0 +1,236 @@
+"""Simplification keeps the numbers, and the traps of computer algebra stay shut."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optgen._paths import specs_folder
+from optgen.compiler.analyse import analyse
+from optgen.compiler.choice import choices_ahead, default_choice
+from optgen.compiler.operations import number, symbol
+from optgen.compiler.pipeline import generate
+from optgen.compiler.program import Reduce
+from optgen.compiler.schedule import schedule
+from optgen.compiler.simplify import EXACT, REWRITES, operations_per_element, simplify
+from optgen.compiler.specialise import specialise
+from optgen.compiler.verify import random_tensors, relative_difference, within_float32
+from optgen.runtime.jax import JaxVariant
+from optgen.runtime.modules import module_from_text
+from optgen.spec.definition import define_spec
+from optgen.spec.reader import read_spec
+from optgen.targets.code import CompiledCase, Optimizer, Variant
+from optgen.targets.jax.emit import emit_jax
+from optgen.targets.jax.printer import JaxPrinter
+from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
+
+ADAM = read_spec(specs_folder() / "adam.toml", "specs/adam.toml")
+
+
+def program_of(spec):
+    (program,) = analyse(specialise(spec, default_choice(spec)))
+    return program
+
+
+def lines_of(program):
+    printer = JaxPrinter()
+    return [
+        f"{d.name} = {d.value.operation} of {printer.text(d.expression)}"
+        if isinstance(d.value, Reduce)
+        else f"{d.name} = {printer.text(d.expression)}"
+        for d in program.definitions
+    ]
+
+
+def run_once(spec, gradient, dtype=np.float32, theta=None, **values):
+    """New parameters after one step of a defined rule, by interpreter and by the jax target."""
+    hyperparameters = {h.name: values.get(h.name, h.default) for h in spec.hyperparameters}
+    rule, target = compile_target(spec, "default", default_choice(spec), hyperparameters)
+    gradient = np.asarray(gradient, dtype)
+    start = np.zeros_like(gradient) if theta is None else np.asarray(theta, dtype)
+    target.init([start])
+    target.step([gradient])
+    from optgen.compiler.interpret import Interpreter
+
+    interpreter = Interpreter(rule, hyperparameters)
+    model = interpreter.step(interpreter.init([start]), [gradient])
+    return np.asarray(model.tensors[0].theta), target.snapshot().parameters[0]
+
+
+def test_adam_is_simplified_to_this():
+    assert lines_of(simplify(program_of(ADAM))) == [
+        "one_minus_beta1 = 1 - beta1",
+        "m_new = beta1*m + one_minus_beta1*g",
+        "one_minus_beta2 = 1 - beta2",
+        "v_new = beta2*v + one_minus_beta2*g*g",
+        "log_beta1 = jnp.log(beta1)",
+        "correction_beta1 = -jnp.expm1(t*log_beta1)",
+        "scale = -lr/correction_beta1",
+        "log_beta2 = jnp.log(beta2)",
+        "correction_beta2 = -jnp.expm1(t*log_beta2)",
+        "inverse = 1/correction_beta2",
+        "update = scale*m_new/(jnp.sqrt(inverse*v_new) + eps)",
+    ]
+
+
+def test_adam_operation_counts():
+    before = program_of(ADAM)
+    assert (operations_per_element(before), operations_per_element(simplify(before))) == (20, 12)
+
+
+def test_a_corrected_moment_keeps_one_root():
+    # Trap: with a nonnegative moment sympy splits sqrt(v/(1 - b**t)) into two roots.
+    program = simplify(program_of(ADAM))
+    roots = [node for d in program.definitions for node in sympy.preorder_traversal(d.expression) if is_root(node)]
+    assert len(roots) == 1
+    assert all(not s.is_nonnegative and not s.is_positive for r in roots for s in r.free_symbols)
+
+
+def is_root(node):
+    return isinstance(node, sympy.Pow) and node.exp == sympy.Rational(1, 2)
+
+
+def test_no_root_of_a_negative_quotient_appears():
+    # Trap: sympy.simplify adds factors like sqrt(-1/(b**t - 1)).
+    for line in lines_of(simplify(program_of(ADAM))):
+        assert "sqrt(-" not in line
+
+
+def test_a_moving_average_is_not_factored():
+    # Trap: factor() turns b*m + (1 - b)*g into b*(m - g) + g, where an infinite m gives NaN instead of Inf.
+    spec = define_spec("average", "m[t] = b*m[t-1] + (1 - b)*g\ntheta[t] = theta[t-1] - lr*m[t]", {"lr": 1.0, "b": 0.5})
+    lines = lines_of(simplify(program_of(spec)))
+    assert lines == ["one_minus_b = 1 - b", "m_new = b*m + one_minus_b*g", "update = -lr*m_new"]
+
+
+@settings(derandomize=True, max_examples=300)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_float_literals_round_trip(value):
+    # Trap: str(Float) prints 15 digits.
+    text = JaxPrinter().text(number(value))
+    assert np.float64(float(text)).tobytes() == np.float64(value).tobytes()
+
+
+def test_a_guard_survives():
+    # Trap: Python's `g != 0` on symbols compares structure, is True, and the guard vanishes.
+    spec = define_spec("guard", "theta[t] = theta[t-1] - lr*where(g != 0, abs(g)/g, 0)", {"lr": 1.0})
+    assert lines_of(simplify(program_of(spec))) == ["update = -lr*jnp.where(g != 0, jnp.abs(g)/g, 0)"]
+    expected, actual = run_once(spec, [0.0, 2.0, -3.0])
+    np.testing.assert_array_equal(actual, [0.0, -1.0, 1.0])
+    np.testing.assert_array_equal(expected, actual)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["g - g", "0*g", "g/g", "g**0 + g - g", "(g - g)*g", "g*(1/g)", "max(g, g) - g", "where(g > 0, g - g, g - g)"],
+)
+def test_nothing_deletes_nan_or_infinity(expression):
+    spec = define_spec("degenerate", f"theta[t] = theta[t-1] - lr*({expression})", {"lr": 1.0})
+    expected, actual = run_once(spec, [np.nan, np.inf, -np.inf, 1.0, 0.0])
+    np.testing.assert_array_equal(actual, expected)
+    assert np.isnan(actual[1]) or expression == "g**0 + g - g"
+
+
+def test_eps_stays_outside_the_correction():
+    # Merging 1 - b**t into eps would give sqrt(v) + eps*sqrt(1 - b**t): TensorFlow's eps-hat, another rule.
+    spec, values = ADAM, {h.name: h.default for h in ADAM.hyperparameters} | {"eps": 0.1}
+    expected, actual = run_once(spec, [0.01, -0.02], np.float64, lr=1.0, **{"eps": values["eps"]})
+    m_hat, v_hat = np.array([0.01, -0.02]), np.array([0.01, 0.02])
+    np.testing.assert_allclose(actual, -m_hat / (v_hat + 0.1), rtol=1e-12)
+    np.testing.assert_allclose(expected, actual, rtol=1e-12)
+
+
+def test_the_plain_bias_correction_would_not_do():
+    # Without the accurate form, 1 - beta2**t is off by far more than the arithmetic of the rest allows.
+    choice, values = default_choice(ADAM), hyperparameters_of(ADAM, default_choice(ADAM))
+    rule, target = compile_target(ADAM, "default", choice, values)
+    assert within_float32(rule, values, target, steps=3, start=0.0) <= 1.0
+    text = generate(ADAM, {"default": choice}).files["jax.py"]
+    plain = text.replace("-jnp.expm1(t*log_beta2)", "1 - jnp.float32(beta2)**t")
+    assert plain != text
+    module = module_from_text("plain", plain, "<plain>")
+    plain_target = JaxTarget(JaxVariant("adam", target.variant.info, module), values)
+    assert within_float32(rule, values, plain_target, steps=3, start=0.0) > 2.0
+
+
+def variant_of(spec, choice, programs):
+    """The jax variant of programs that were rewritten by hand."""
+    cases = tuple(CompiledCase(p, p, schedule(p)) for p in programs)
+    emitted = emit_jax(Optimizer(spec, (Variant("default", choice, cases),)))
+    info = generate(spec, {"default": choice}).manifest.variants[0]
+    cases_info = tuple(
+        type(case)(
+            case.states, program.result, calls, case.bytes_per_element, case.passes, case.operations
+        )
+        for case, program, calls in zip(info.cases, programs, emitted.calls["default"], strict=True)
+    )
+    info = type(info)(
+        "default", info.options, info.present, info.hyperparameters, info.inputs, info.case_function, cases_info
+    )
+    return JaxVariant(spec.name, info, module_from_text("rewritten", emitted.text, "<rewritten>"))
+
+
+SPECS = {path.stem: read_spec(path) for path in sorted(specs_folder().glob("*.toml"))}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_exact_rewrites_change_no_bit(name):
+    """Run operation by operation, so that XLA does not rewrite either, before and after each exact rewrite."""
+    spec = SPECS[name]
+    for choice in choices_ahead(spec).values():
+        values = hyperparameters_of(spec, choice)
+        programs = analyse(specialise(spec, choice))
+        for rewrite in REWRITES:
+            after = tuple(rewrite.apply(program) for program in programs)
+            if rewrite.effect == EXACT and after != programs:
+                with jax.disable_jit():
+                    before_run = three_steps(variant_of(spec, choice, programs), values)
+                    after_run = three_steps(variant_of(spec, choice, after), values)
+                for a, b in zip(before_run, after_run, strict=True):
+                    assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), rewrite.name
+            programs = after
+
+
+def three_steps(variant, values):
+    parameters = tuple(jnp.asarray(p) for p in random_tensors(0, [(7,), (2, 3)], np.float32))
+    state = variant.init(parameters, values)
+    for t in range(1, 4):
+        gradients = [jnp.asarray(g) for g in random_tensors(t, [(7,), (2, 3)], np.float32)]
+        gradients[0] = gradients[0].at[0].set(jnp.inf).at[1].set(jnp.nan).at[2].set(-0.0)
+        parameters, state = variant.step(gradients, state, parameters, t, values, form="theta_new")
+    return parameters
+
+
+def test_a_step_scalar_is_not_computed_per_element():
+    for spec in SPECS.values():
+        for choice in choices_ahead(spec).values():
+            for program in analyse(specialise(spec, choice)):
+                kinds = simplify(program).kinds
+                for definition in simplify(program).definitions:
+                    for node in sympy.preorder_traversal(definition.expression):
+                        names = {str(s) for s in node.free_symbols}
+                        if node.args and names and definition.kind.value == "element":
+                            per_step = all(kinds[n].is_per_step for n in names)
+                            assert not per_step or is_sign(node), (spec.name, definition.name, node)
+
+
+def is_sign(node):
+    """`-lr` inside a product is the sign of the product."""
+    return isinstance(node, sympy.Mul) and node.args[0] == -1 and len(node.args) == 2
+
+
+def test_relative_difference_sees_specials():
+    a = np.array([1.0, np.nan, np.inf])
+    assert relative_difference(a, a.copy()) == 0.0
+    assert relative_difference(a, np.array([1.0, np.nan, -np.inf])) == np.inf
+    assert relative_difference(a, np.array([np.nan, np.nan, np.inf])) == np.inf
+    assert relative_difference(np.zeros(3), np.zeros((3, 1))) == np.inf
+
+
+def test_symbols_make_no_assumptions():
+    assert symbol("v").assumptions0 == {"commutative": True}
