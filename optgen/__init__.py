@@ -1,9 +1,9 @@
 """optgen compiles the update rule of an optimizer, written as equations, into the code that runs it.
 
-    from optgen.optax import adamw     # optax gradient transformations
-    from optgen.optim import AdamW     # stateful optimizers over State objects
-    optgen.define(name, equations, **defaults)
-    optgen.load("my_optimizer.toml")
+from optgen.optax import adamw     # optax gradient transformations
+from optgen.optim import AdamW     # stateful optimizers over State objects
+optgen.define(name, equations, **defaults)
+optgen.load("my_optimizer.toml")
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 import time
@@ -160,7 +161,8 @@ class _Progress:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._wanted = sys.stderr.isatty()
+        self._wanted = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.show(0, "")
 
     def show(self, done: int, name: str) -> None:
         """Replace the line; it is never longer than a narrow terminal."""

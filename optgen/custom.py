@@ -9,7 +9,8 @@ from typing import Any
 
 from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
-from optgen.compiler.specialise import Rule, specialise
+from optgen.compiler.rule import Rule
+from optgen.compiler.specialise import specialise
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.modules import module_from_text
 from optgen.spec.definition import define_spec
@@ -64,7 +65,11 @@ class CustomOptimizer:
 
 
 def define(
-    name: str, equations: str, *, wraps: Mapping[str, CustomOptimizer | str] | None = None, **defaults: float | bool | None
+    name: str,
+    equations: str,
+    *,
+    wraps: Mapping[str, CustomOptimizer | str] | None = None,
+    **defaults: float | bool | None,
 ) -> CustomOptimizer:
     """Compile an optimizer from its equations.
 

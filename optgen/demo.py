@@ -26,7 +26,7 @@ import optgen
 from optgen.optax import adamw
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  # the backend has to be chosen first
+from matplotlib import pyplot  # the backend has to be chosen first
 
 #: A custom rule: Adam with the mean size of the gradient in the place of its root mean square.
 EQUATIONS = """
@@ -59,13 +59,13 @@ def run_demo(steps: int, picture: Path, console: Console) -> bool:
     Returns:
         whether the generated AdamW follows optax's, and every run reaches the accuracy.
     """
-    jax.config.update("jax_enable_x64", True)
     mean_size = optgen.define("mean_size", EQUATIONS, lr=2e-3, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.01)
-    runs = [
-        _train("optgen AdamW", adamw(2e-3, weight_decay=0.01), steps),
-        _train("optax AdamW", optax.adamw(2e-3, weight_decay=0.01), steps),
-        _train("custom: mean_size", mean_size.optax(learning_rate=2e-3), steps),
-    ]
+    with jax.enable_x64(True):
+        runs = [
+            _train("optgen AdamW", adamw(2e-3, weight_decay=0.01), steps),
+            _train("optax AdamW", optax.adamw(2e-3, weight_decay=0.01), steps),
+            _train("custom: mean_size", mean_size.optax(learning_rate=2e-3), steps),
+        ]
     console.print(_table(runs))
     _draw(runs, picture)
     console.print(f"loss curves: {picture}", markup=False)
@@ -80,7 +80,7 @@ def run_demo(steps: int, picture: Path, console: Console) -> bool:
     return same and not weak
 
 
-def _train(name: str, optimizer: optax.GradientTransformation, steps: int) -> Run:
+def _train(name: str, optimizer: Any, steps: int) -> Run:
     images, labels, test_images, test_labels = _digits()
     params = _network(jax.random.key(0))
     state = optimizer.init(params)
@@ -124,12 +124,11 @@ def _logits(params: list[dict[str, jax.Array]], images: Any) -> jax.Array:
     hidden = images
     for layer in params[:-1]:
         hidden = jax.nn.relu(hidden @ layer["w"] + layer["b"])
-    last: jax.Array = hidden @ params[-1]["w"] + params[-1]["b"]
-    return last
+    return jnp.add(hidden @ params[-1]["w"], params[-1]["b"])
 
 
 def _loss(params: Any, images: Any, labels: Any) -> jax.Array:
-    return optax.softmax_cross_entropy_with_integer_labels(_logits(params, images), labels).mean()
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(_logits(params, images), labels))
 
 
 def _table(runs: list[Run]) -> Table:

@@ -46,7 +46,7 @@ def factory(entry: Entry) -> Factory:
 
 def transformation(entry: Entry, chosen: Settings) -> optax.GradientTransformationExtraArgs:
     """The gradient transformation for checked settings."""
-    variant = entry.variant(chosen.options, chosen.values | chosen.schedules)
+    variant = entry.variant(chosen.options, {**chosen.values, **chosen.schedules})
     used = variant.info.hyperparameters
     names = variant.state_names()
     state_type = _state_type(entry.manifest, names)

@@ -27,7 +27,6 @@
 #   dampening: 12 bytes in 1 pass, 2 operations
 #   weight_decay: 12 bytes in 1 pass, 4 operations
 
-import jax.numpy as jnp
 
 
 def default_tensor(g, lr):

@@ -7,7 +7,8 @@ from dataclasses import replace
 import sympy
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind, KindMismatch, join, reduced, reducible
+from optgen.compiler.infer import SPOKEN, KindInference, is_reduction
+from optgen.compiler.kinds import Kind, reduced
 from optgen.compiler.operations import (
     COMPARISON_NODES,
     FUNCTION_NODES,
@@ -30,24 +31,9 @@ from optgen.compiler.operations import (
     terms,
 )
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce, State
-from optgen.compiler.specialise import Case, Equation, Rule
+from optgen.compiler.rule import Case, Rule
 from optgen.errors import SpecError
-from optgen.spec.language import REDUCTIONS
-from optgen.spec.source import Source
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, walk
-
-#: How a kind is spoken of in messages.
-SPOKEN = {
-    Kind.CONSTANT: "a constant",
-    Kind.STEP: "one number per step",
-    Kind.GLOBAL: "one number for the model",
-    Kind.TENSOR: "one number per tensor",
-    Kind.MATRIX: "one number per matrix",
-    Kind.ROW: "one number per row",
-    Kind.COLUMN: "one number per column",
-    Kind.AXIS: "a vector per axis",
-    Kind.ELEMENT: "one number per element",
-}
+from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
 
 
 def analyse(rule: Rule) -> tuple[Program, ...]:
@@ -80,49 +66,23 @@ def analyse(rule: Rule) -> tuple[Program, ...]:
 
 
 class _Analyser:
-    """Works through one case: first kinds, to a fixed point, then expressions."""
+    """Turns the equations of one case into definitions, once their kinds are known."""
 
     def __init__(self, rule: Rule, case: Case) -> None:
         self.rule = rule
         self.case = case
-        self.source: Source = rule.source
-        self.depths = self.find_depths()
-        self.kinds: dict[str, Kind] = {"g": Kind.ELEMENT, "theta": Kind.ELEMENT, "t": Kind.STEP}
-        self.kinds |= dict.fromkeys(("size", "rank", "rows", "columns"), Kind.TENSOR)
-        self.kinds |= {h.name: Kind.STEP if h.varies else Kind.CONSTANT for h in rule.hyperparameters}
-        self.kinds |= {i.name: Kind(i.kind) for i in rule.inputs}
+        self.inference = KindInference(rule, case)
+        self.kinds = self.inference.kinds
+        self.depths = self.inference.depths
         self.definitions: list[Definition] = []
         self.reductions: dict[Reduce, str] = {}
         self.taken = {e.name for e in case.equations} | set(self.kinds) | set(case.final)
-        #: While kinds are being found, a state's may still be too low for a fold of it to make sense.
-        self.settling = False
-
-    def fail(self, node: Node, message: str, hint: str = "") -> SpecError:
-        return SpecError(message, self.source.location(node.span), hint)
-
-    def find_depths(self) -> dict[str, int]:
-        """How many earlier values of each state are read."""
-        depths: dict[str, int] = {}
-        for equation in self.case.equations:
-            for part in walk(equation.value):
-                if isinstance(part, Timed) and part.lag > 0:
-                    if part.name == "theta" and part.lag > 1:
-                        raise SpecError(
-                            "only theta[t-1] is kept",
-                            equation.source.location(part.span),
-                            "store it: theta_last[t] = theta[t-1]",
-                        )
-                    depths[part.name] = max(depths.get(part.name, 0), part.lag)
-        return depths
 
     def program(self) -> Program:
-        self.infer_kinds()
         for equation in self.case.equations:
-            self.source = equation.source
             value = self.convert(equation.value)
             kind = self.kinds[equation.name]
             self.definitions.append(Definition(equation.name, kind, value))
-        self.source = self.rule.source
         states = tuple(self.state(name) for name in self.case.final if name != "theta" and name in self.depths)
         result = self.name_result()
         return Program(
@@ -139,136 +99,6 @@ class _Analyser:
         if name in self.rule.initial:
             initial = self.convert(self.rule.initial[name])
         return State(name, self.kinds[name], self.depths[name], initial, self.case.final[name])
-
-    def infer_kinds(self) -> None:
-        for name in self.depths:
-            if name != "theta":
-                self.kinds[name] = Kind.STEP
-                if name in self.rule.initial:
-                    self.expect(self.rule.initial[name], condition=False)
-                    self.kinds[name] = join(Kind.STEP, self.kind(self.rule.initial[name]))
-        values = {equation.name: equation for equation in self.case.equations}
-        self.settling = True
-        while self.raise_kinds(values):
-            pass
-        self.settling = False
-        self.raise_kinds(values)
-        for name, equation_name in self.case.final.items():
-            wanted = self.kinds.get(name, self.kinds[equation_name])
-            if self.kinds[equation_name] is not wanted:
-                equation = values[equation_name]
-                self.source = equation.source
-                raise self.fail(
-                    equation.value,
-                    f"'{name}[t]' is {SPOKEN[wanted]}, but this is {SPOKEN[self.kinds[equation_name]]}",
-                )
-
-    def raise_kinds(self, values: dict[str, Equation]) -> bool:
-        """Work out every equation's kind, then the states'; whether a state's is higher than before."""
-        changed = False
-        for equation in self.case.equations:
-            self.source = equation.source
-            self.kinds[equation.name] = self.value_kind(equation)
-        for name, equation_name in self.case.final.items():
-            if name not in self.depths or name == "theta":
-                continue
-            try:
-                kind = join(self.kinds[name], self.kinds[equation_name])
-            except KindMismatch:
-                equation = values[equation_name]
-                self.source = equation.source
-                raise self.fail(
-                    equation.value,
-                    f"'{name}[t]' is {SPOKEN[self.kinds[name]]}, but this is {SPOKEN[self.kinds[equation_name]]}",
-                ) from None
-            changed |= kind is not self.kinds[name]
-            self.kinds[name] = kind
-        return changed
-
-    def value_kind(self, equation: Equation) -> Kind:
-        kind = self.kind(equation.value)
-        if equation.branch and isinstance(equation.value, Call):
-            condition = equation.value.arguments[0]
-            if not self.kind(condition).is_per_step:
-                raise self.fail(
-                    condition,
-                    f"a branch on {SPOKEN[self.kind(condition)]}",
-                    "'if' asks of options, shapes and the step; write where(...)",
-                )
-        if _is_condition(equation.value):
-            raise self.fail(equation.value, "a condition is not a number", "write where(condition, 1, 0)")
-        return join(kind, Kind.STEP) if kind is Kind.CONSTANT and equation.name in self.case.final.values() else kind
-
-    def kind(self, node: Node) -> Kind:
-        """The kind of a node; raises where kinds do not fit."""
-        match node:
-            case Number():
-                return Kind.CONSTANT
-            case Name(name=name) | Timed(name=name):
-                return self.kinds[name]
-            case Unary(operator=operator, operand=operand):
-                self.expect(operand, condition=operator == "not")
-                return self.kind(operand)
-            case Binary(left=left, right=right) | Compare(left=left, right=right):
-                self.expect(left, condition=False)
-                self.expect(right, condition=False)
-                return self.joined(node, (left, right))
-            case Logical(left=left, right=right):
-                self.expect(left, condition=True)
-                self.expect(right, condition=True)
-                return self.joined(node, (left, right))
-            case Call(function=function, arguments=arguments) if is_reduction(node):
-                for argument in arguments:
-                    self.expect(argument, condition=False)
-                return self.reduction_kind(node)
-            case Call(function=function, arguments=arguments):
-                for position, argument in enumerate(arguments):
-                    self.expect(argument, condition=function == "where" and position == 0)
-                return self.joined(node, arguments) if function != "every" else self.every_kind(node)
-        raise TypeError(f"no kind for {type(node).__name__}")
-
-    def every_kind(self, node: Call) -> Kind:
-        if not self.kind(node.arguments[0]).is_per_step:
-            raise self.fail(node, f"'every' counts steps, and this is {SPOKEN[self.kind(node.arguments[0])]}")
-        return Kind.STEP
-
-    def expect(self, node: Node, condition: bool) -> None:
-        if condition and not _is_condition(node):
-            raise self.fail(node, "this is a number, not a condition", "compare it: x > 0")
-        if not condition and _is_condition(node):
-            raise self.fail(node, "this is a condition, not a number", "write where(condition, 1, 0)")
-
-    def joined(self, node: Node, parts: tuple[Node, ...]) -> Kind:
-        kind = self.kind(parts[0])
-        for part in parts[1:]:
-            other = self.kind(part)
-            try:
-                kind = join(kind, other)
-            except KindMismatch:
-                raise self.fail(
-                    node,
-                    f"{SPOKEN[kind]} and {SPOKEN[other]} do not fit together",
-                    "fold the vectors per axis first: min(..., over=axes)",
-                ) from None
-        return kind
-
-    def reduction_kind(self, node: Call) -> Kind:
-        kind = self.joined(node, node.arguments)
-        over = self.extent(node, kind)
-        try:
-            return reduced(kind, over)
-        except KindMismatch:
-            if self.settling and kind.is_scalar:
-                return kind
-            fitting = reducible(kind)
-            hint = f"write over={' or '.join(fitting)}" if fitting else "it is not one of many"
-            where = f" over {over}" if node.over else ""
-            raise self.fail(node, f"'{node.function}' cannot fold {SPOKEN[kind]}{where}", hint) from None
-
-    def extent(self, node: Call, kind: Kind) -> str:
-        if node.function == "mean" and node.over in ("other_axes", "axes"):
-            raise self.fail(node, f"'mean' has no form over {node.over}", "write sum(...) and divide")
-        return node.over or "tensor"
 
     def convert(self, node: Node) -> Expr:
         """The sympy tree of a node; reductions become definitions of their own on the way."""
@@ -329,8 +159,8 @@ class _Analyser:
         return FUNCTION_NODES[function](*arguments)
 
     def reduction(self, node: Call) -> Expr:
-        kind = self.joined(node, node.arguments)
-        over = self.extent(node, kind)
+        kind = self.inference.joined(node, node.arguments)
+        over = node.over or "tensor"
         operands = [self.convert(argument) for argument in node.arguments]
         match node.function:
             case "sum" | "max" | "min":
@@ -399,7 +229,8 @@ class _Analyser:
         definition = self.definitions[index]
         if definition.kind is not Kind.ELEMENT:
             value = next(e.value for e in self.case.equations if e.name == last)
-            raise self.fail(value, f"'theta[t]' is {SPOKEN[definition.kind]}, not one per element")
+            message = f"'theta[t]' is {SPOKEN[definition.kind]}, not one per element"
+            raise SpecError(message, self.rule.source.location(value.span))
         assert not isinstance(definition.value, Reduce)
         rest = terms(definition.value)
         read_later = any(last in d.reads for d in self.definitions) or any(
@@ -431,19 +262,3 @@ class _Analyser:
                 value = substitute(value, renamed)
             name = fresh if definition.name == PARAMETER else definition.name
             self.definitions[index] = Definition(name, definition.kind, value)
-
-
-def is_reduction(node: Call) -> bool:
-    """Whether a call folds values: `max` of one value does, of two it does not."""
-    return REDUCTIONS.get(node.function) == len(node.arguments)
-
-
-def _is_condition(node: Node) -> bool:
-    match node:
-        case Compare() | Logical():
-            return True
-        case Unary(operator=operator):
-            return operator == "not"
-        case Call(function=function):
-            return function == "every"
-    return False

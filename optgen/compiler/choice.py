@@ -58,7 +58,8 @@ def dialect_choice(spec: Switches, dialect: Dialect) -> Choice:
 def dialect_defaults(spec: Switches, dialect: Dialect) -> tuple[dict[str, OptionValue], dict[str, object]]:
     """A library's defaults for every option and hyperparameter."""
     options: dict[str, OptionValue] = {o.name: o.default for o in spec.options} | dict(dialect.options)
-    values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters} | dict(dialect.hyperparameters)
+    values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
+    values.update(dialect.hyperparameters)
     for argument in dialect.arguments:
         for target, default in zip(argument.targets, argument.defaults, strict=True):
             if target not in options:

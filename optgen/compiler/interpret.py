@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from optgen.compiler.analyse import analyse, is_reduction
+from optgen.compiler.analyse import analyse
+from optgen.compiler.infer import is_reduction
 from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.compiler.specialise import Case, Rule
+from optgen.compiler.rule import Case, Rule
 from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
 
 #: A number or array of whatever arithmetic is in use.

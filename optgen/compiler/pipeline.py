@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from optgen.compiler.analyse import analyse
 from optgen.compiler.choice import Choice, choices_ahead
+from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import schedule
 from optgen.compiler.simplify import operations_per_element, simplify
-from optgen.compiler.specialise import Rule, specialise
+from optgen.compiler.specialise import specialise
 from optgen.spec.model import Hyperparameter, Spec
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest

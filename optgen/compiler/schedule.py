@@ -195,9 +195,7 @@ class _Scheduler:
             self.keep_scratch(roots, level, stored)
         reads, needed = self.trace(roots, level, stored | set(self.scratch_before(level)))
         folds = tuple(self.by_name[r] for r in roots if isinstance(self.by_name[r].value, Reduce))
-        definitions = tuple(
-            d for d in self.program.definitions if d.name in needed and not isinstance(d.value, Reduce)
-        )
+        definitions = tuple(d for d in self.program.definitions if d.name in needed and not isinstance(d.value, Reduce))
         computed = {d.name for d in definitions}
         stores = [r for r in roots if not isinstance(self.by_name[r].value, Reduce)]
         same = tuple(r for r in reads if self.kinds[r] is domain)
@@ -229,7 +227,7 @@ class _Scheduler:
         loads: dict[str, None] = {}
         needed: set[str] = set()
         domains = {
-            self.by_name[r].value.source if isinstance(self.by_name[r].value, Reduce) else self.kinds[r]  # type: ignore[union-attr]
+            self.by_name[r].value.source if isinstance(self.by_name[r].value, Reduce) else self.kinds[r]
             for r in roots
         }
 
@@ -265,5 +263,3 @@ def _ordered_names(expression: sympy.Expr) -> list[str]:
     for argument in expression.args:
         found |= dict.fromkeys(_ordered_names(argument))
     return list(found)
-
-

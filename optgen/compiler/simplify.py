@@ -3,7 +3,8 @@
 Floats are not reals, so this is a list of named rewrites and nothing else. Each says whether it is *exact* (the same
 bits for every input, NaN, Inf and signed zeros included) or *rounding* (the last bits may differ). None removes a way
 for NaN or Inf to travel, merges a bias correction into eps, splits a root, or changes a guard. In particular
-`b*m + (1-b)*g` is left as it is: the form `m + (1-b)*(g-m)` saves a multiplication and turns an infinite moment into NaN.
+`b*m + (1-b)*g` is left as it is: the form `m + (1-b)*(g-m)` saves a multiplication and turns an infinite moment into
+NaN.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from sympy import Expr
 from optgen.compiler.kinds import Kind, join
 from optgen.compiler.operations import (
     CONDITIONS,
-    OneMinusExponential,
     Logarithm,
+    OneMinusExponential,
     Operation,
     multiply,
     names_in,
@@ -81,7 +82,7 @@ def _count(expression: Expr) -> int:
     if isinstance(expression, sympy.Mul):
         return below + len(expression.args) - 1
     if isinstance(expression, sympy.Pow):
-        return below + (expression.exp != sympy.S.NegativeOne)
+        return below + bool(expression.exp != sympy.S.NegativeOne)
     return below + bool(expression.args)
 
 
@@ -97,9 +98,7 @@ def _is_plain_negation(expression: Expr) -> bool:
 
 def _map(program: Program, change: Callable[[Expr], Expr]) -> Program:
     """Change every expression of a program."""
-    return replace(
-        program, definitions=tuple(_with_expression(d, change(d.expression)) for d in program.definitions)
-    )
+    return replace(program, definitions=tuple(_with_expression(d, change(d.expression)) for d in program.definitions))
 
 
 def _with_expression(definition: Definition, expression: Expr) -> Definition:
@@ -283,6 +282,7 @@ def share_common_parts(program: Program) -> Program:
 
     for definition in program.definitions:
         count(definition.expression)
+
     def repeated(expression: Expr, kinds: dict[str, Kind], _: Kind) -> list[Expr]:
         found = [part for argument in expression.args for part in repeated(argument, kinds, _)]
         worth = bool(expression.args) and not isinstance(expression, CONDITIONS) and not _is_reciprocal(expression)
@@ -388,4 +388,3 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("share common parts", EXACT, share_common_parts),
     Rewrite("split long", EXACT, split_long),
 )
-

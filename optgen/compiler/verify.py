@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from optgen.compiler.bounds import ROUNDOFF, Bounded, Float32Bounds
 from optgen.compiler.interpret import Interpreter, ModelState, TensorState
-from optgen.compiler.specialise import Rule
+from optgen.compiler.rule import Rule
 
 Array = npt.NDArray[Any]
 

@@ -34,10 +34,6 @@ class Optimizer:
     """A stateful optimizer: give it weights once, then gradients at every step.
 
     Subclasses are made by `optimizer_class`; they differ in the entry they build from and in their signature.
-
-    Attributes:
-        step_count: the number of steps done.
-        lr: the learning rate, settable at any time; raises AttributeError where the rule has none.
     """
 
     entry: ClassVar[Entry]
@@ -60,10 +56,12 @@ class Optimizer:
 
     @property
     def step_count(self) -> int:
+        """The number of steps done; raises NotRegistered before there are weights."""
         return int(self._registered().value[0])
 
     @property
     def lr(self) -> Any:
+        """The learning rate of the next step; raises AttributeError where the rule has none."""
         if "lr" in self._settings.schedules:
             return self._settings.schedules["lr"](self.step_count)
         if "lr" not in self._varying_values:
@@ -138,10 +136,12 @@ class Optimizer:
     def _flat_gradients(self, grads: Mapping[Hashable, Any], values: list[Any]) -> list[jax.Array]:
         found: list[jax.Array] = []
         for name, value in zip(self._weights, values, strict=True):
-            leaves, tree = jax.tree.flatten(grads[name])
-            wanted, wanted_tree = jax.tree.flatten(value)
+            leaves, tree = _flattened(grads[name])
+            wanted, wanted_tree = _flattened(value)
             if tree != wanted_tree:
-                raise TreeMismatch(f"{type(self).__name__}: the gradient of {name!r} is {tree}, its weight {wanted_tree}")
+                raise TreeMismatch(
+                    f"{type(self).__name__}: the gradient of {name!r} is {tree}, its weight {wanted_tree}"
+                )
             for leaf, weight in zip(leaves, wanted, strict=True):
                 if jnp.shape(leaf) != jnp.shape(weight):
                     raise TreeMismatch(
@@ -167,11 +167,16 @@ def compiled_step(
         )
         return list(new), (count + 1, [dict(tensor) for tensor in after.tensors], dict(after.shared))
 
-    return run  # type: ignore[no-any-return]
+    return run
+
+
+def _flattened(value: Any) -> tuple[list[Any], Any]:
+    leaves, tree = jax.tree.flatten(value)
+    return leaves, tree
 
 
 def _holder_type(weights: Mapping[Hashable, HasValue]) -> Callable[[Any], HasValue]:
-    """brainstate's State where the weights are States, so that its transformations see what a step changes."""
+    """Brainstate's State where the weights are States, so that its transformations see what a step changes."""
     brainstate = sys.modules.get("brainstate")
     if brainstate is not None and any(isinstance(weight, brainstate.State) for weight in weights.values()):
         return brainstate.LongTermState  # type: ignore[no-any-return]
@@ -182,7 +187,7 @@ def optimizer_class(entry: Entry) -> type[Optimizer]:
     """The class of one optimizer, with braintools' name and arguments."""
     manifest = entry.manifest
     dialect = dialect_of(manifest, "braintools")
-    made = type(
+    return type(
         dialect.name,
         (Optimizer,),
         {
@@ -192,4 +197,3 @@ def optimizer_class(entry: Entry) -> type[Optimizer]:
             "__doc__": f"{manifest.title}.\n\n{manifest.summary}\n\n{manifest.equations.strip()}\n",
         },
     )
-    return made

@@ -128,7 +128,7 @@ def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
         return None
     if isinstance(value, np.ndarray | np.generic) and np.ndim(value) == 0 and np.issubdtype(value.dtype, np.number):
         value = value.item()
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
         number = float(value)
         if not hyperparameter.domain.contains(number):
             wanted = hyperparameter.domain.text or "a finite number"

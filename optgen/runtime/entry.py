@@ -17,7 +17,7 @@ from optgen.spec.model import OptionValue, Spec
 from optgen.targets.manifest import Manifest
 
 if TYPE_CHECKING:
-    from optgen.compiler.specialise import Rule
+    from optgen.compiler.rule import Rule
 
 
 @dataclass(slots=True)

@@ -54,7 +54,8 @@ class JaxVariant:
         if not self.info.case_function:
             return self.info.cases[0]
         choose = getattr(self._module, self.info.case_function)
-        return self.info.cases[choose(**_sizes(shape))]
+        index: int = choose(**_sizes(shape))
+        return self.info.cases[index]
 
     def state_names(self) -> tuple[str, ...]:
         """Every state of any case, in the order of the spec."""

@@ -6,7 +6,6 @@ there. Sums have a fixed order, so a step repeated on the same values gives the 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import types
 from collections.abc import Mapping, Sequence
@@ -14,20 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import triton
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
-from optgen.targets.triton.plan import BLOCKS, SLICES, CasePlan, HostFunction, Launch, StatePlan, TritonPlan
-
-#: Contracting `a*b + c` into one rounding is left out, so that the numbers do not depend on how a compiler pairs terms.
-LAUNCH_OPTIONS: Mapping[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
-
-#: Numbers per block of an elementwise kernel, and tiles (results, operands) of a fold along axes, wide along what is
-#: contiguous.
-BLOCK = 1024
-TILES: Mapping[str, tuple[int, int]] = {"rows": (64, 16), "columns": (8, 128), "other_axes": (16, 64)}
+from optgen.runtime.slices import count_of, shape_numbers
+from optgen.runtime.triton_launch import BLOCK, TILES, Launcher, Run, arithmetic_dtype, on_device
+from optgen.targets.triton.plan import CasePlan, Launch, StatePlan, TritonPlan
 
 #: What a fold over nothing gives.
 _NEUTRAL = {"sum": 0.0, "max": -math.inf, "min": math.inf}
@@ -53,23 +44,6 @@ class TritonState:
     step: dict[str, list[float]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Run:
-    """What the arguments of kernels stand for, for one tensor or, with an empty shape, for the model.
-
-    Attributes:
-        arrays, parts: by name; the places of partial results of folds.
-        scalars, numbers, model: numbers of the step, of the tensor and of the model.
-    """
-
-    shape: tuple[int, ...]
-    scalars: torch.Tensor
-    arrays: dict[str, torch.Tensor] = field(default_factory=dict)
-    parts: dict[str, torch.Tensor] = field(default_factory=dict)
-    numbers: torch.Tensor | None = None
-    model: torch.Tensor | None = None
-
-
 class TritonRule:
     """One generated variant, ready to run.
 
@@ -89,18 +63,14 @@ class TritonRule:
         block: int = BLOCK,
         tiles: Mapping[str, tuple[int, int]] = TILES,
     ) -> None:
-        self.module = module
-        self.plan = plan
         self.variant = plan.variant(variant)
-        self.block = block
-        self.tiles = tiles
-        self._axes: dict[tuple[tuple[int, ...], torch.device], torch.Tensor] = {}
+        self.launcher = Launcher(module, plan, block, tiles)
 
     def case_of(self, shape: Sequence[int]) -> CasePlan:
         """The case that a tensor of a shape takes."""
         if not self.variant.case_function:
             return self.variant.cases[0]
-        index: int = getattr(self.module, self.variant.case_function)(**shape_numbers(shape))
+        index: int = getattr(self.launcher.module, self.variant.case_function)(**shape_numbers(shape))
         return self.variant.cases[index]
 
     def init(self, parameters: Sequence[torch.Tensor], hyperparameters: Mapping[str, float]) -> TritonState:
@@ -112,7 +82,7 @@ class TritonRule:
         state = TritonState([])
         for theta in parameters:
             case = self.case_of(theta.shape)
-            first = self.call(case.first_numbers, hyperparameters) if case.first_numbers else {}
+            first = self.launcher.call(case.first_numbers, hyperparameters) if case.first_numbers else {}
             kept: dict[str, torch.Tensor] = {}
             for entry in case.states:
                 start = first.get(entry.name, 0.0)
@@ -139,12 +109,12 @@ class TritonRule:
     ) -> None:
         depths = {entry.name: entry.depth for entry in case.states}
         written = [a.name for a in launch.arguments if a.role == "array" and a.name in depths]
-        run = _Run(tuple(theta.shape), self.scalars(hyperparameters, arithmetic_dtype(theta), theta.device))
+        run = Run(tuple(theta.shape), self.launcher.scalars(hyperparameters, arithmetic_dtype(theta), theta.device))
         run.arrays["theta"] = theta.detach().contiguous()
         for name in written:
             run.arrays[name] = kept[name][0] if depths[name] > 1 else kept[name]
         with on_device(theta):
-            self.launch(launch, run)
+            self.launcher.launch(launch, run)
         for name in written:
             if depths[name] > 1:
                 kept[name][1:] = kept[name][0]
@@ -176,81 +146,15 @@ class TritonRule:
             with torch.no_grad(), on_device(parameters[0]):
                 _Step(self, parameters, gradients, state, t, hyperparameters, inputs or {}).run()
 
-    def call(self, function: HostFunction, values: Mapping[str, float]) -> dict[str, float]:
-        """What a function of the host returns, by name."""
-        results = getattr(self.module, function.name)(*(float(values[name]) for name in function.arguments))
-        return dict(zip(function.returns, results, strict=True))
-
-    def scalars(self, values: Mapping[str, float], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """The numbers of the step as kernels read them."""
-        return self.array_of(self.plan.scalars, values, dtype, device)
-
-    def array_of(
-        self, names: tuple[str, ...], values: Mapping[str, float], dtype: torch.dtype, device: torch.device
-    ) -> torch.Tensor:
-        """Numbers by name as an array; zero where there is none yet. It is never empty, so that it has an address."""
-        return torch.tensor([float(values.get(n, 0.0)) for n in names] or [0.0], dtype=dtype, device=device)
-
-    def parts_of(self, launch: Launch, shape: tuple[int, ...]) -> int:
-        """How many partial results a launch leaves for each of its folds."""
-        return triton.cdiv(count_of(Kind(launch.domain), shape), self.block) if launch.form == BLOCKS else 1
-
-    def launch(self, launch: Launch, run: _Run) -> None:
-        """Start one kernel; nothing is started where there is nothing to go through."""
-        constants = dict.fromkeys(launch.constants, self.block)
-        if "RANK" in constants:
-            constants["RANK"] = max(1, len(run.shape))
-        if launch.form != SLICES:
-            self._start(launch, run, self.parts_of(launch, run.shape), constants, {})
-            return
-        constants["OUTER"], constants["INNER"] = self.tiles[launch.extent]
-        for slices in slice_maps(launch.extent, Kind(launch.domain), run.shape):
-            self._start(launch, run, triton.cdiv(slices["outer"], constants["OUTER"]), constants, slices)
-
-    def _start(
-        self, launch: Launch, run: _Run, programs: int, constants: Mapping[str, int], slices: Mapping[str, int]
-    ) -> None:
-        if programs:
-            kernel = getattr(self.module, launch.kernel)
-            arguments = [self._argument(launch, run, a.role, a.name, slices) for a in launch.arguments]
-            kernel[(programs,)](*arguments, **constants, **LAUNCH_OPTIONS)
-
-    def _argument(self, launch: Launch, run: _Run, role: str, name: str, slices: Mapping[str, int]) -> Any:
-        match role:
-            case "array":
-                # A fold for each axis writes into its own stretch of the vector.
-                is_stretch = launch.form == SLICES and name in launch.folds
-                return run.arrays[name][slices["first"] :] if is_stretch else run.arrays[name]
-            case "parts":
-                return run.parts[name]
-            case "count":
-                return run.parts[name].numel()
-            case "scalars":
-                return run.scalars
-            case "tensor":
-                return run.numbers
-            case "model":
-                return run.model
-            case "axes":
-                key = (run.shape, run.scalars.device)
-                if key not in self._axes:
-                    self._axes[key] = torch.tensor(axis_table(run.shape), dtype=torch.int64, device=key[1])
-                return self._axes[key]
-            case "length":
-                return count_of(Kind(launch.domain), run.shape)
-            case "rows" | "columns":
-                return shape_numbers(run.shape)[role]
-        return slices[role]
-
 
 @dataclass(slots=True)
 class _Group:
     """The tensors that take one case: what their kernels take, the model's, and how far they have come."""
 
     case: CasePlan
-    model: _Run
+    model: Run
     members: list[int] = field(default_factory=list)
-    runs: list[_Run] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     returned: dict[str, float] = field(default_factory=dict)
     position: int = 0
 
@@ -272,7 +176,7 @@ class _Step:
         hyperparameters: Mapping[str, float],
         inputs: Mapping[str, Any],
     ) -> None:
-        self.rule = rule
+        self.launcher = rule.launcher
         self.parameters = parameters
         self.gradients = gradients
         self.state = state
@@ -307,7 +211,7 @@ class _Step:
             ready = [g for g in waiting if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
             assert ready, "the cases of a rule wait for each other's folds"
             for group in ready:
-                self.rule.launch(_next(group), group.model)
+                self.launcher.launch(_next(group), group.model)
                 group.position += 1
         for group in self.groups:
             self.finish(group)
@@ -316,7 +220,7 @@ class _Step:
         """Start a case's kernels up to the next one that takes all tensors together."""
         while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
             for run in group.runs:
-                self.rule.launch(_next(group), run)
+                self.launcher.launch(_next(group), run)
             group.position += 1
 
     def group(self, case: CasePlan) -> _Group:
@@ -329,16 +233,16 @@ class _Step:
         for given in case.inputs:
             if given.kind in (Kind.STEP.value, Kind.GLOBAL.value):
                 values[given.name] = of_model[given.name] = float(self.inputs[given.name])
-        returned = self.rule.call(case.step, values) if case.step else {}
+        returned = self.launcher.call(case.step, values) if case.step else {}
         values |= returned
-        model = _Run((), self.rule.scalars(values, self.model_dtype, self.device))
-        model.model = self.rule.array_of(self.rule.plan.model_numbers, of_model, self.model_dtype, self.device)
+        model = Run((), self.launcher.scalars(values, self.model_dtype, self.device))
+        model.model = self.launcher.array_of(self.launcher.plan.model_numbers, of_model, self.model_dtype, self.device)
         for entry in case.states:
             if entry.kind == Kind.GLOBAL.value:
-                self.load_numbers(entry, self.state.model[entry.name], model.model, self.rule.plan.model_numbers)
+                self.load_numbers(entry, self.state.model[entry.name], model.model, self.launcher.plan.model_numbers)
         return _Group(case, model, returned=values)
 
-    def tensor_run(self, group: _Group, index: int) -> _Run:
+    def tensor_run(self, group: _Group, index: int) -> Run:
         """What one tensor's kernels take."""
         case, theta = group.case, self.parameters[index]
         dtype, shape = arithmetic_dtype(theta), tuple(theta.shape)
@@ -351,10 +255,10 @@ class _Step:
                 arrays[given.name] = self.inputs[given.name][index].detach().contiguous()
         scalars = group.model.scalars
         if dtype != self.model_dtype:
-            scalars = self.rule.scalars(group.returned, dtype, self.device)
-        run = _Run(shape, scalars, arrays, model=group.model.model)
-        names = self.rule.plan.tensor_numbers
-        run.numbers = self.rule.array_of(names, numbers, dtype, self.device)
+            scalars = self.launcher.scalars(group.returned, dtype, self.device)
+        run = Run(shape, scalars, arrays, model=group.model.model)
+        names = self.launcher.plan.tensor_numbers
+        run.numbers = self.launcher.array_of(names, numbers, dtype, self.device)
         for buffer in case.buffers:
             arrays[buffer.name] = torch.empty(count_of(Kind(buffer.kind), shape), dtype=dtype, device=self.device)
         for entry in case.states:
@@ -371,7 +275,7 @@ class _Step:
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
-                count = self.rule.parts_of(launch, shape)
+                count = self.launcher.parts_of(launch, shape)
                 run.parts[fold.name] = torch.empty(count, dtype=dtype, device=self.device)
         return run
 
@@ -391,12 +295,12 @@ class _Step:
         """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
         folds = {f.name: f for group in self.groups for f in group.case.folds if f.kind == Kind.GLOBAL.value}
         for fold in folds.values():
-            stretches: dict[int, tuple[_Run, int]] = {}
+            stretches: dict[int, tuple[Run, int]] = {}
             for group in self.groups:
                 for launch in group.case.launches:
                     if fold.name in launch.folds:
                         for index, run in zip(group.members, group.runs, strict=True):
-                            stretches[index] = (run, self.rule.parts_of(launch, run.shape))
+                            stretches[index] = (run, self.launcher.parts_of(launch, run.shape))
             total = sum(_aligned(count) for _, count in stretches.values())
             parts = torch.full((total,), _NEUTRAL[fold.operation], dtype=self.model_dtype, device=self.device)
             first = 0
@@ -408,8 +312,8 @@ class _Step:
                 group.model.parts[fold.name] = parts
 
     def finish(self, group: _Group) -> None:
-        """Put new values in their places: states that are not one number per element, and parameters worked on as copies."""
-        names, model_names = self.rule.plan.tensor_numbers, self.rule.plan.model_numbers
+        """Put new values in their places: states that are not per element, and parameters worked on as copies."""
+        names, model_names = self.launcher.plan.tensor_numbers, self.launcher.plan.model_numbers
         for entry in group.case.states:
             match Kind(entry.kind):
                 case Kind.STEP:
@@ -431,22 +335,6 @@ class _Step:
         for index, run in zip(group.members, group.runs, strict=True):
             if not self.parameters[index].is_contiguous():
                 self.parameters[index].copy_(run.arrays["theta"])
-
-
-def arithmetic_dtype(tensor: torch.Tensor) -> torch.dtype:
-    """The precision in which a tensor's step is computed, and its state kept.
-
-    Raises:
-        TreeMismatch: the tensor does not hold real floating-point numbers.
-    """
-    if not tensor.is_floating_point():
-        raise TreeMismatch(f"parameters and gradients hold floating-point numbers, and this one is {tensor.dtype}")
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
-
-
-def on_device(tensor: torch.Tensor) -> contextlib.AbstractContextManager[object]:
-    """Kernels are started on the current device, which has to be the tensor's."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
 
 
 def _model_dtype(parameters: Sequence[torch.Tensor]) -> torch.dtype:
@@ -471,7 +359,9 @@ def _check(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]
         )
     for index, (theta, gradient) in enumerate(zip(parameters, gradients, strict=True)):
         if theta.shape != gradient.shape:
-            raise TreeMismatch(f"parameter {index} has shape {tuple(theta.shape)}, its gradient {tuple(gradient.shape)}")
+            raise TreeMismatch(
+                f"parameter {index} has shape {tuple(theta.shape)}, its gradient {tuple(gradient.shape)}"
+            )
         if theta.device != parameters[0].device or gradient.device != theta.device:
             raise TreeMismatch(f"tensor {index} is on another device than the first parameter, {parameters[0].device}")
         arithmetic_dtype(theta)

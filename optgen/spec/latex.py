@@ -27,7 +27,7 @@ from optgen.spec.syntax import (
 #: How tightly a piece of LaTeX binds, loosest first.
 _CASES, _OR, _AND, _NOT, _COMPARISON, _MODULO, _SUM, _PRODUCT, _POWER, _ATOM = range(10)
 
-_COMPARISONS = {"<": "<", "<=": r"\le", ">": ">", ">=": r"\ge", "==": "=", "!=": r"\ne"}
+_COMPARISONS = {"<": "<", "<=": r"\leq", ">": ">", ">=": r"\geq", "==": "=", "!=": r"\neq"}
 _FUNCTIONS = {name: f"\\{name}" for name in ("exp", "log", "sin", "cos", "tanh", "max", "min")}
 _GREEK = frozenset(
     "alpha beta gamma delta eps epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi omega".split()

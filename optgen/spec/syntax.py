@@ -5,8 +5,8 @@ A node knows where it stands (`span`), so that a mistake found late is still sho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from optgen.spec.source import Span
 
@@ -187,3 +187,34 @@ def assignments(statements: tuple[Statement, ...]) -> Iterator[Assign]:
                 yield from assignments(otherwise)
             case For(body=body):
                 yield from assignments(body)
+
+
+def same(a: Node, b: Node) -> bool:
+    """Whether two expressions say the same, wherever they stand."""
+    nowhere = Span(0, 0, 0)
+
+    def plain(node: Node) -> Node:
+        return rebuild(replace(node, span=nowhere), plain)
+
+    return plain(a) == plain(b)
+
+
+def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same node over changed children."""
+    match node:
+        case Unary(operand=operand):
+            return replace(node, operand=change(operand))
+        case Binary(left=left, right=right) | Compare(left=left, right=right) | Logical(left=left, right=right):
+            return replace(node, left=change(left), right=change(right))
+        case Call(arguments=arguments):
+            return replace(node, arguments=tuple(change(argument) for argument in arguments))
+    return node
+
+
+def renamed(node: Node, rename: Callable[[str], str]) -> Node:
+    """The same expression under other names; the parameter keeps its own."""
+    if isinstance(node, Name):
+        return replace(node, name=rename(node.name))
+    if isinstance(node, Timed) and node.name != "theta":
+        return replace(node, name=rename(node.name))
+    return rebuild(node, lambda child: renamed(child, rename))

@@ -84,7 +84,8 @@ def test_options_and_optional_hyperparameters():
     """
     made = optgen.define("switchy", rule, lr=0.1, decay=None, flip=False)
     one = jnp.ones(1)
-    for arguments, expected in [({}, 0.9), ({"decay": 1.0}, 0.8), ({"flip": True}, 1.1), ({"flip": True, "decay": 1.0}, 1.2)]:
+    both = {"flip": True, "decay": 1.0}
+    for arguments, expected in [({}, 0.9), ({"decay": 1.0}, 0.8), ({"flip": True}, 1.1), (both, 1.2)]:
         optimizer = made.optax(**arguments)
         updates, _ = optimizer.update(one, optimizer.init(one), one)
         np.testing.assert_allclose(one + updates, expected)

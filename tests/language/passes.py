@@ -19,9 +19,9 @@ from optgen.compiler.interpret import Interpreter, ModelState
 from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import Operation
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
+from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import Pass, Schedule, schedule
 from optgen.compiler.simplify import simplify
-from optgen.compiler.specialise import Rule
 from tests.language.trajectories import Array, Trajectory
 
 Values = dict[str, Any]

@@ -10,7 +10,9 @@ import pytest
 from optgen.compiler.analyse import analyse
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.kinds import Kind, KindMismatch, kept_shapes, reduced
-from optgen.compiler.specialise import MAX_CASES, MAX_EQUATIONS, Rule, specialise
+from optgen.compiler.rule import Rule
+from optgen.compiler.specialise import MAX_CASES, specialise
+from optgen.compiler.unroll import MAX_EQUATIONS
 from optgen.errors import SpecError
 from optgen.spec.declarations import INPUT_KINDS, MAX_COUNT
 from optgen.spec.language import EXTENTS, FUNCTIONS, REDUCTIONS, SHAPE_NAMES

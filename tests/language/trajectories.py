@@ -17,7 +17,8 @@ import torch
 
 from optgen.compiler.choice import Choice, choose, dialect_defaults
 from optgen.compiler.interpret import Interpreter
-from optgen.compiler.specialise import Rule, specialise
+from optgen.compiler.rule import Rule
+from optgen.compiler.specialise import specialise
 from optgen.spec.model import OptionValue, Spec
 
 Array = npt.NDArray[np.float64]

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optgen.compiler.pipeline import generate
-from optgen.compiler.specialise import Rule, specialise
 from optgen.compiler.choice import Choice
+from optgen.compiler.pipeline import generate
+from optgen.compiler.rule import Rule
+from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import Array, Snapshot
 from optgen.runtime.jax import JaxVariant, ModelState
 from optgen.runtime.modules import module_from_text

@@ -19,16 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.targets.triton_rules import spec_named
-from tests.targets.triton_target import TritonTarget, compile_target
-
 from triton.runtime import interpreter as triton_interpreter
 
-from optgen.compiler.choice import Choice, choices_ahead
+from optgen.compiler.choice import choices_ahead
 from optgen.compiler.interpret import Interpreter
-from optgen.compiler.specialise import Rule, specialise
+from optgen.compiler.rule import Rule
+from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import SHAPES, follow_float64, random_tensors, relative_difference, within_float32
-from optgen.spec.model import Spec
+from tests.targets.triton_rules import spec_named
+from tests.targets.triton_target import TritonTarget, compile_target, hyperparameters_of
 
 #: NaN, infinities, zeros of both signs, large and small numbers, the smallest of float32 and of float64.
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e18, -1e18, 1e-30, 1e-45, 5e-324, -5e-324, 0.7])
@@ -44,15 +43,6 @@ def splat_comparisons() -> None:
         return handle(np.full(result_type.shape, value, dtype=argument.data.dtype), argument.dtype.scalar)
 
     triton_interpreter.InterpreterBuilder.create_splat = create_splat
-
-
-def hyperparameters_of(spec: Spec, choice: Choice) -> dict[str, float]:
-    """Defaults, with something for each optional hyperparameter that the choice has."""
-    values = {h.name: h.default if h.default is not None else 0.1 for h in spec.hyperparameters}
-    for h in spec.hyperparameters:
-        if h.name in choice.present and not h.present(values[h.name]):
-            values[h.name] = 0.1
-    return values
 
 
 def special_values(rule: Rule, target: TritonTarget) -> float:
@@ -130,4 +120,4 @@ def results(name: str) -> dict[str, float]:
 if __name__ == "__main__":
     splat_comparisons()
     warnings.simplefilter("ignore")  # numpy's, of NaN and Inf inside the interpreter
-    print(json.dumps({key: value for name in sys.argv[1:] for key, value in results(name).items()}))
+    sys.stdout.write(json.dumps({key: value for name in sys.argv[1:] for key, value in results(name).items()}))

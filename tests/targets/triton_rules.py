@@ -120,10 +120,11 @@ _EQUATIONS: dict[str, tuple[str, dict[str, float]]] = {
         a = exp(-abs(g)) + log(abs(g) + 0.7) + sin(g) + cos(3*g) + tanh(g) + tanh(0.1*g)
         b = floor(2.5*g) + ceil(1.5*g) + g % 0.7 + g % (-0.7) + sign(g)
         c = g**2 + (g + 0.7)**3 + (abs(g) + 0.1)**(-2) + abs(g)**1.7 + (abs(g) + 0.1)**(-0.3) + 0.7**g
-        d = where(g > 0.1 and g < 0.7 or not g <= 1.5, max(g, 0.1), min(g, -0.1)) + where(g != 0, 0.1, 0.7) + where(t > 2 and g > 0, g, 0.3)
-        s = exp(-t) + log(t) + sin(t) + cos(t) + tanh(t) + floor(t/3) + ceil(t/3) + t % 3 + sign(2 - t) + t**0.5 + 0.9**t
-        w = s + 1/max(t - 1, 0) - 1/max(t - 1, 0) + sqrt(3 - t) + 1/(t - 5)
-        theta[t] = theta[t-1] - lr*(a + b + c/(1 + abs(c)) + d + 0.1*s + where(w > 0, 0.1, 0))
+        d = where(g > 0.1 and g < 0.7 or not g <= 1.5, max(g, 0.1), min(g, -0.1))
+        f = where(g != 0, 0.1, 0.7) + where(t > 2 and g > 0, g, 0.3)
+        s = exp(-t) + log(t) + sin(t) + cos(t) + tanh(t) + floor(t/3) + ceil(t/3) + t % 3
+        w = s + sign(2 - t) + t**0.5 + 0.9**t + 1/max(t - 1, 0) - 1/max(t - 1, 0) + sqrt(3 - t) + 1/(t - 5)
+        theta[t] = theta[t-1] - lr*(a + b + c/(1 + abs(c)) + d + f + 0.1*s + where(w > 0, 0.1, 0))
         """,
         {"lr": 0.01},
     ),

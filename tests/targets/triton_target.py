@@ -11,7 +11,7 @@ import torch
 from optgen.compiler.choice import Choice
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.compiler.pipeline import compile_optimizer
-from optgen.compiler.specialise import Rule
+from optgen.compiler.rule import Rule
 from optgen.compiler.verify import Array, Snapshot
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton import TritonRule, TritonState
@@ -25,10 +25,11 @@ TILES = {"rows": (4, 2), "columns": (2, 4), "other_axes": (2, 8)}
 
 
 class TritonTarget:
-    """Runs a variant on the processor that torch tensors are made on."""
+    """Runs a variant on a device."""
 
-    def __init__(self, rule: TritonRule, hyperparameters: Mapping[str, float]) -> None:
+    def __init__(self, rule: TritonRule, hyperparameters: Mapping[str, float], device: str = "cpu") -> None:
         self.rule = rule
+        self.device = device
         self.hyperparameters = hyperparameters
         self.inputs: Mapping[str, Any] = {}
         self.t = 0
@@ -36,13 +37,13 @@ class TritonTarget:
         self.state = TritonState([])
 
     def init(self, parameters: Sequence[Array]) -> None:
-        self.parameters = [torch.tensor(p) for p in parameters]
+        self.parameters = [torch.tensor(p, device=self.device) for p in parameters]
         self.state = self.rule.init(self.parameters, self.hyperparameters)
         self.t = 0
 
     def step(self, gradients: Sequence[Array]) -> None:
         self.t += 1
-        arrays = [torch.tensor(g) for g in gradients]
+        arrays = [torch.tensor(g, device=self.device) for g in gradients]
         self.rule.step(self.parameters, arrays, self.state, self.t, self.hyperparameters, self.inputs)
 
     def snapshot(self) -> Snapshot:
@@ -55,11 +56,11 @@ class TritonTarget:
             for name, stored in self.state.model.items():
                 if name in entries:
                     shared[name] = self._newest_first(entries[name], stored, ())
-        return Snapshot(tuple(p.numpy().copy() for p in self.parameters), tuple(states), shared)
+        return Snapshot(tuple(p.cpu().numpy().copy() for p in self.parameters), tuple(states), shared)
 
     def _newest_first(self, entry: StatePlan, stored: torch.Tensor, shape: tuple[int, ...]) -> list[Any]:
         ring = stored if entry.depth > 1 else stored[None]
-        slots = [ring[(self.t - 1 - lag) % entry.depth].numpy().copy() for lag in range(entry.depth)]
+        slots = [ring[(self.t - 1 - lag) % entry.depth].cpu().numpy().copy() for lag in range(entry.depth)]
         if entry.kind != Kind.AXIS.value:
             return slots
         shapes = kept_shapes(Kind.AXIS, shape)
@@ -68,9 +69,23 @@ class TritonTarget:
 
 
 def compile_target(
-    spec: Spec, name: str, choice: Choice, hyperparameters: Mapping[str, float], wrapped: Rule | None = None
+    spec: Spec,
+    name: str,
+    choice: Choice,
+    hyperparameters: Mapping[str, float],
+    wrapped: Rule | None = None,
+    device: str = "cpu",
 ) -> TritonTarget:
     """The Triton target of one choice of a spec's options."""
     generated = emit_triton(compile_optimizer(spec, {name: choice}, wrapped))
     module = module_from_text(f"test.{spec.name}.{name}", generated.text, f"<test {spec.name} {name}>")
-    return TritonTarget(TritonRule(module, generated.plan, name, BLOCK, TILES), hyperparameters)
+    return TritonTarget(TritonRule(module, generated.plan, name, BLOCK, TILES), hyperparameters, device)
+
+
+def hyperparameters_of(spec: Spec, choice: Choice) -> dict[str, float]:
+    """Defaults, with something for each optional hyperparameter that the choice has."""
+    values = {h.name: h.default if h.default is not None else 0.1 for h in spec.hyperparameters}
+    for h in spec.hyperparameters:
+        if h.name in choice.present and not h.present(values[h.name]):
+            values[h.name] = 0.1
+    return values

@@ -122,7 +122,7 @@ def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[Em
             )
         if tensor:
             returns = _needed_outside(program, tensor)
-            summary = "One tensor's step." if not last else "One tensor's step, as far as the model's numbers are known."
+            summary = "One tensor's step, as far as the model's numbers are known." if last else "One tensor's step."
             found.append(_function(program, f"{stem}_tensor{suffix}", "tensor", tensor, returns, summary))
     return found
 

@@ -334,7 +334,11 @@ class KernelBuilder:
 
     def array_order(self, array: str) -> tuple[int, int, str]:
         """Parameter and gradient first, then states, then the rest, as a reader expects."""
-        first = ["theta", "g", *(state.older(lag) for state in self.program.states for lag in range(1, state.depth + 1))]
+        first = [
+            "theta",
+            "g",
+            *(state.older(lag) for state in self.program.states for lag in range(1, state.depth + 1)),
+        ]
         return (0, first.index(array), "") if array in first else (1, 0, array)
 
 
@@ -388,4 +392,3 @@ def check_names(program: Program) -> None:
     for name in program.kinds:
         if name in ("BLOCK", "OUTER", "INNER", "RANK", "scalars") or name.endswith(("_ptr", "_scratch", "_parts")):
             raise UnsupportedByTarget(f"'{name}' is a name that Triton kernels need for themselves: choose another")
-

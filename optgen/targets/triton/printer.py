@@ -75,7 +75,9 @@ class KernelPrinter(ExpressionPrinter):
         if isinstance(exponent, sympy.Integer) and 1 <= abs(int(exponent)) <= _LARGEST_PRODUCT:
             product = f"_product({self.argument(base)}, {abs(int(exponent))})"
             return product if int(exponent) > 0 else self.quotient("1.0", product)
-        typed = (self.typed_literal(float(e)) if isinstance(e, sympy.Number) else self.text(e) for e in (base, exponent))
+        typed = (
+            self.typed_literal(float(e)) if isinstance(e, sympy.Number) else self.text(e) for e in (base, exponent)
+        )
         return self.call("pow", *typed)
 
     def _print_Operation(self, expr: Operation) -> str:

@@ -1,0 +1,50 @@
+"""What to tell the author of a spec about a name that has no value where it is read."""
+
+from __future__ import annotations
+
+from optgen.compiler.choice import Choice, default_choice
+from optgen.spec.model import Spec
+from optgen.spec.syntax import Name, Node, assignments, walk
+
+
+class Hints:
+    """Looks through a spec, under one choice of its options, for the reason of a mistake."""
+
+    def __init__(self, spec: Spec, choice: Choice) -> None:
+        self.spec = spec
+        self.choice = choice
+        self._plain = {a.target.name for a in assignments(spec.body) if isinstance(a.target, Name)}
+
+    def under_choice(self) -> str:
+        """Which options are in force, as a hint."""
+        base = default_choice(self.spec)
+        changed = [
+            f"{n} = {str(v).lower() if isinstance(v, bool) else v}"
+            for n, v in self.choice.options
+            if v != base.option(n)
+        ]
+        for name in sorted(h.name for h in self.spec.hyperparameters if h.optional):
+            if (name in self.choice.present) is not (name in base.present):
+                changed.append(f"{name} {'given' if name in self.choice.present else 'absent'}")
+        return f"with {', '.join(changed)}" if changed else "with the default options"
+
+    def why_unset(self, name: str, target: str, line: int) -> str:
+        """What a reader should know of a name that has no value where `target` is given one, on `line`."""
+        later = [a for a in assignments(self.spec.body) if isinstance(a.target, Name) and a.target.name == name]
+        if name == target:
+            return f"to keep it from step to step: {name}[t] = ... {name}[t-1]"
+        if any(target in self._needs(a.value, set()) for a in later):
+            return f"'{target}' and '{name}' need each other: let one read the other's value at [t-1]"
+        if all(a.target.span.line > line for a in later):
+            return f"move line {later[0].target.span.line} up"
+        return self.under_choice()
+
+    def _needs(self, value: Node, seen: set[str]) -> set[str]:
+        """The names without steps that a value is computed from, however indirectly."""
+        for part in walk(value):
+            if isinstance(part, Name) and part.name in self._plain and part.name not in seen:
+                seen.add(part.name)
+                for assign in assignments(self.spec.body):
+                    if isinstance(assign.target, Name) and assign.target.name == part.name:
+                        self._needs(assign.value, seen)
+        return seen

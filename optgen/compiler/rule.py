@@ -1,0 +1,51 @@
+"""The value that specialising makes: straight-line equations of one variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optgen.spec.model import Hyperparameter, Input
+from optgen.spec.source import Source
+from optgen.spec.syntax import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """`name = value`; names are unique within a case.
+
+    In `value`, `Name` means a hyperparameter, an input, `g`, `t`, a shape name or an earlier equation, and `Timed`
+    an older value of a state or of `theta`. `branch` marks a `where` that was an `if` on the step.
+    """
+
+    name: str
+    value: Node
+    source: Source
+    branch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The equations for the tensors whose shape meets `conditions` (a condition and whether it must hold).
+
+    `final` says which equation gives each state's value at `[t]`, and `theta`'s.
+    """
+
+    conditions: tuple[tuple[Node, bool], ...]
+    equations: tuple[Equation, ...]
+    final: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Straight-line equations of one variant.
+
+    `initial` holds the value at step 0 of each state that does not start at zero.
+    """
+
+    name: str
+    hyperparameters: tuple[Hyperparameter, ...]
+    inputs: tuple[Input, ...]
+    cases: tuple[Case, ...]
+    initial: Mapping[str, Node]
+    source: Source

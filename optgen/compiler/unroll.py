@@ -1,0 +1,402 @@
+"""Running through a spec's statements once, for one choice of options, and writing its equations down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from optgen.compiler.choice import Choice
+from optgen.compiler.hints import Hints
+from optgen.compiler.rule import Case, Equation, Rule
+from optgen.errors import SpecError
+from optgen.spec.language import REDUCTIONS, SHAPE_NAMES
+from optgen.spec.model import Spec
+from optgen.spec.source import Source, Span
+from optgen.spec.syntax import (
+    Assign,
+    Binary,
+    Call,
+    Compare,
+    For,
+    If,
+    Indexed,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Statement,
+    Text,
+    Timed,
+    Unary,
+    assignments,
+    renamed,
+    same,
+    walk,
+)
+
+MAX_EQUATIONS = 2000
+MAX_TURNS = 2000
+MAX_HISTORY = 1000
+
+
+class UndecidedShape(Exception):
+    """A branch depends on a tensor's shape, and nothing is assumed of it yet."""
+
+    def __init__(self, condition: Node) -> None:
+        self.condition = condition
+
+
+def is_initial(target: Name | Indexed) -> bool:
+    """Whether a target is `name[0]`."""
+    return isinstance(target, Indexed) and isinstance(target.index, Number) and target.index.value == 0
+
+
+class Unroller:
+    """Runs through the statements of one case, in order, and writes the equations down."""
+
+    def __init__(
+        self, spec: Spec, choice: Choice, wrapped: Rule | None, assumed: tuple[tuple[Node, bool], ...]
+    ) -> None:
+        self.spec = spec
+        self.choice = choice
+        self.wrapped = wrapped
+        self.assumed = assumed
+        self.options = dict(choice.options)
+        self.optional = {h.name for h in spec.hyperparameters if h.optional}
+        self.declared = {h.name for h in spec.hyperparameters} | {i.name for i in spec.inputs}
+        targets = list(assignments(spec.body))
+        self.states = {a.target.name for a in targets if _is_state(a.target)}
+        # Names that equations may not take: declared ones, and those of the states' older values.
+        self.taken = self.declared | self.states | set(self.options) | {"t", "g", "theta"}
+        self.plain = {a.target.name for a in targets if isinstance(a.target, Name)}
+        self.hints = Hints(spec, choice)
+        self.equations: list[Equation] = []
+        self.current: dict[str, str] = {}  # what is written → the equation that holds it now
+        self.loops: dict[str, int] = {}
+        self.starting = False  # an initial value is being read, in which theta[0] is known
+        self.turns = 0
+        self.counts: dict[str, int] = {}  # how often a name was wanted for an equation
+        self.target, self.line = "", 0  # what is being given a value, and where
+
+    def case(self) -> Case:
+        self.block(self.spec.body)
+        final = {name[:-3]: equation for name, equation in self.current.items() if name.endswith("[t]")}
+        for equation in self.equations:
+            for part in walk(equation.value):
+                if isinstance(part, Timed) and part.name not in final:
+                    raise SpecError(
+                        f"'{part.name}' is read at an earlier step, but '{part.name}[t]' is not assigned",
+                        equation.source.location(part.span),
+                        self.hints.under_choice(),
+                    )
+        if "theta" not in final:
+            last = [a for a in assignments(self.spec.body) if a.target.name == "theta"][-1]
+            raise self.fail(last.target.span, "'theta[t]' is assigned in some cases only", self.hints.under_choice())
+        return Case(self.assumed, tuple(self.equations), final)
+
+    def fail(self, span: Span, message: str, hint: str = "") -> SpecError:
+        return SpecError(message, self.spec.source.location(span), hint)
+
+    def block(self, statements: tuple[Statement, ...]) -> None:
+        for statement in statements:
+            match statement:
+                case Assign(target=target) if is_initial(target):
+                    continue
+                case Assign(target=target, value=value):
+                    self.target, self.line = self.key(target), target.span.line
+                    self.define(self.target, self.resolve(value))
+                case If(condition=condition, then=then, otherwise=otherwise):
+                    self.branch(condition, then, otherwise)
+                case For():
+                    self.loop(statement)
+
+    def key(self, target: Name | Indexed) -> str:
+        if isinstance(target, Name):
+            return target.name
+        if _is_state(target):
+            return f"{target.name}[t]"
+        return f"{target.name}[{self.whole(target.index)}]"
+
+    def define(self, key: str, value: Node, branch: bool = False, source: Source | None = None) -> str:
+        if len(self.equations) >= MAX_EQUATIONS:
+            raise self.fail(value.span, f"this rule has more than {MAX_EQUATIONS} equations", "shorten its loops")
+        base = key.replace("[t]", "_new").replace("[", "_").replace("]", "").replace("-", "m")
+        count = self.counts.get(base, 1)
+        name = base if count == 1 else f"{base}_{count}"
+        while name in self.taken or (name in self.plain and name != key):
+            count += 1
+            name = f"{base}_{count}"
+        self.counts[base] = count
+        self.taken.add(name)
+        self.equations.append(Equation(name, value, source or self.spec.source, branch))
+        self.current[key] = name
+        return name
+
+    def loop(self, loop: For) -> None:
+        start, stop, step = self.whole(loop.start), self.whole(loop.stop), self.whole(loop.step)
+        if step == 0:
+            raise self.fail(loop.step.span, "a loop's step is not 0", "write range(n) or range(n - 1, -1, -1)")
+        for value in range(start, stop, step):
+            self.turns += 1
+            if self.turns > MAX_TURNS:
+                raise self.fail(
+                    loop.stop.span, f"the loops of this rule have more than {MAX_TURNS} turns", "they are written out"
+                )
+            self.loops[loop.variable] = value
+            self.block(loop.body)
+        self.loops.pop(loop.variable, None)
+
+    def whole(self, node: Node) -> int:
+        """The integer that a loop bound or a loop's index stands for."""
+        match node:
+            case Number(value=int() as value):
+                return value
+            case Name(name=name) if name in self.loops:
+                return self.loops[name]
+            case Name(name=name) if isinstance(self.options.get(name), int):
+                return int(self.options[name])
+            case Unary(operator="-", operand=operand):
+                return -self.whole(operand)
+            case Binary(operator="+", left=left, right=right):
+                return self.whole(left) + self.whole(right)
+            case Binary(operator="-", left=left, right=right):
+                return self.whole(left) - self.whole(right)
+            case Binary(operator="*", left=left, right=right):
+                return self.whole(left) * self.whole(right)
+        raise self.fail(
+            node.span, "this must be an integer known ahead", "use a number, a count option or a loop's name"
+        )
+
+    def branch(self, condition: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]) -> None:
+        decided = self.decide(condition)
+        if isinstance(decided, bool):
+            self.block(then if decided else otherwise)
+            return
+        if _only_shape(decided):
+            for known, holds in self.assumed:
+                if same(known, decided):
+                    self.block(then if holds else otherwise)
+                    return
+            raise UndecidedShape(decided)
+        self.merge(decided, then, otherwise)
+
+    def merge(self, condition: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]) -> None:
+        """An `if` on the step: both branches are computed, and `where` picks."""
+        before = dict(self.current)
+        self.block(then)
+        after_then = self.current
+        self.current = dict(before)
+        self.block(otherwise)
+        after_otherwise = self.current
+        self.current = dict(before)
+        for key in dict.fromkeys((*after_then, *after_otherwise)):
+            if after_then.get(key) == after_otherwise.get(key) == before.get(key):
+                continue
+            sides = [self.value_after(key, side, condition.span) for side in (after_then, after_otherwise)]
+            if sides[0] is None or sides[1] is None:
+                continue  # has a value in one branch only, so it has none after the branches
+            picked = Call("where", (condition, sides[0], sides[1]), "", condition.span)
+            self.define(key, picked, branch=True)
+
+    def value_after(self, key: str, names: Mapping[str, str], span: Span) -> Node | None:
+        if key in names:
+            return Name(names[key], span)
+        if key.endswith("[t]"):
+            return Timed(key[:-3], 1, span)
+        return Name("g", span) if key == "g" else None
+
+    def decide(self, node: Node) -> bool | Node:
+        """A condition decided as far as options go; what is left depends on the step or a shape."""
+        match node:
+            case Name(name=name) if name in self.options:
+                return bool(self.options[name])
+            case Name(name=name) if name in self.optional:
+                return name in self.choice.present
+            case Name(name=name, span=span) if name in self.declared:
+                raise self.fail(
+                    span, f"'{name}' is always there", "only an option or an optional hyperparameter can be tested"
+                )
+            case Unary(operator="not", operand=operand):
+                inner = self.decide(operand)
+                return not inner if isinstance(inner, bool) else Unary("not", inner, node.span)
+            case Logical(operator=operator, left=left, right=right):
+                first = self.decide(left)
+                settled = operator == "or"
+                if isinstance(first, bool):
+                    return settled if first is settled else self.decide(right)
+                second = self.decide(right)
+                if isinstance(second, bool):
+                    return settled if second is settled else first
+                return Logical(operator, first, second, node.span)
+            case Compare(operator=operator, left=Name(name=name), right=Text(value=word)):
+                return (self.options[name] == word) is (operator == "==")
+            case Compare(operator=operator, left=left, right=right):
+                try:
+                    return _compare(operator, self.whole(left), self.whole(right))
+                except SpecError:
+                    return Compare(operator, self.resolve(left), self.resolve(right), node.span)
+            case Call(function="every"):
+                return self.resolve(node)
+        raise self.fail(node.span, "this is not a condition", "compare it with a number")
+
+    def initial_value(self, node: Node) -> Node:
+        """The value of a state before the first step: of hyperparameters, numbers and `theta[0]` only."""
+        known = {h.name for h in self.spec.hyperparameters}
+        for part in walk(node):
+            if isinstance(part, Indexed) and part.name == "theta" and is_initial(part):
+                continue
+            if isinstance(part, Indexed) or (isinstance(part, Name) and part.name not in known):
+                raise self.fail(
+                    part.span, "an initial value is made of hyperparameters and theta[0]", "nothing else is known then"
+                )
+            if isinstance(part, Call) and REDUCTIONS.get(part.function) == len(part.arguments):
+                raise self.fail(
+                    part.span, f"'{part.function}' cannot fold an initial value", "it is computed element by element"
+                )
+        self.starting = True
+        value = self.resolve(node)
+        self.starting = False
+        return value
+
+    def resolve(self, node: Node) -> Node:
+        """An expression in terms of equations already written down."""
+        match node:
+            case Name():
+                return self.resolve_name(node)
+            case Indexed():
+                return self.resolve_index(node)
+            case Unary(operator="-", operand=Number(value=value), span=span):
+                return Number(-value, span)
+            case Unary(operator=operator, operand=operand, span=span):
+                return Unary(operator, self.resolve(operand), span)
+            case Binary(operator=operator, left=left, right=right, span=span):
+                return Binary(operator, self.resolve(left), self.resolve(right), span)
+            case Compare(operator=operator, left=left, right=right, span=span):
+                return Compare(operator, self.resolve(left), self.resolve(right), span)
+            case Logical(operator=operator, left=left, right=right, span=span):
+                return Logical(operator, self.resolve(left), self.resolve(right), span)
+            case Call(function=function, arguments=arguments, span=span) if function == self.spec.wraps:
+                return self.inline(self.resolve(arguments[0]), span)
+            case Call(function=function, arguments=arguments, over=over, span=span):
+                return Call(function, tuple(self.resolve(a) for a in arguments), over, span)
+        return node
+
+    def resolve_name(self, node: Name) -> Node:
+        name = node.name
+        if name in self.loops:
+            return Number(self.loops[name], node.span)
+        if name in self.options:
+            return Number(int(self.options[name]), node.span)
+        if name in self.optional and name not in self.choice.present:
+            raise self.fail(node.span, f"'{name}' may be absent", f"use it under 'if {name}:'")
+        if name in self.current:
+            return Name(self.current[name], node.span)
+        if name in self.declared or name in ("g", "t", *SHAPE_NAMES):
+            return node
+        raise self.fail(node.span, f"'{name}' has no value yet", self.hints.why_unset(name, self.target, self.line))
+
+    def resolve_index(self, node: Indexed) -> Node:
+        name = node.name
+        if name == "theta" or name in self.states:
+            if self.starting:
+                return Timed("theta", 0, node.span)
+            lag = self.lag(node)
+            if lag == 0:
+                if f"{name}[t]" not in self.current:
+                    later = [a.target.span.line for a in assignments(self.spec.body) if a.target.name == name]
+                    hint = f"read {name}[t-1], or move line {later[-1]} up"
+                    if min(later) < self.line:
+                        hint = self.hints.under_choice()
+                    raise self.fail(node.span, f"'{name}[t]' is read before it is assigned", hint)
+                return Name(self.current[f"{name}[t]"], node.span)
+            return Timed(name, lag, node.span)
+        key = f"{name}[{self.whole(node.index)}]"
+        if key not in self.current:
+            raise self.fail(node.span, f"'{key}' has no value yet", self.hints.under_choice())
+        return Name(self.current[key], node.span)
+
+    def lag(self, node: Indexed) -> int:
+        def offset(index: Node) -> tuple[int, int]:
+            """Coefficient of t, and the rest."""
+            match index:
+                case Name(name="t"):
+                    return 1, 0
+                case Binary(operator="+", left=left, right=right):
+                    (a, b), (c, d) = offset(left), offset(right)
+                    return a + c, b + d
+                case Binary(operator="-", left=left, right=right):
+                    (a, b), (c, d) = offset(left), offset(right)
+                    return a - c, b - d
+            return 0, self.whole(index)
+
+        coefficient, rest = offset(node.index)
+        if coefficient == 0 and rest == 0 and node.name == "theta":
+            raise self.fail(
+                node.span, "theta[0] is known to initial values only", "to keep it: s[0] = theta[0] and s[t] = s[t-1]"
+            )
+        if coefficient != 1:
+            raise self.fail(node.span, f"'{node.name}' has steps counted from t", "its index is [t], [t-1], ...")
+        if rest > 0:
+            raise self.fail(node.span, "this step is still to come", "an index is [t], [t-1], ...")
+        if -rest > MAX_HISTORY:
+            raise self.fail(node.span, f"at most {MAX_HISTORY} steps are kept", "an index is [t], [t-1], ...")
+        return -rest
+
+    def inline(self, gradient: Node, span: Span) -> Node:
+        """Put the wrapped optimizer's equations here; they read `gradient` as their `g`."""
+        wrapped = self.wrapped
+        assert wrapped is not None
+        prefix = self.spec.wraps
+        case = self.fitting_case(wrapped)
+        own = {equation.name for equation in case.equations} | {h.name for h in wrapped.hyperparameters}
+        own |= set(case.final) - {"theta"}
+        given = self.define(f"{prefix}_g", gradient)
+
+        def rename(name: str) -> str:
+            return given if name == "g" else f"{prefix}_{name}" if name in own else name
+
+        for equation in case.equations:
+            self.equations.append(
+                replace(equation, name=f"{prefix}_{equation.name}", value=renamed(equation.value, rename))
+            )
+            self.taken.add(f"{prefix}_{equation.name}")
+        for state, equation_name in case.final.items():
+            if state != "theta":
+                self.current[f"{prefix}_{state}[t]"] = f"{prefix}_{equation_name}"
+        return Name(f"{prefix}_{case.final['theta']}", span)
+
+    def fitting_case(self, wrapped: Rule) -> Case:
+        for case in wrapped.cases:
+            for condition, holds in case.conditions:
+                known = [value for other, value in self.assumed if same(other, condition)]
+                if not known:
+                    raise UndecidedShape(condition)
+                if known[0] is not holds:
+                    break
+            else:
+                return case
+        raise AssertionError("the cases of a rule cover every shape")
+
+
+def _is_state(target: Name | Indexed) -> bool:
+    return isinstance(target, Indexed) and isinstance(target.index, Name) and target.index.name == "t"
+
+
+def _only_shape(node: Node) -> bool:
+    names = [part for part in walk(node) if isinstance(part, Name | Timed | Call)]
+    return bool(names) and all(
+        (isinstance(part, Name) and part.name in SHAPE_NAMES)
+        or (isinstance(part, Call) and part.function in ("max", "min"))
+        for part in names
+    )
+
+
+def _compare(operator: str, left: int, right: int) -> bool:
+    return {
+        "<": left < right,
+        "<=": left <= right,
+        ">": left > right,
+        ">=": left >= right,
+        "==": left == right,
+        "!=": left != right,
+    }[operator]

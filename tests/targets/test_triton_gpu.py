@@ -1,0 +1,33 @@
+"""The same comparison as in the interpreter, on a GPU."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from optgen.compiler.choice import choices_ahead
+from optgen.compiler.specialise import specialise
+from optgen.compiler.verify import follow_float64, within_float32
+from tests.targets.triton_rules import all_names, spec_named
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
+    pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="Triton interprets"),
+]
+
+
+@pytest.mark.parametrize("name", [name for name in all_names() if name != "given_values"])
+def test_kernels_follow_the_equations_on_the_gpu(name):
+    from tests.targets.triton_target import compile_target, hyperparameters_of
+
+    spec = spec_named(name)
+    for variant, choice in choices_ahead(spec).items():
+        values = hyperparameters_of(spec, choice)
+        rule = specialise(spec, choice)
+        target = compile_target(spec, variant, choice, values, device="cuda")
+        # Sums are taken in another order, and functions are not numpy's.
+        assert follow_float64(rule, values, target) <= 1e-12
+        assert within_float32(rule, values, target, steps=8) <= 1.0
