@@ -36,7 +36,8 @@ class _Group(click.Group):
             _complain(str(error))
             ctx.exit(1)
         except OSError as error:
-            if error.filename is None or error.errno == errno.EPIPE:
+            # One without a number is no report of the system's; nobody reads what a closed pipe was sent.
+            if error.errno in (None, errno.EPIPE):
                 raise
             raise click.ClickException(_said(error)) from None
         except KeyboardInterrupt:
@@ -49,7 +50,7 @@ def _complain(text: str) -> None:
 
 
 def _said(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}"
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,8 +82,8 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
     from optgen.compiler.build import check as compare
 
     source, target = _folders(specs, output)
-    names = _known_names(names, source)
-    differences = compare(source, target, names)
+    wanted = _known_names(names, source)
+    differences = compare(source, target, wanted if names else ())
     for difference in differences:
         click.echo(difference.diff, nl=False)
     foreign = [difference.path for difference in differences if difference.foreign]
@@ -94,7 +95,7 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
         _complain(f"not made by optgen, to be removed by hand: {', '.join(foreign)}")
     if differences:
         sys.exit(1)
-    click.echo(f"{_counted(len(names), 'spec')}: generated code is up to date")
+    click.echo(f"{_counted(len(wanted), 'spec')}: generated code is up to date")
 
 
 def _folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:

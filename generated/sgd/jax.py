@@ -28,7 +28,6 @@
 #   weight_decay: 12 bytes in 1 pass, 4 operations
 
 
-
 def default_tensor(g, lr):
     """One tensor's step."""
     update = -lr*g

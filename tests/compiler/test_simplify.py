@@ -164,9 +164,7 @@ def variant_of(spec, choice, programs):
     emitted = emit_jax(Optimizer(spec, (Variant("default", choice, cases),)))
     info = generate(spec, {"default": choice}).manifest.variants[0]
     cases_info = tuple(
-        type(case)(
-            case.states, program.result, calls, case.bytes_per_element, case.passes, case.operations
-        )
+        type(case)(case.states, program.result, calls, case.bytes_per_element, case.passes, case.operations)
         for case, program, calls in zip(info.cases, programs, emitted.calls["default"], strict=True)
     )
     info = type(info)(

@@ -104,8 +104,10 @@ LOOKAHEAD = """
 
 @pytest.mark.parametrize("wrapped", ["adam", "defined"])
 def test_one_optimizer_wraps_another(wrapped):
-    base = "adam" if wrapped == "adam" else optgen.define(
-        "heavy", "v[t] = mu*v[t-1] + g\ntheta[t] = theta[t-1] - lr*v[t]", lr=1e-3, mu=0.9
+    base = (
+        "adam"
+        if wrapped == "adam"
+        else optgen.define("heavy", "v[t] = mu*v[t-1] + g\ntheta[t] = theta[t-1] - lr*v[t]", lr=1e-3, mu=0.9)
     )
     made = optgen.define("ahead", LOOKAHEAD, wraps={"base": base}, alpha=0.5, k=3)
     reference = optax.adam(1e-3) if wrapped == "adam" else optax.sgd(1e-3, 0.9)
@@ -132,9 +134,7 @@ def test_mistakes_are_shown_in_place():
     with pytest.raises(SpecError) as caught:
         optgen.define("wrong", "m[t] = beta*m[t-1] + g\ntheta[t] = theta[t-1] - lr*m[t]\n", lr=0.1, beta1=0.9)
     assert str(caught.value) == (
-        "<wrong>:1:8: unknown name 'beta'\n"
-        "    1 | m[t] = beta*m[t-1] + g\n"
-        "      |        ^^^^ did you mean 'beta1'?"
+        "<wrong>:1:8: unknown name 'beta'\n    1 | m[t] = beta*m[t-1] + g\n      |        ^^^^ did you mean 'beta1'?"
     )
 
 

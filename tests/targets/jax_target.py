@@ -56,7 +56,11 @@ class JaxTarget:
         return Snapshot(
             tuple(np.asarray(p) for p in self.parameters),
             tuple(
-                {s.name: self._newest_first(tensor[s.name], s.depth) for s in self.variant.case_of(p.shape).states if s.name in tensor}
+                {
+                    s.name: self._newest_first(tensor[s.name], s.depth)
+                    for s in self.variant.case_of(p.shape).states
+                    if s.name in tensor
+                }
                 for p, tensor in zip(self.parameters, self.state.tensors, strict=True)
             ),
             {name: self._newest_first(value, self._depth(name)) for name, value in self.state.shared.items()},

@@ -10,7 +10,7 @@ import torch
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, within_float32
-from tests.targets.triton_rules import all_names, spec_named
+from tests.targets.triton_rules import catalogue_names, small_rules, spec_named
 
 pytestmark = [
     pytest.mark.gpu,
@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", [name for name in all_names() if name != "given_values"])
+@pytest.mark.parametrize("name", [n for n in (*catalogue_names(), *small_rules()) if n != "given_values"])
 def test_kernels_follow_the_equations_on_the_gpu(name):
     from tests.targets.triton_target import compile_target, hyperparameters_of
 

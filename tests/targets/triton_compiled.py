@@ -85,6 +85,12 @@ def stack_bytes(cubin: bytes) -> int:
     return max(map(int, re.findall(r"STACK:(\d+)", shown.stdout)))
 
 
+def literals_near(text: str, *wanted: float) -> list[float]:
+    """The float literals of a kernel that round to one of these in float32."""
+    found = {abs(float(number)) for number in re.findall(r"-?\d\.\d+(?:e[+-]\d+)?", text)}
+    return sorted(x for x in found if any(abs(x / w - 1) < 1e-7 for w in wanted))
+
+
 def facts(name: str, targets: list[str], precisions: list[str]) -> Iterator[dict[str, Any]]:
     """What became of each kernel of a rule."""
     spec = spec_named(name)
@@ -97,6 +103,7 @@ def facts(name: str, targets: list[str], precisions: list[str]) -> Iterator[dict
                 text = made.asm["ptx" if "ptx" in made.asm else "amdgcn"]
                 found = {"name": name, "kernel": kernel, "target": target, "precision": precision, "form": launch.form}
                 found |= {"float64": "f64" in text, "shared": made.metadata.shared, "atomic": "atom" in text}
+                found["literals"] = literals_near(made.asm["ttir"], 0.1, 0.7)
                 if "ptx" in made.asm and launch.form == BLOCKS and launch.domain == "element":
                     found["wide_loads"] = len(re.findall(r"ld\.global\S*\.v4", text))
                     found["wide_stores"] = len(re.findall(r"st\.global\S*\.v4", text))

@@ -113,7 +113,7 @@ def results(name: str) -> dict[str, float]:
         found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES)
         found[f"{key} special"] = special_values(rule, target)
         found[f"{key} layouts"] = layouts(target)
-        found[f"{key} float32"] = within_float32(rule, values, target, steps=8)
+        found[f"{key} float32"] = within_float32(rule, values, target, steps=4)
     return found
 
 

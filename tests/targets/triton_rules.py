@@ -166,6 +166,12 @@ def spec_named(name: str) -> Spec:
     return small[name] if name in small else read_spec(specs_folder() / f"{name}.toml")
 
 
-def all_names() -> list[str]:
-    """The names that `spec_named` knows."""
-    return [*sorted(path.stem for path in specs_folder().glob("*.toml")), *small_rules()]
+def catalogue_names() -> list[str]:
+    """The names of the catalogue's rules."""
+    return sorted(path.stem for path in specs_folder().glob("*.toml"))
+
+
+def batches(count: int) -> list[list[str]]:
+    """All names that `spec_named` knows, dealt out: a process per name would mostly start processes."""
+    names = [*catalogue_names(), *small_rules()]
+    return [names[start::count] for start in range(count)]

@@ -21,7 +21,7 @@ from optgen.targets.triton.plan import StatePlan
 
 #: Blocks small enough that the test's tensors need several, full ones and a broken one; tiles likewise.
 BLOCK = 64
-TILES = {"rows": (4, 2), "columns": (2, 4), "other_axes": (2, 8)}
+TILES = {"rows": (8, 2), "columns": (2, 16), "other_axes": (32, 8)}
 
 
 class TritonTarget:

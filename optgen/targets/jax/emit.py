@@ -84,9 +84,22 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
         case_functions=list(case_functions.values()),
         functions=functions,
         helpers=helpers,
-        uses_math="_constant" in helpers,
+        imports=_imports(used, helpers),
     )
     return JaxModule(text, calls, {variant: function.name for variant, function in case_functions.items()})
+
+
+def _imports(used: str, helpers: list[str]) -> list[str]:
+    """Import lines, standard library first."""
+    standard = []
+    if "functools." in used:
+        standard.append("import functools")
+    if "_constant" in helpers:
+        standard.append("import math")
+    ours = ["import jax"] if "_constant" in helpers else []
+    if helpers or "jnp." in used:
+        ours.append("import jax.numpy as jnp")
+    return [*standard, "", *ours] if standard and ours else [*standard, *ours]
 
 
 def _case_function(variant: Variant) -> CaseFunction:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import Negation, names_in, symbol
-from optgen.compiler.program import Definition, Program, Reduce
+from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.schedule import Pass
 from optgen.targets.code import CompiledCase, Optimizer, UnsupportedByTarget, Variant, initial_is_zero
 from optgen.targets.header import header
@@ -228,9 +228,9 @@ class _CaseEmitter:
         for fold in folds:
             builder.store_part(fold)
             self.open_folds[fold.kind].append(fold)
-        for name in dict.fromkeys(part.writes):
-            builder.load_all([name])
-        for name in dict.fromkeys(part.writes):
+        # And all loads before any store: the compiler has to assume that a store may change what is loaded after it.
+        builder.load_all([*part.writes, *(("theta",) if UPDATE in part.writes else ())])
+        for name in part.writes:
             builder.store_array(name, is_final=name not in later)
         plural = _PLURALS[part.domain]
         summary = f"All {plural} of a tensor: {_listing([*part.writes, *(f.name for f in folds)])}."

@@ -250,13 +250,11 @@ class KernelBuilder:
             self.known.add(definition.name)
 
     def store_array(self, name: str, is_final: bool) -> None:
-        """Lines that write a value of the domain's kind to its place."""
-        self.load_all([name])
+        """Lines that write a value of the domain's kind to its place; it, and for an update theta, have been loaded."""
         array = self.places.store(name, is_final)
         self.arrays[array] = None
         value = name
         if name == self.program.result == UPDATE and array == "theta":
-            self.load_all(["theta"])
             value = f"theta + {name}"
         self.lines.append(f"tl.store({array}_ptr + offsets, {value}, mask)")
 

@@ -1,0 +1,609 @@
+"""The command line: what it writes, to the letter, and with which exit code."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import optgen
+from optgen import cli
+from optgen.compiler import build as building
+from optgen.compiler.build import generate_file
+from optgen.doctor import Finding
+from optgen.runtime import manifests
+from optgen.spec.latex import equations_latex
+from optgen.spec.reader import read_spec
+from optgen.spec.starter import starter_spec
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PLAIN = r"""
+[optimizer]
+name = "plain"
+class = "Plain"
+title = "Plain"
+summary = "Steps down the gradient."
+
+[hyperparameters]
+lr = { default = 0.5, symbol = '\alpha', domain = "lr >= 0", meaning = "learning rate" }
+beta = { default = 0.25, symbol = '\beta', domain = "0 <= beta < 1", meaning = "decay of the average" }
+
+[options]
+averaged = { default = false, meaning = "average the gradient" }
+
+[equations]
+rule = '''
+if averaged:
+    m[t] = beta*m[t-1] + (1 - beta)*g
+    d = m[t]
+else:
+    d = g
+theta[t] = theta[t-1] - lr*d
+'''
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "40")  # nothing that is piped may depend on it
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Path:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "plain.toml").write_text(PLAIN)
+    (folder / "starter.toml").write_text(starter_spec("starter"))
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "generated"
+
+
+@pytest.fixture
+def catalogue(specs: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """These two folders in place of optgen's own."""
+    monkeypatch.setattr(cli, "specs_folder", lambda: specs)
+    monkeypatch.setattr(cli, "generated_folder", lambda: output)
+    monkeypatch.setattr(manifests, "generated_folder", lambda: output)
+    for function in (manifests.catalogue_names, manifests.catalogue_manifest):
+        function.cache_clear()
+    yield
+    for function in (manifests.catalogue_names, manifests.catalogue_manifest):
+        function.cache_clear()
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def said(result: Result) -> tuple[int, str, str]:
+    """Exit code, standard output with the time taken left out, standard error."""
+    return result.exit_code, re.sub(r"\b\d+\.\d\d s$", "S s", result.stdout, flags=re.MULTILINE), result.stderr
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def wrote(specs: Path, *names: str) -> str:
+    """What a build says of these specs' files."""
+    return "".join(
+        f"wrote generated/{name}/{file}\n" for name in names for file in generate_file(specs / f"{name}.toml")
+    )
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_build_says_what_it_wrote(specs: Path, output: Path) -> None:
+    assert said(run("build")) == (0, wrote(specs, "plain", "starter") + "2 built, 0 up to date, S s\n", "")
+    assert said(run("build")) == (0, "0 built, 2 up to date, S s\n", "")
+    (output / "plain" / "jax.py").unlink()
+    assert said(run("build")) == (0, "wrote generated/plain/jax.py\n1 built, 1 up to date, S s\n", "")
+    (specs / "plain.toml").unlink()
+    removed = "".join(f"removed generated/plain/{path.name}\n" for path in sorted((output / "plain").iterdir()))
+    assert said(run("build")) == (0, f"{removed}1 built, 1 up to date, S s\n", "")
+
+
+def test_build_of_named_specs_from_and_into_other_folders(specs: Path, output: Path) -> None:
+    result = run("build", "plain", "plain", "--specs", specs, "--output", output)
+    assert said(result) == (0, wrote(specs, "plain") + "1 built, 0 up to date, S s\n", "")
+    assert [path.name for path in output.iterdir()] == ["plain"]
+
+
+@pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize("command", [["build"], ["build", "--watch"], ["check"], ["show"]])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("plian", "did you mean 'plain'?"),
+        ("specs/startr.toml", "did you mean 'starter'?"),
+        ("zzz", "there are: plain, starter"),
+        ("../specs/plain", "did you mean 'plain'?"),
+    ],
+)
+def test_unknown_name(specs: Path, command: list[str], name: str, hint: str) -> None:
+    assert said(run(*command, name)) == (1, "", f"Error: no spec '{name}' in {specs}; {hint}\n")
+
+
+@pytest.fixture
+def mistake(specs: Path) -> str:
+    """Makes a spec wrong, on a line that would look different if it were taken for markup; what is to be said of it."""
+    edit(specs / "plain.toml", "lr*d\n", "lr*(dd + bold)\t# [bold]:smile: é\n")
+    lines = (specs / "plain.toml").read_text().split("\n")
+    number = next(at for at, line in enumerate(lines, 1) if "bold" in line)
+    return (
+        f"specs/plain.toml:{number}:29: unknown name 'dd'\n"
+        f"   {number} | theta[t] = theta[t-1] - lr*(dd + bold) # [bold]:smile: é\n"
+        f"      |                             ^^ declare it in [hyperparameters] or give it a value\n"
+    )
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_mistake_in_a_spec_is_shown_as_it_is(specs: Path, mistake: str) -> None:
+    for command in (["check"], ["check", "plain"], ["show", "plain"], ["show", "plain", "--target", "latex"]):
+        assert said(run(*command)) == (1, "", mistake)
+    built = wrote(specs, "starter") + "1 built, 0 up to date, 1 wrong, S s\n"
+    assert said(run("build")) == (1, built, mistake)
+
+
+@pytest.mark.parametrize("command", [["build"], ["check"], ["show", "plain"]])
+def test_folder_of_specs_that_does_not_exist(tmp_path: Path, command: list[str]) -> None:
+    code, out, error = said(run(*command, "--specs", tmp_path / "nowhere"))
+    assert (code, out) == (2, "")
+    assert error.splitlines()[-1] == (
+        f"Error: Invalid value for '--specs': Directory '{tmp_path / 'nowhere'}' does not exist."
+    )
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_specs_of_others_never_go_into_the_catalogue(specs: Path, command: str) -> None:
+    code, out, error = said(run(command, "--specs", specs))
+    assert (code, out) == (2, "")
+    assert error.splitlines()[-1] == (
+        "Error: --specs needs --output: the catalogue's folder holds what its own specs say"
+    )
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_folder_without_specs(tmp_path: Path, output: Path, command: str) -> None:
+    (tmp_path / "empty").mkdir()
+    error = f"Error: there are no specs in {tmp_path / 'empty'}\n"
+    assert said(run(command, "--specs", tmp_path / "empty", "--output", output)) == (1, "", error)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_output_that_is_in_the_way_of_a_file(output: Path) -> None:
+    output.mkdir()
+    (output / "plain").touch()
+    error = f"Error: cannot build into {output}: {output / 'plain'}: File exists\n"
+    assert said(run("build")) == (1, "", error)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_output_that_cannot_be_written(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Permissions do not hold root back, so the refusal is made up.
+    def refuse(dir: Path, prefix: str) -> tuple[int, str]:
+        raise PermissionError(13, "Permission denied", str(dir / prefix))
+
+    monkeypatch.setattr(building.tempfile, "mkstemp", refuse)
+    error = f"Error: cannot build into {output}: {output}/plain/.manifest.json.optgen-: Permission denied\n"
+    assert said(run("build")) == (1, "", error)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_disk_that_is_full(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, mode: str) -> object:
+        os.close(handle)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(building.os, "fdopen", refuse)
+    assert said(run("build")) == (1, "", f"Error: cannot build into {output}: No space left on device\n")
+    assert [path.name for path in output.rglob("*")] == ["plain"]
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path) -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building, "generate_file", interrupt)
+    assert said(run("build")) == (130, "", "")
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_check(specs: Path, output: Path) -> None:
+    run("build")
+    assert said(run("check")) == (0, "2 specs: generated code is up to date\n", "")
+    assert said(run("check", "plain")) == (0, "1 spec: generated code is up to date\n", "")
+    (output / "plain" / "extra.py").write_text("# generated by optgen from specs/plain.toml\n")
+    (output / "mine").mkdir()
+    (output / "starter" / "notes.txt").write_text("mine\n")
+    diff = (
+        "Only in generated: mine/ (empty)\n"
+        "--- generated/plain/extra.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-# generated by optgen from specs/plain.toml\n"
+        "--- generated/starter/notes.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-mine\n"
+    )
+    error = (
+        "1 difference from what the specs say; run: optgen build\n"
+        "not made by optgen, to be removed by hand: mine/, starter/notes.txt\n"
+    )
+    assert said(run("check")) == (1, diff, error)
+    (output / "mine").rmdir()
+    (output / "starter" / "notes.txt").unlink()
+    edit(specs / "plain.toml", "Steps down the gradient.", "Goes down the gradient.")
+    code, out, error = said(run("check", "plain"))
+    assert (code, error) == (1, "3 differences from what the specs say; run: optgen build\n")
+    assert '- "summary": "Steps down the gradient.",\n+ "summary": "Goes down the gradient.",\n' in out
+    assert run("build").exit_code == 0
+    assert said(run("check")) == (0, "2 specs: generated code is up to date\n", "")
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_show_of_targets(specs: Path) -> None:
+    files = generate_file(specs / "plain.toml")
+    latex = equations_latex(read_spec(specs / "plain.toml")) + "\n"
+    assert said(run("show", "plain")) == (0, PLAIN, "")
+    assert said(run("show", "plain", "--stage", "spec")) == (0, PLAIN, "")
+    assert said(run("show", "plain", "--target", "jax")) == (0, files["jax.py"], "")
+    assert said(run("show", "plain", "--target", "manifest")) == (0, files["manifest.json"], "")
+    assert said(run("show", "plain", "--target", "latex")) == (0, latex, "")
+
+
+@pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize("generated", [True, False])
+def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, generated: bool) -> None:
+    from optgen import show
+
+    class Stub:
+        files = {"manifest.json": "{}", "jax.py": "# jax"} | ({"triton.py": "# triton\n"} if generated else {})
+
+    monkeypatch.setattr(show, "generate", lambda spec, choices: Stub)
+    error = "no code of the target triton is generated from plain: only manifest.json, jax.py\n"
+    assert said(run("show", "plain", "--target", "triton")) == ((0, "# triton\n", "") if generated else (1, "", error))
+
+
+@pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--stage", "analysed"], "default\n  element  d = g\n  element  update = -lr*d\n"),
+        (
+            ["--stage", "analysed", "--variant", "averaged"],
+            "averaged\n"
+            "  state m: one per element, 1 kept, from 0\n"
+            "  element  m_new = beta*m + (1 - beta)*g\n"
+            "  element  d = m_new\n"
+            "  element  update = -lr*d\n",
+        ),
+        (
+            ["--stage", "simplified", "--variant", "averaged"],
+            "averaged\n"
+            "  state m: one per element, 1 kept, from 0\n"
+            "  constant  one_minus_beta = 1 - beta\n"
+            "  element   m_new = beta*m + one_minus_beta*g\n"
+            "  element   update = -lr*m_new\n"
+            "operations per element: 6 before, 5 after\n",
+        ),
+        (
+            ["--stage", "schedule", "--variant", "averaged"],
+            "averaged\n"
+            "  when built: one_minus_beta = 1 - beta\n"
+            "  pass 1, over elements\n"
+            "    reads   m, g\n"
+            "    m_new = beta*m + one_minus_beta*g\n"
+            "    update = -lr*m_new\n"
+            "    writes  m_new, update\n"
+            "  float32: 20 bytes per element (3 numbers read, 2 written, parameter updated in place)\n",
+        ),
+    ],
+)
+def test_show_of_stages(arguments: list[str], text: str) -> None:
+    assert said(run("show", "plain", *arguments)) == (0, text, "")
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_show_of_one_variant(specs: Path) -> None:
+    code, text, error = said(run("show", "plain", "--target", "jax", "--variant", "averaged"))
+    assert (code, error) == (0, "")
+    assert set(re.findall(r"^def (\w+)", text, re.MULTILINE)) == {
+        name
+        for name in re.findall(r"^def (\w+)", generate_file(specs / "plain.toml")["jax.py"], re.MULTILINE)
+        if name.startswith("averaged")
+    }
+    for arguments in (["--stage", "schedule"], ["--target", "jax"]):
+        error = "plain has no variant 'averagd'; did you mean 'averaged'?\n"
+        assert said(run("show", "plain", *arguments, "--variant", "averagd")) == (1, "", error)
+        error = "plain has no variant 'x'; there are: default, averaged\n"
+        assert said(run("show", "plain", *arguments, "--variant", "x")) == (1, "", error)
+
+
+@pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--stage", "spec", "--target", "jax"], "--stage and --target exclude each other"),
+        (
+            ["--variant", "averaged"],
+            "--variant goes with a later stage or with generated code: this is the same for all",
+        ),
+        (
+            ["--target", "latex", "--variant", "averaged"],
+            "--variant goes with a later stage or with generated code: this is the same for all",
+        ),
+    ],
+)
+def test_show_of_what_does_not_go_together(arguments: list[str], error: str) -> None:
+    result = run("show", "plain", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == f"Error: {error}"
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_list_has_one_line_to_a_row(specs: Path) -> None:
+    name = "a_name_that_is_longer_than_a_terminal_is_wide"
+    (specs / f"{name}.toml").write_text(starter_spec(name))
+    run("build")
+    width = len(name)
+    assert said(run("list")) == (
+        0,
+        f"{'optimizer':{width}}  states  bytes/element  passes  variants  dialects\n"
+        f"{name:{width}}  m                  20       1         3  optax, braintools\n"
+        f"{'plain':{width}}  none               12       1         2\n"
+        f"{'starter':{width}}  m                  20       1         3  optax, braintools\n",
+        "",
+    )
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_list_of_nothing_and_of_a_broken_manifest(output: Path) -> None:
+    assert said(run("list")) == (1, "", "Error: nothing is generated yet; run: optgen build\n")
+    manifests.catalogue_names.cache_clear()
+    (output / "plain").mkdir(parents=True)
+    (output / "plain" / "manifest.json").write_text("{}")
+    code, out, error = said(run("list"))
+    assert (code, out) == (1, "")
+    assert error.startswith("Error: plain/manifest.json: not a manifest of this version of optgen: ")
+    assert error.endswith("; run: optgen build plain\n")
+
+
+def test_doctor_has_one_line_to_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    from optgen import doctor
+
+    long = "[red]a detail[/red] " + "which is much longer than a terminal is wide " * 3 + "."
+    findings = [Finding("target", True, long), Finding("something", False, "no :smile: here")]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    assert said(run("doctor")) == (0, f"yes  target     {long}\nno   something  no :smile: here\n", "")
+
+
+def test_new_spec_builds_and_trains_as_it_is(tmp_path: Path, output: Path) -> None:
+    folder = tmp_path / "mine"
+    path = folder / "first_try.toml"
+    assert said(run("new", "first_try", "--folder", folder)) == (
+        0,
+        f"wrote {path}; edit it, then: optgen.load({str(path)!r}) in a script\n",
+        "",
+    )
+    result = run("build", "--specs", folder, "--output", output)
+    assert said(result) == (0, wrote(folder, "first_try") + "1 built, 0 up to date, S s\n", "")
+    assert said(run("check", "--specs", folder, "--output", output))[0] == 0
+
+    rng = np.random.default_rng(0)
+    scale = rng.uniform(0.5, 2.0, 5)
+    for nesterov in (False, True):
+        theta, m = rng.normal(size=5), np.zeros(5)
+        transform = optgen.load(path).optax(0.1, beta=0.8, weight_decay=0.02, nesterov=nesterov)
+        params = {"w": jnp.asarray(theta)}
+        state = transform.init(params)
+        for _ in range(20):
+            updates, state = transform.update({"w": jnp.asarray(scale) * params["w"]}, state, params)
+            params = {"w": params["w"] + updates["w"]}
+            g = scale * theta
+            m = 0.8 * m + 0.2 * g
+            d = 0.8 * m + 0.2 * g if nesterov else m
+            theta = theta - 0.1 * (d + 0.02 * theta)
+        np.testing.assert_allclose(np.asarray(params["w"]), theta, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_new_spec_joins_the_catalogue(specs: Path) -> None:
+    path = specs / "mine.toml"
+    assert said(run("new", "mine")) == (0, f"wrote {path}; edit it, then: optgen build mine\n", "")
+    path.write_text("edited")
+    assert said(run("new", "mine")) == (1, "", f"Error: {path} exists already\n")
+    assert path.read_text() == "edited"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("Mine", "'Mine' is no name for a spec: lower case letters, digits, single '_' between them"),
+        ("a__b", "'a__b' is no name for a spec: lower case letters, digits, single '_' between them"),
+        ("../a", "'../a' is no name for a spec: lower case letters, digits, single '_' between them"),
+        ("lambda", "'lambda' is a word of Python: choose another name"),
+        ("none", "'None' is a word of Python: choose another name"),
+    ],
+)
+def test_new_spec_with_a_name_that_cannot_be(tmp_path: Path, name: str, error: str) -> None:
+    assert said(run("new", name, "--folder", tmp_path / "mine")) == (1, "", f"Error: {error}\n")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_new_spec_in_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    error = f"Error: {tmp_path}/file/mine: Not a directory\n"
+    assert said(run("new", "mine", "--folder", tmp_path / "file" / "mine")) == (1, "", error)
+
+
+def optgen_process(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "optgen", *map(str, arguments)]
+
+
+def test_module_is_the_command(tmp_path: Path) -> None:
+    done = subprocess.run(optgen_process("--version"), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"optgen, version {optgen.__version__}\n", "")
+    done = subprocess.run(optgen_process("show", "nothing"), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: no spec 'nothing' in {ROOT / 'specs'}; there are: ")
+
+
+def test_reader_of_a_pipe_may_leave(specs: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        command = optgen_process("show", "plain", "--specs", specs)
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def on_terminal(arguments: list[str], columns: int, *, both: bool) -> tuple[str, str]:
+    """What a command writes to a terminal of that width, and to a pipe if only standard error is the terminal."""
+    parent, child = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        arguments, stdout=child if both else subprocess.PIPE, stderr=child, stdin=child, env=environment
+    )
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            part = os.read(parent, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    piped = process.stdout.read().decode() if process.stdout else ""
+    assert process.wait(timeout=60) == 0
+    os.close(parent)
+    return shown.decode().replace("\r\n", "\n"), piped
+
+
+def test_progress_is_shown_on_a_terminal_only(specs: Path, output: Path) -> None:
+    arguments = optgen_process("build", "--specs", specs, "--output", output)
+    shown, piped = on_terminal(arguments, 40, both=False)
+    clear = "\r\x1b[K"
+    assert shown.split(clear) == ["", "building 0/2 ", "", "building 1/2 plain", "", "building 2/2 starter", ""]
+    assert re.sub(r"\d+\.\d\d s", "S s", piped) == wrote(specs, "plain", "starter") + "2 built, 0 up to date, S s\n"
+
+
+def test_code_on_a_terminal_is_coloured_but_not_cut(specs: Path) -> None:
+    long = "Steps" + " and steps" * 30
+    edit(specs / "plain.toml", "Steps down the gradient.", long)
+    shown, _ = on_terminal(optgen_process("show", "plain", "--specs", specs), 40, both=True)
+    assert "\x1b[" in shown
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == PLAIN.replace("Steps down the gradient.", long)
+
+
+WATCH_LIMIT = 30
+
+
+class Watched:
+    """A running `build --watch` and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        deadline = time.monotonic() + WATCH_LIMIT
+        while self.log.read_text().count(text) < times:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def watched(specs: Path, output: Path, tmp_path: Path) -> Iterator[Watched]:
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            optgen_process("build", "--watch", "--specs", specs, "--output", output),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        try:
+            yield Watched(process, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_watch_builds_what_is_saved_and_survives_mistakes(specs: Path, output: Path, watched: Watched) -> None:
+    watched.wait_for("watching ")
+    watched.wait_for("2 built, 0 up to date")
+
+    # Saved before watching has begun or after: both are seen.
+    edit(specs / "plain.toml", "default = 0.25", "default = 0.125")
+    watched.wait_for("wrote generated/plain/manifest.json", 2)
+    watched.wait_for("1 built, 1 up to date")
+    assert (output / "plain" / "manifest.json").read_text() == generate_file(specs / "plain.toml")["manifest.json"]
+
+    edit(specs / "plain.toml", "lr*d\n", "lr*wrong\n")
+    watched.wait_for("unknown name 'wrong'")
+    watched.wait_for("0 built, 1 up to date, 1 wrong")
+
+    edit(specs / "plain.toml", "lr*wrong\n", "2*lr*d\n")
+    watched.wait_for("1 built, 1 up to date", 2)
+
+    (specs / "starter.toml").unlink()
+    watched.wait_for("removed generated/starter/manifest.json")
+    (specs / "third.toml").write_text(starter_spec("third"))
+    watched.wait_for("wrote generated/third/manifest.json")
+    watched.wait_for("1 built, 1 up to date", 3)
+
+    watched.process.send_signal(signal.SIGINT)
+    assert watched.process.wait(timeout=WATCH_LIMIT) == 0
+    assert "Traceback" not in watched.log.read_text()
+    assert "Abort" not in watched.log.read_text()
+
+
+HEAVY = ("jax", "jinja2", "numpy", "rich", "sympy", "torch", "triton")
+
+LOADED = f"""
+import sys
+from optgen.cli import main
+main(sys.argv[1:], standalone_mode=False)
+print(*(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [
+        (["--help"], ""),
+        (["new", "third", "--folder", "{specs}"], ""),
+        (["list"], ""),
+        (["show", "plain", "--specs", "{specs}"], ""),
+        (["build", "--specs", "{specs}", "--output", "{output}"], ""),
+        (["check", "--specs", "{specs}", "--output", "{output}"], "jinja2 sympy"),
+    ],
+    ids=["help", "new", "list", "show", "build", "check"],
+)
+def test_commands_load_no_more_than_they_need(specs: Path, output: Path, arguments: list[str], loaded: str) -> None:
+    run("build", "--specs", specs, "--output", output)
+    filled = [argument.format(specs=specs, output=output) for argument in arguments]
+    done = subprocess.run([sys.executable, "-c", LOADED, *filled], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, f"{loaded}\n")

@@ -1,0 +1,178 @@
+"""What `optgen doctor` finds: on this machine, and where something is missing or broken."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import pytest
+
+from optgen import doctor
+from optgen.doctor import Finding, examine
+from optgen.errors import OptgenError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def catalogue(folder: Path, monkeypatch: pytest.MonkeyPatch, specs: str, built: str) -> None:
+    """A catalogue of empty files with these names."""
+    (folder / "specs").mkdir()
+    for name in specs.split():
+        (folder / "specs" / f"{name}.toml").touch()
+    for name in built.split():
+        (folder / "generated" / name).mkdir(parents=True)
+        (folder / "generated" / name / "manifest.json").touch()
+    monkeypatch.setattr(doctor, "specs_folder", lambda: folder / "specs")
+    monkeypatch.setattr(doctor, "generated_folder", lambda: folder / "generated")
+
+
+def test_looks_at_everything_once() -> None:
+    assert [found.subject for found in examine()] == [
+        "catalogue",
+        "cache",
+        "target jax",
+        "target triton",
+        "torch",
+        "brainstate",
+        "C compiler",
+    ]
+
+
+def test_every_finding_is_one_line() -> None:
+    assert [found.detail for found in examine() if found.detail.splitlines() != [found.detail]] == []
+
+
+@pytest.mark.parametrize(
+    ("specs", "built", "works", "said"),
+    [
+        ("adam sgd", "adam sgd", True, "2 specs, 2 of them generated, in {}"),
+        ("adam sgd", "adam", False, "2 specs, 1 of them generated, in {}; run: optgen build"),
+        ("adam sgd", "adam lion", False, "2 specs, 1 of them generated, in {}; run: optgen build"),
+        ("adam", "adam lion", False, "1 specs, 1 of them generated, in {}; run: optgen build"),
+        ("", "", False, "0 specs, 0 of them generated, in {}; run: optgen build"),
+    ],
+)
+def test_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specs: str, built: str, works: bool, said: str
+) -> None:
+    catalogue(tmp_path, monkeypatch, specs, built)
+    assert doctor._catalogue() == Finding("catalogue", works, said.format(tmp_path))
+
+
+def test_catalogue_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise OptgenError("optgen's catalogue is missing")
+
+    monkeypatch.setattr(doctor, "specs_folder", fail)
+    assert doctor._catalogue() == Finding("catalogue", False, "optgen's catalogue is missing")
+
+
+def test_cache_is_made(cache: Path) -> None:
+    assert doctor._cache() == Finding("cache", True, str(cache))
+    assert cache.is_dir()
+
+
+def test_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "file" / "cache"))
+    said = f"[Errno 20] Not a directory: '{tmp_path}/file/cache'; set OPTGEN_CACHE to a folder that can be written"
+    assert doctor._cache() == Finding("cache", False, said)
+
+
+def test_jax_names_its_devices() -> None:
+    devices = ", ".join(sorted({f"{device.platform} ({device.device_kind})" for device in jax.devices()}))
+    said = f"jax {jax.__version__} on {devices}; this is the backend of optgen.optax and optgen.optim"
+    assert doctor._jax() == Finding("target jax", True, said)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+
+
+@pytest.mark.parametrize(
+    ("look", "subject", "package"),
+    [
+        (doctor._jax, "target jax", "jax"),
+        (doctor._triton, "target triton", "triton"),
+        (doctor._torch, "torch", "torch"),
+        (doctor._brainstate, "brainstate", "brainstate"),
+    ],
+)
+def test_package_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, look: Callable[[], Finding], subject: str, package: str
+) -> None:
+    without(monkeypatch, package)
+    assert look() == Finding(subject, False, f"{package} is not installed")
+
+
+def stub(monkeypatch: pytest.MonkeyPatch, name: str, **attributes: object) -> None:
+    """Stand a module in for an installed package."""
+    module = types.ModuleType(name)
+    module.__spec__ = importlib.util.spec_from_loader(name, loader=None)
+    for attribute, value in attributes.items():
+        setattr(module, attribute, value)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def gpu(name: str | None) -> types.SimpleNamespace:
+    return types.SimpleNamespace(is_available=lambda: name is not None, get_device_name=lambda: name)
+
+
+@pytest.mark.parametrize(
+    ("device", "interpret", "works", "said"),
+    [
+        ("NVIDIA X", "", True, "triton 9.9 on NVIDIA X"),
+        (None, "1", True, "triton 9.9, interpreted on the CPU (TRITON_INTERPRET=1)"),
+        (None, "", False, "triton 9.9, but torch sees no GPU; TRITON_INTERPRET=1 runs kernels on the CPU"),
+    ],
+)
+def test_triton(monkeypatch: pytest.MonkeyPatch, device: str | None, interpret: str, works: bool, said: str) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", interpret)
+    stub(monkeypatch, "triton", __version__="9.9")
+    stub(monkeypatch, "torch", cuda=gpu(device))
+    assert doctor._triton() == Finding("target triton", works, said)
+
+
+def test_triton_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub(monkeypatch, "triton", __version__="9.9")
+    without(monkeypatch, "torch")
+    said = "triton 9.9, but torch, which launches its kernels, fails: torch is not installed"
+    assert doctor._triton() == Finding("target triton", False, said)
+
+
+def test_package_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(types.ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise ImportError("libcuda.so.1: cannot open\n  shared object file")
+
+    module = Broken("triton")
+    module.__spec__ = importlib.util.spec_from_loader("triton", loader=None)
+    monkeypatch.setitem(sys.modules, "triton", module)
+    said = "triton is installed but does not load: libcuda.so.1: cannot open shared object file"
+    assert doctor._triton() == Finding("target triton", False, said)
+
+
+def test_versions_of_libraries() -> None:
+    assert doctor._torch() == Finding("torch", True, f"torch {metadata.version('torch')}")
+    said = f"brainstate {metadata.version('brainstate')}; its States work as weights of optgen.optim"
+    assert doctor._brainstate() == Finding("brainstate", True, said)
+
+
+def test_compiler_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor._compiler() == Finding("C compiler", False, "none on PATH; nothing needs one yet")
+    for name in ("clang", "gcc"):
+        (tmp_path / name).touch(mode=0o755)
+    assert doctor._compiler() == Finding("C compiler", True, str(tmp_path / "gcc"))
