@@ -30,7 +30,7 @@ class CustomOptimizer:
         self.spec = spec
         self._wrapped = wrapped
         choice = default_choice(spec)
-        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped)
+        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped, ("jax",))
         self.files = generated.files
 
         def read_module() -> types.ModuleType:

@@ -22,6 +22,11 @@ from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zer
 from optgen.targets.header import spec_digest
 from optgen.targets.jax.emit import JaxModule, emit_jax
 from optgen.targets.manifest import FORMAT, CaseInfo, Manifest, StateInfo, VariantInfo, write_manifest
+from optgen.targets.triton.emit import emit_triton
+from optgen.targets.triton.plan import write_plan
+
+#: Every target there is.
+TARGETS = ("jax", "triton")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +55,32 @@ def compile_optimizer(
     return Optimizer(spec, tuple(compile_variant(spec, name, choice, wrapped) for name, choice in wanted.items()))
 
 
-def generate(spec: Spec, choices: Mapping[str, Choice] | None = None, wrapped: Rule | None = None) -> Generated:
+def generate(
+    spec: Spec,
+    choices: Mapping[str, Choice] | None = None,
+    wrapped: Rule | None = None,
+    targets: tuple[str, ...] = TARGETS,
+) -> Generated:
     """Everything that is generated from a spec.
 
     Args:
         spec: the optimizer.
         choices: the variants to generate, by name; those that users meet if None.
         wrapped: the rule of the optimizer that it wraps, if it wraps one.
+        targets: which targets to emit; jax always is, since the manifest names its functions.
 
     Raises:
         SpecError: the equations are wrong under one of the choices.
+        UnsupportedByTarget: a target has no way to run what a rule says.
     """
     optimizer = compile_optimizer(spec, choices, wrapped)
     jax_module = emit_jax(optimizer)
     manifest = _manifest(optimizer, jax_module)
-    return Generated(manifest, {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text})
+    files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
+    if "triton" in targets:
+        triton_module = emit_triton(optimizer)
+        files |= {"triton.py": triton_module.text, "triton.json": write_plan(triton_module.plan)}
+    return Generated(manifest, files)
 
 
 def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:

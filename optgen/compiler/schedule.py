@@ -113,9 +113,14 @@ class _Scheduler:
             step=tuple(d for d in per_step if d.kind is Kind.STEP),
             passes=tuple(passes),
             scratch=tuple(self.scratch),
-            reads=sum(len(p.reads) for p in element) + in_place,
+            reads=sum(not self.is_folded_from_axes(name) for p in element for name in p.reads) + in_place,
             writes=sum(len(p.writes) for p in element),
         )
+
+    def is_folded_from_axes(self, name: str) -> bool:
+        """Whether a value per element is put together from vectors per axis where it is needed, and not stored."""
+        definition = self.by_name.get(name)
+        return definition is not None and isinstance(definition.value, Reduce) and definition.value.over == "axes"
 
     def make_passes(self, write_level: dict[str, int]) -> list[Pass]:
         """The passes in order; finds on the way what has to be kept in scratch."""
@@ -227,8 +232,7 @@ class _Scheduler:
         loads: dict[str, None] = {}
         needed: set[str] = set()
         domains = {
-            self.by_name[r].value.source if isinstance(self.by_name[r].value, Reduce) else self.kinds[r]
-            for r in roots
+            self.by_name[r].value.source if isinstance(self.by_name[r].value, Reduce) else self.kinds[r] for r in roots
         }
 
         def visit(name: str, is_root: bool) -> None:

@@ -19,9 +19,13 @@ from sympy import Expr
 from optgen.compiler.kinds import Kind, join
 from optgen.compiler.operations import (
     CONDITIONS,
+    Ceiling,
+    Floor,
     Logarithm,
+    Modulo,
     OneMinusExponential,
     Operation,
+    Sign,
     multiply,
     names_in,
     negate,
@@ -223,7 +227,19 @@ def gather_scalars(program: Program) -> Program:
             product = multiply(*scalars, *ordered["other"])
         return product if sign > 0 else negate(product)
 
-    return _map(program, lambda expression: transform(expression, change))
+    return _map(program, lambda expression: _transform_continuous(expression, change))
+
+
+#: Where a last bit decides: what these are asked of is left as it is written.
+_JUMPS = (Floor, Ceiling, Modulo, Sign, *CONDITIONS)
+
+
+def _transform_continuous(expression: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """Apply a rounding change to every node, innermost first, but to nothing that a function with jumps is asked of."""
+    if not expression.args or isinstance(expression, _JUMPS):
+        return expression
+    parts = tuple(_transform_continuous(argument, change) for argument in expression.args)
+    return change(rebuild(expression, parts))
 
 
 def _flatten_all(expressions: list[Expr]) -> list[Expr]:

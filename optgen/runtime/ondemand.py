@@ -29,7 +29,7 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> JaxVariant:
     if files is None:
         from optgen.compiler.pipeline import generate
 
-        files = dict(generate(entry.read_spec(), {name: choice}, entry.wrapped).files)
+        files = dict(generate(entry.read_spec(), {name: choice}, entry.wrapped, ("jax",)).files)
         if folder is not None:
             _write_cached(folder, files)
     manifest = read_manifest(files["manifest.json"].encode())

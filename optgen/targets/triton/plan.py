@@ -1,6 +1,6 @@
 """What the runtime knows of a generated Triton module: which kernels there are, what they take and in which order.
 
-Plain values, so that they can stand in a manifest; reading this module imports neither sympy nor jinja2.
+It is kept in `generated/NAME/triton.json`. Reading it imports neither sympy nor jinja2.
 
 A kernel has one of three forms. `BLOCKS` goes through all numbers of one kind that a tensor has, a block at a time.
 `SLICES` folds an array along some of its axes: number `o` of the result folds the places
@@ -14,6 +14,8 @@ single numbers of a tensor or of the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import msgspec
 
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 
@@ -161,3 +163,20 @@ class TritonPlan:
     def variant(self, name: str) -> VariantPlan:
         """The variant of that name; raises KeyError if there is none."""
         return {variant.name: variant for variant in self.variants}[name]
+
+
+def write_plan(plan: TritonPlan) -> str:
+    """The plan as the text of its file."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1).decode() + "\n"
+
+
+def read_plan(data: bytes) -> TritonPlan:
+    """The plan from the bytes of its file.
+
+    Raises:
+        ValueError: the bytes are no plan of this version.
+    """
+    try:
+        return msgspec.json.decode(data, type=TritonPlan)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a launch plan of this version of optgen: {error}") from None
