@@ -9,7 +9,7 @@ from dataclasses import replace
 from optgen.errors import SpecError
 from optgen.spec.check import check_spec
 from optgen.spec.domain import Domain
-from optgen.spec.language import GENERATED_WORDS, RESERVED, parse_equations
+from optgen.spec.language import RESERVED, name_problem, parse_equations
 from optgen.spec.model import Hyperparameter, Option, Spec
 from optgen.spec.source import Source, Span
 from optgen.spec.syntax import Binary, Name, expressions, walk
@@ -37,8 +37,10 @@ def define_spec(name: str, equations: str, values: Mapping[str, float | bool | N
         raise SpecError(f"'{name}' is not a name", nowhere, "lower case letters, digits and single '_'")
     hyperparameters, options = [], []
     for key, value in values.items():
-        if key in RESERVED or key in GENERATED_WORDS:
-            raise SpecError(f"'{key}' has a meaning already", nowhere, "choose another name")
+        if key in RESERVED:
+            raise SpecError(f"'{key}' has a meaning in the language", nowhere, "choose another name")
+        if problem := name_problem(key):
+            raise SpecError(problem[0], nowhere, problem[1])
         if isinstance(value, bool):
             options.append(Option(key, value, (), ""))
         elif value is None or isinstance(value, int | float):

@@ -72,11 +72,12 @@ RESERVED = frozenset({"theta", "g", "t", "range", *FUNCTIONS, *REDUCTIONS, *EXTE
 #: Names that mean something in the code that is generated: modules and builtins it uses, and words of C.
 GENERATED_WORDS = frozenset(
     "jax jnp math functools tuple zip isinstance any triton tl tensor n offsets mask block program "
+    "scalars BLOCK OUTER INNER RANK "
     "auto break case char const continue default do double else enum extern float goto inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile bool".split()
 )
 
-_COMPILER_NAME = re.compile(r"_(new|lag\d+)\Z|\A(update|model_size|tensor_count)\Z")
+_COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(update|model_size|tensor_count)\Z")
 
 MAX_NODES = 5000
 MAX_DEPTH = 100

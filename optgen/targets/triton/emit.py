@@ -25,7 +25,6 @@ from optgen.targets.triton.kernels import (
     NumberTables,
     Places,
     SliceFold,
-    check_names,
     needed,
 )
 from optgen.targets.triton.plan import (
@@ -164,7 +163,6 @@ class _CaseEmitter:
         self.bases: dict[str, int] = {}
         #: Folds over a tensor, and over the model, whose partial results are not added up yet.
         self.open_folds: dict[Kind, list[Definition]] = {Kind.TENSOR: [], Kind.GLOBAL: []}
-        check_names(self.program)
 
     def plan(self) -> CasePlan:
         """Emit everything that the case needs."""

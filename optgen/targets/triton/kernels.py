@@ -379,14 +379,3 @@ def needed(definitions: Sequence[Definition], roots: Iterable[Expr]) -> list[Def
             found.append(definition)
             wanted |= definition.reads
     return found[::-1]
-
-
-def check_names(program: Program) -> None:
-    """Refuse names that a kernel needs for itself.
-
-    Raises:
-        UnsupportedByTarget: one of the rule's names is one of those.
-    """
-    for name in program.kinds:
-        if name in ("BLOCK", "OUTER", "INNER", "RANK", "scalars") or name.endswith(("_ptr", "_scratch", "_parts")):
-            raise UnsupportedByTarget(f"'{name}' is a name that Triton kernels need for themselves: choose another")
