@@ -12,7 +12,6 @@
 #   default: 20 bytes in 1 pass, 9 operations
 #   weight_decay: 20 bytes in 1 pass, 11 operations
 
-
 import triton
 import triton.language as tl
 

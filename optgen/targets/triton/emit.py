@@ -99,6 +99,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
         case_functions=case_functions,
         functions=pool.functions,
         kernels=pool.kernels,
+        uses_math=re.search(r"\bmath\.|\b_host_", used) is not None,
         uses=lambda name: re.search(rf"\b{name}\b", used) is not None,
         SLICES=SLICES,
         BLOCKS=BLOCKS,
