@@ -17,7 +17,7 @@ from optgen.compiler.operations import Negation, names_in, symbol
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.schedule import Pass
 from optgen.targets.code import CompiledCase, Optimizer, UnsupportedByTarget, Variant, initial_is_zero
-from optgen.targets.header import header
+from optgen.targets.header import header, spec_digest
 from optgen.targets.templating import template
 from optgen.targets.triton.kernels import (
     Kernel,
@@ -29,6 +29,7 @@ from optgen.targets.triton.kernels import (
 )
 from optgen.targets.triton.plan import (
     BLOCKS,
+    FORMAT,
     NUMBER,
     SLICES,
     Buffer,
@@ -105,9 +106,16 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
         BLOCKS=BLOCKS,
     )
     tables = pool.tables
-    return TritonModule(
-        text, TritonPlan(tuple(tables.scalars), tuple(tables.tensor), tuple(tables.model), tuple(variants))
+    plan = TritonPlan(
+        format=FORMAT,
+        spec=optimizer.spec.source.path,
+        digest=spec_digest(optimizer.spec.source.text),
+        scalars=tuple(tables.scalars),
+        tensor_numbers=tuple(tables.tensor),
+        model_numbers=tuple(tables.model),
+        variants=tuple(variants),
     )
+    return TritonModule(text, plan)
 
 
 class _Pool:

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+#: Raised whenever the fields below change, so that a file written by another version is refused by name.
+FORMAT = 1
+
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 
 
@@ -147,7 +150,7 @@ class VariantPlan:
 
 @dataclass(frozen=True, slots=True)
 class TritonPlan:
-    """A generated module.
+    """A generated module; `digest` is the sha256 of the text of the spec at `spec`.
 
     Attributes:
         scalars, tensor_numbers, model_numbers: names of the numbers in the arrays that kernels read them from, in
@@ -155,6 +158,9 @@ class TritonPlan:
         variants: see there.
     """
 
+    format: int
+    spec: str
+    digest: str
     scalars: tuple[str, ...]
     tensor_numbers: tuple[str, ...]
     model_numbers: tuple[str, ...]
@@ -177,6 +183,9 @@ def read_plan(data: bytes) -> TritonPlan:
         ValueError: the bytes are no plan of this version.
     """
     try:
-        return msgspec.json.decode(data, type=TritonPlan)
+        plan = msgspec.json.decode(data, type=TritonPlan)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a launch plan of this version of optgen: {error}") from None
+    if plan.format != FORMAT:
+        raise ValueError(f"a launch plan of format {plan.format}; this version of optgen reads {FORMAT}")
+    return plan
