@@ -304,6 +304,9 @@ def new(name: str, folder: Path | None) -> None:
         raise click.ClickException(
             f"'{name}' is no name for a spec: lower case letters, digits, single '_' between them"
         )
+    # An installed catalogue is not the user's to write to.
+    installed = (Path(__file__).parent / "_catalogue").is_dir()
+    folder = folder or (Path.cwd() if installed else None)
     path = (folder or specs_folder()) / f"{name}.toml"
     text = starter_spec(name)
     try:

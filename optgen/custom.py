@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
+from optgen.errors import SpecError
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.modules import module_from_text
 from optgen.spec.definition import define_spec
@@ -40,28 +43,22 @@ class CustomOptimizer:
 
         self._entry = Entry(generated.manifest, read_module, lambda: spec, in_catalogue=False, wrapped=wrapped)
 
-    def optax(self, *args: Any, **kwargs: Any) -> Any:
-        """An `optax.GradientTransformationExtraArgs`; arguments by their names, `lr` as `learning_rate`.
-
-        Raises:
-            InvalidHyperparameter: a value is outside its domain.
-        """
+    @functools.cached_property
+    def optax(self) -> Callable[..., Any]:
+        """The factory of an `optax.GradientTransformationExtraArgs`; `lr` is called `learning_rate`."""
         from optgen.optax import factory
 
-        return factory(self._entry)(*args, **kwargs)
+        return factory(self._entry)
 
-    def optim(self, *args: Any, **kwargs: Any) -> Any:
-        """A stateful optimizer with the interface of `optgen.optim`.
-
-        Raises:
-            InvalidHyperparameter: a value is outside its domain.
-        """
+    @functools.cached_property
+    def optim(self) -> type[Any]:
+        """The class of a stateful optimizer with the interface of `optgen.optim`."""
         from optgen.optim import optimizer_class
 
-        return optimizer_class(self._entry)(*args, **kwargs)
+        return optimizer_class(self._entry)
 
     def __repr__(self) -> str:
-        return f"<optgen optimizer '{self.spec.name}'>"
+        return f"<optgen optimizer {self.spec.name}{inspect.signature(self.optim)}>"
 
 
 def define(
@@ -69,6 +66,7 @@ def define(
     equations: str,
     *,
     wraps: Mapping[str, CustomOptimizer | str] | None = None,
+    counts: Mapping[str, int] | None = None,
     **defaults: float | bool | None,
 ) -> CustomOptimizer:
     """Compile an optimizer from its equations.
@@ -77,7 +75,10 @@ def define(
         name: in lower case, with underscores.
         equations: the update rule, in the language of docs/language.md; it assigns `theta[t]`.
         wraps: the name by which the equations call another optimizer, and that optimizer: one defined before, or the
-            name of one in the catalogue, with its default options.
+            name of one in the catalogue, with its default options. Its hyperparameters take the name as a prefix:
+            `base_lr`.
+        counts: options that are integers fixed when the optimizer is built, such as the length of a history or the
+            turns of a loop, with their defaults.
         **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option.
 
     Raises:
@@ -86,8 +87,12 @@ def define(
     if wraps is not None and len(wraps) != 1:
         raise ValueError(f"{name} wraps one optimizer: wraps={{'base': 'adam'}}")
     called = next(iter(wraps)) if wraps else ""
-    spec = define_spec(name, equations, defaults, called)
-    return CustomOptimizer(spec, _wrapped_rule(wraps[called]) if wraps else None)
+    try:
+        spec = define_spec(name, equations, defaults, called, counts or {})
+        return CustomOptimizer(spec, _wrapped_rule(wraps[called]) if wraps else None)
+    except SpecError as error:
+        # The mistake is in the equations; the compiler's own frames would only hide it.
+        raise error.with_traceback(None) from None
 
 
 def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> CustomOptimizer:
@@ -101,7 +106,10 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
         SpecError: a mistake in the spec, shown in place.
         OSError: the file cannot be read.
     """
-    spec = read_spec(path)
+    try:
+        spec = read_spec(path)
+    except SpecError as error:
+        raise error.with_traceback(None) from None
     if bool(spec.wraps) != (wraps is not None):
         wanted = f"wraps an optimizer: load({str(path)!r}, wraps=...)" if spec.wraps else "wraps no optimizer"
         raise ValueError(f"{spec.name} {wanted}")

@@ -64,8 +64,9 @@ def run_demo(steps: int, picture: Path, console: Console) -> bool:
         runs = [
             _train("optgen AdamW", adamw(2e-3, weight_decay=0.01), steps),
             _train("optax AdamW", optax.adamw(2e-3, weight_decay=0.01), steps),
-            _train("custom: mean_size", mean_size.optax(learning_rate=2e-3), steps),
+            _train("custom: mean_size", mean_size.optax(learning_rate=1e-3), steps),
         ]
+    console.print("custom: mean_size, defined here from its equations:", EQUATIONS, sep="\n", markup=False)
     console.print(_table(runs))
     _draw(runs, picture)
     console.print(f"loss curves: {picture}", markup=False)

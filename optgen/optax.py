@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.arguments import Settings, dialect_of, settings, signature
+from optgen.runtime.arguments import Settings, bind, described, dialect_of, settings, signature
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.jax import JaxVariant, ModelState
 from optgen.runtime.manifests import catalogue_names
@@ -32,12 +32,12 @@ def factory(entry: Entry) -> Factory:
     call_signature = signature(dialect)
 
     def build(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
-        given = call_signature.bind(*args, **kwargs).arguments
+        given = bind(dialect.name, call_signature, args, kwargs)
         return transformation(entry, settings(manifest, dialect, given))
 
     build.__name__ = build.__qualname__ = dialect.name
     build.__module__ = __name__
-    build.__doc__ = f"{manifest.title}.\n\n{manifest.summary}\n\n{manifest.equations.strip()}\n"
+    build.__doc__ = described(manifest, dialect)
     build.__signature__ = call_signature.replace(  # type: ignore[attr-defined]
         return_annotation=optax.GradientTransformationExtraArgs
     )

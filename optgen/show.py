@@ -7,8 +7,9 @@ from difflib import get_close_matches
 
 from optgen.compiler.build import check_complete
 from optgen.compiler.choice import Choice, choices_ahead
+from optgen.compiler.kinds import Kind
 from optgen.compiler.pipeline import compile_variant, generate
-from optgen.compiler.program import Definition, Program, Reduce
+from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.schedule import Schedule
 from optgen.compiler.simplify import operations_per_element
 from optgen.errors import UnknownOptimizer
@@ -110,12 +111,29 @@ def _definition(definition: Definition) -> str:
     return f"{definition.name} = {_PLAIN.text(value)}"
 
 
+_SPOKEN = {
+    Kind.GLOBAL: "model",
+    Kind.TENSOR: "tensor",
+    Kind.MATRIX: "matrix",
+    Kind.ROW: "row",
+    Kind.COLUMN: "column",
+    Kind.AXIS: "axis",
+}
+
+
 def _schedule_lines(schedule: Schedule) -> list[str]:
     lines = [f"  when built: {d.name} = {_PLAIN.text(d.expression)}" for d in schedule.constants]
     lines += [f"  per step:   {d.name} = {_PLAIN.text(d.expression)}" for d in schedule.step]
-    for number, one in enumerate(schedule.passes, start=1):
-        lines.append(f"  pass {number}, over {one.domain.value}s")
-        lines.append(f"    reads   {', '.join(one.reads) or 'nothing'}")
+    number = 0
+    for one in schedule.passes:
+        if one.domain is Kind.ELEMENT:
+            number += 1
+            lines.append(f"  pass {number}, over elements")
+        else:
+            lines.append(f"  then, for each {_SPOKEN[one.domain]}")
+        in_place = UPDATE in one.writes and "theta" not in one.reads
+        reads = [*one.reads, *(["theta, to be updated"] if in_place else [])]
+        lines.append(f"    reads   {', '.join(reads) or 'nothing'}")
         lines += [f"    {_definition(d)}" for d in (*one.definitions, *one.folds)]
         if one.writes:
             lines.append(f"    writes  {', '.join(one.writes)}")

@@ -252,7 +252,7 @@ def test_check(specs: Path, output: Path) -> None:
     (output / "starter" / "notes.txt").unlink()
     edit(specs / "plain.toml", "Steps down the gradient.", "Goes down the gradient.")
     code, out, error = said(run("check", "plain"))
-    assert (code, error) == (1, "3 differences from what the specs say; run: optgen build\n")
+    assert (code, error) == (1, "4 differences from what the specs say; run: optgen build\n")
     assert '- "summary": "Steps down the gradient.",\n+ "summary": "Goes down the gradient.",\n' in out
     assert run("build").exit_code == 0
     assert said(run("check")) == (0, "2 specs: generated code is up to date\n", "")
@@ -286,14 +286,14 @@ def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, g
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--stage", "analysed"], "default\n  element  d = g\n  element  update = -lr*d\n"),
+        (["--stage", "analysed"], "default\n  element  d = g\n  element  theta_update = -lr*d\n"),
         (
             ["--stage", "analysed", "--variant", "averaged"],
             "averaged\n"
             "  state m: one per element, 1 kept, from 0\n"
             "  element  m_new = beta*m + (1 - beta)*g\n"
             "  element  d = m_new\n"
-            "  element  update = -lr*d\n",
+            "  element  theta_update = -lr*d\n",
         ),
         (
             ["--stage", "simplified", "--variant", "averaged"],
@@ -301,7 +301,7 @@ def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, g
             "  state m: one per element, 1 kept, from 0\n"
             "  constant  one_minus_beta = 1 - beta\n"
             "  element   m_new = beta*m + one_minus_beta*g\n"
-            "  element   update = -lr*m_new\n"
+            "  element   theta_update = -lr*m_new\n"
             "operations per element: 6 before, 5 after\n",
         ),
         (
@@ -309,10 +309,10 @@ def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, g
             "averaged\n"
             "  when built: one_minus_beta = 1 - beta\n"
             "  pass 1, over elements\n"
-            "    reads   m, g\n"
+            "    reads   m, g, theta, to be updated\n"
             "    m_new = beta*m + one_minus_beta*g\n"
-            "    update = -lr*m_new\n"
-            "    writes  m_new, update\n"
+            "    theta_update = -lr*m_new\n"
+            "    writes  m_new, theta_update\n"
             "  float32: 20 bytes per element (3 numbers read, 2 written, parameter updated in place)\n",
         ),
     ],

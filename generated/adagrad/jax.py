@@ -40,15 +40,15 @@ def default_step(lr):
 def default_tensor(g, G, eps, step_size):
     """One tensor's step."""
     G_new = G + g*g
-    update = -step_size*g/(jnp.sqrt(G_new) + eps)
-    return (G_new, update)
+    theta_update = -step_size*g/(jnp.sqrt(G_new) + eps)
+    return (G_new, theta_update)
 
 
 def eps_in_sqrt_tensor(g, G, eps, step_size):
     """One tensor's step."""
     G_new = G + g*g
-    update = -step_size*jnp.where(G_new > 0, 1/jnp.sqrt(G_new + eps), 0)*g
-    return (G_new, update)
+    theta_update = -step_size*jnp.where(G_new > 0, 1/jnp.sqrt(G_new + eps), 0)*g
+    return (G_new, theta_update)
 
 
 def lr_decay_step(t, lr, lr_decay):
@@ -61,5 +61,5 @@ def weight_decay_tensor(theta, g, G, weight_decay, eps, step_size):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
     G_new = G + g_2*g_2
-    update = -step_size*g_2/(jnp.sqrt(G_new) + eps)
-    return (G_new, update)
+    theta_update = -step_size*g_2/(jnp.sqrt(G_new) + eps)
+    return (G_new, theta_update)

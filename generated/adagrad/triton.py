@@ -70,77 +70,80 @@ def lr_decay_step(t, lr, lr_decay):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, mask):
+def _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    G = tl.load(G_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    G = tl.load(G_ptr + _offsets, _mask).to(_number)
     G_new = G + g*g
-    update = -_quotient(step_size*g, _root(G_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(G_ptr + offsets, G_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(step_size*g, _root(G_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(G_ptr + _offsets, G_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def default_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: G_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def default_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: G_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, offsets < n)
+        _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, mask):
+def _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    G = tl.load(G_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    G = tl.load(G_ptr + _offsets, _mask).to(_number)
     G_new = G + g*g
-    update = -step_size*tl.where(G_new > 0.0, _quotient(1.0, _root(G_new + eps)), 0.0)*g
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(G_ptr + offsets, G_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -step_size*tl.where(G_new > 0.0, _quotient(1.0, _root(G_new + eps)), 0.0)*g
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(G_ptr + _offsets, G_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def eps_in_sqrt_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: G_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def eps_in_sqrt_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: G_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, offsets < n)
+        _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, mask):
+def _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     weight_decay = tl.load(scalars_ptr + 2)
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    G = tl.load(G_ptr + offsets, mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    G = tl.load(G_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
     G_new = G + g_2*g_2
-    update = -_quotient(step_size*g_2, _root(G_new) + eps)
-    tl.store(G_ptr + offsets, G_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(step_size*g_2, _root(G_new) + eps)
+    tl.store(G_ptr + _offsets, G_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def weight_decay_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: G_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def weight_decay_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: G_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, program, offsets, offsets < n)
+        _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)

@@ -54,16 +54,27 @@ def default_step(t, lr, beta1, beta2):
     scale = -lr/correction_beta1
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, scale, inverse)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, scale, inverse_correction_beta2)
 
 
-def default_tensor(g, m, v, beta1, beta2, eps, one_minus_beta1, one_minus_beta2, scale, inverse):
+def default_tensor(
+    g,
+    m,
+    v,
+    beta1,
+    beta2,
+    eps,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    inverse_correction_beta2,
+):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = scale*m_new/(jnp.sqrt(inverse*v_new) + eps)
-    return (m_new, v_new, update)
+    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)
 
 
 def amsgrad_step(t, lr, beta1, beta2):
@@ -72,21 +83,33 @@ def amsgrad_step(t, lr, beta1, beta2):
     one_minus_beta2 = 1 - beta2
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse = 1/correction_beta2
+    inverse_correction_beta2 = 1/correction_beta2
     log_beta1 = _constant(_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
     scale = -lr/correction_beta1
-    return (one_minus_beta1, one_minus_beta2, inverse, scale)
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, scale)
 
 
-def amsgrad_tensor(g, m, v, v_max, beta1, beta2, eps, one_minus_beta1, one_minus_beta2, inverse, scale):
+def amsgrad_tensor(
+    g,
+    m,
+    v,
+    v_max,
+    beta1,
+    beta2,
+    eps,
+    one_minus_beta1,
+    one_minus_beta2,
+    inverse_correction_beta2,
+    scale,
+):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    v_hat = inverse*v_new
+    v_hat = inverse_correction_beta2*v_new
     v_max_new = jnp.maximum(v_max, v_hat)
-    update = scale*m_new/(jnp.sqrt(v_max_new) + eps)
-    return (m_new, v_new, v_max_new, update)
+    theta_update = scale*m_new/(jnp.sqrt(v_max_new) + eps)
+    return (m_new, v_new, v_max_new, theta_update)
 
 
 def nesterov_step(t, beta1, beta2):
@@ -100,8 +123,8 @@ def nesterov_step(t, beta1, beta2):
     scale_2 = one_minus_beta1/correction_beta1_2
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
 
 
 def nesterov_tensor(
@@ -116,21 +139,33 @@ def nesterov_tensor(
     one_minus_beta2,
     scale,
     scale_2,
-    inverse,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = -lr*(scale*m_new + scale_2*g)/(jnp.sqrt(inverse*v_new) + eps)
-    return (m_new, v_new, update)
+    theta_update = -lr*(scale*m_new + scale_2*g)/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)
 
 
-def eps_root_tensor(g, m, v, beta1, beta2, eps, eps_root, one_minus_beta1, one_minus_beta2, scale, inverse):
+def eps_root_tensor(
+    g,
+    m,
+    v,
+    beta1,
+    beta2,
+    eps,
+    eps_root,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    inverse_correction_beta2,
+):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = scale*m_new/(jnp.sqrt(inverse*v_new + eps_root) + eps)
-    return (m_new, v_new, update)
+    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps)
+    return (m_new, v_new, theta_update)
 
 
 def weight_decay_tensor(
@@ -145,14 +180,14 @@ def weight_decay_tensor(
     one_minus_beta1,
     one_minus_beta2,
     scale,
-    inverse,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
     m_new = beta1*m + one_minus_beta1*g_2
     v_new = beta2*v + one_minus_beta2*g_2*g_2
-    update = scale*m_new/(jnp.sqrt(inverse*v_new) + eps)
-    return (m_new, v_new, update)
+    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)
 
 
 def amsgrad__amsgrad_maximum_raw_tensor(
@@ -166,11 +201,11 @@ def amsgrad__amsgrad_maximum_raw_tensor(
     one_minus_beta1,
     one_minus_beta2,
     scale,
-    inverse,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
     v_max_new = jnp.maximum(v_max, v_new)
-    update = scale*m_new/(jnp.sqrt(inverse*v_max_new) + eps)
-    return (m_new, v_new, v_max_new, update)
+    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_max_new) + eps)
+    return (m_new, v_new, v_max_new, theta_update)

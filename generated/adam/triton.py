@@ -85,8 +85,8 @@ def default_step(t, lr, beta1, beta2):
     scale = -_host_quotient(lr, correction_beta1)
     log_beta2 = _host_log(beta2)
     correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse = _host_quotient(1.0, correction_beta2)
-    return (one_minus_beta1, one_minus_beta2, scale, inverse)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
+    return (one_minus_beta1, one_minus_beta2, scale, inverse_correction_beta2)
 
 
 def amsgrad_step(t, lr, beta1, beta2):
@@ -95,11 +95,11 @@ def amsgrad_step(t, lr, beta1, beta2):
     one_minus_beta2 = 1.0 - beta2
     log_beta2 = _host_log(beta2)
     correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse = _host_quotient(1.0, correction_beta2)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
     log_beta1 = _host_log(beta1)
     correction_beta1 = -_host_expm1(t*log_beta1)
     scale = -_host_quotient(lr, correction_beta1)
-    return (one_minus_beta1, one_minus_beta2, inverse, scale)
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, scale)
 
 
 def nesterov_step(t, beta1, beta2):
@@ -113,75 +113,96 @@ def nesterov_step(t, beta1, beta2):
     scale_2 = _host_quotient(one_minus_beta1, correction_beta1_2)
     log_beta2 = _host_log(beta2)
     correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse = _host_quotient(1.0, correction_beta2)
-    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
     one_minus_beta1 = tl.load(scalars_ptr + 1)
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = _quotient(scale*m_new, _root(inverse*v_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def default_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _default_elements_block(
+            theta_ptr,
+            g_ptr,
+            m_ptr,
+            v_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
-def _amsgrad_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, v_max_ptr, scalars_ptr, program, offsets, mask):
+def _amsgrad_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    v_ptr,
+    v_max_ptr,
+    scalars_ptr,
+    _program,
+    _offsets,
+    _mask,
+):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
     one_minus_beta1 = tl.load(scalars_ptr + 1)
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
-    inverse = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     eps = tl.load(scalars_ptr + 4)
     scale = tl.load(scalars_ptr + 6)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    v_max = tl.load(v_max_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    v_hat = inverse*v_new
+    v_hat = inverse_correction_beta2*v_new
     v_max_new = _maximum(v_max, v_hat)
-    update = _quotient(scale*m_new, _root(v_max_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(v_max_ptr + offsets, v_max_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = _quotient(scale*m_new, _root(v_max_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(v_max_ptr + _offsets, v_max_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def amsgrad_elements(theta_ptr, g_ptr, m_ptr, v_ptr, v_max_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, v_max_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def amsgrad_elements(theta_ptr, g_ptr, m_ptr, v_ptr, v_max_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, v_new, v_max_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _amsgrad_elements_block(
             theta_ptr,
             g_ptr,
@@ -189,8 +210,8 @@ def amsgrad_elements(theta_ptr, g_ptr, m_ptr, v_ptr, v_max_ptr, scalars_ptr, n, 
             v_ptr,
             v_max_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -201,49 +222,59 @@ def amsgrad_elements(theta_ptr, g_ptr, m_ptr, v_ptr, v_max_ptr, scalars_ptr, n, 
             v_ptr,
             v_max_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
 @triton.jit
-def _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
     one_minus_beta1 = tl.load(scalars_ptr + 1)
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     lr = tl.load(scalars_ptr + 7)
     scale = tl.load(scalars_ptr + 6)
     scale_2 = tl.load(scalars_ptr + 8)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = -_quotient(lr*(scale*m_new + scale_2*g), _root(inverse*v_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*(scale*m_new + scale_2*g), _root(inverse_correction_beta2*v_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def nesterov_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def nesterov_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _nesterov_elements_block(
+            theta_ptr,
+            g_ptr,
+            m_ptr,
+            v_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
-def _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
     one_minus_beta1 = tl.load(scalars_ptr + 1)
@@ -251,33 +282,43 @@ def _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, progra
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
     eps_root = tl.load(scalars_ptr + 9)
-    inverse = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = _quotient(scale*m_new, _root(inverse*v_new + eps_root) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def eps_root_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def eps_root_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _eps_root_elements_block(
+            theta_ptr,
+            g_ptr,
+            m_ptr,
+            v_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     weight_decay = tl.load(scalars_ptr + 10)
     beta1 = tl.load(scalars_ptr + 0)
@@ -285,28 +326,29 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, pr
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
     m_new = beta1*m + one_minus_beta1*g_2
     v_new = beta2*v + one_minus_beta2*g_2*g_2
-    update = _quotient(scale*m_new, _root(inverse*v_new) + eps)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def weight_decay_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def weight_decay_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
         _weight_decay_elements_block(
             theta_ptr,
@@ -314,9 +356,9 @@ def weight_decay_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, n, BLOCK:
             m_ptr,
             v_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -328,9 +370,9 @@ def _amsgrad__amsgrad_maximum_raw_elements_block(
     v_ptr,
     v_max_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
@@ -338,24 +380,24 @@ def _amsgrad__amsgrad_maximum_raw_elements_block(
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    v_max = tl.load(v_max_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
     v_max_new = _maximum(v_max, v_new)
-    update = _quotient(scale*m_new, _root(inverse*v_max_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(v_max_ptr + offsets, v_max_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_max_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(v_max_ptr + _offsets, v_max_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["_n"])
 def amsgrad__amsgrad_maximum_raw_elements(
     theta_ptr,
     g_ptr,
@@ -363,13 +405,14 @@ def amsgrad__amsgrad_maximum_raw_elements(
     v_ptr,
     v_max_ptr,
     scalars_ptr,
-    n,
+    _n,
     BLOCK: tl.constexpr,
 ):
-    """All elements of a tensor: m_new, v_new, v_max_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+    """All elements of a tensor: m_new, v_new, v_max_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _amsgrad__amsgrad_maximum_raw_elements_block(
             theta_ptr,
             g_ptr,
@@ -377,8 +420,8 @@ def amsgrad__amsgrad_maximum_raw_elements(
             v_ptr,
             v_max_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -389,7 +432,7 @@ def amsgrad__amsgrad_maximum_raw_elements(
             v_ptr,
             v_max_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )

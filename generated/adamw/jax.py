@@ -52,11 +52,11 @@ def default_step(t, beta1, beta2):
     one_minus_beta2 = 1 - beta2
     log_beta1 = _constant(_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
-    inverse = 1/correction_beta1
+    inverse_correction_beta1 = 1/correction_beta1
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse_2 = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, inverse, inverse_2)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2)
 
 
 def default_tensor(
@@ -71,14 +71,14 @@ def default_tensor(
     weight_decay,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = -lr*(inverse*m_new/(jnp.sqrt(inverse_2*v_new) + eps) + weight_decay*theta)
-    return (m_new, v_new, update)
+    theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta)
+    return (m_new, v_new, theta_update)
 
 
 def amsgrad_step(t, beta1, beta2):
@@ -87,11 +87,11 @@ def amsgrad_step(t, beta1, beta2):
     one_minus_beta2 = 1 - beta2
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse = 1/correction_beta2
+    inverse_correction_beta2 = 1/correction_beta2
     log_beta1 = _constant(_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
-    inverse_2 = 1/correction_beta1
-    return (one_minus_beta1, one_minus_beta2, inverse, inverse_2)
+    inverse_correction_beta1 = 1/correction_beta1
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, inverse_correction_beta1)
 
 
 def amsgrad_tensor(
@@ -107,16 +107,16 @@ def amsgrad_tensor(
     weight_decay,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta2,
+    inverse_correction_beta1,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    v_hat = inverse*v_new
+    v_hat = inverse_correction_beta2*v_new
     v_max_new = jnp.maximum(v_max, v_hat)
-    update = -lr*(inverse_2*m_new/(jnp.sqrt(v_max_new) + eps) + weight_decay*theta)
-    return (m_new, v_new, v_max_new, update)
+    theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(v_max_new) + eps) + weight_decay*theta)
+    return (m_new, v_new, v_max_new, theta_update)
 
 
 def nesterov_step(t, beta1, beta2):
@@ -130,8 +130,8 @@ def nesterov_step(t, beta1, beta2):
     scale_2 = one_minus_beta1/correction_beta1_2
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
 
 
 def nesterov_tensor(
@@ -148,14 +148,14 @@ def nesterov_tensor(
     one_minus_beta2,
     scale,
     scale_2,
-    inverse,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    scale_3 = (scale*m_new + scale_2*g)/(jnp.sqrt(inverse*v_new) + eps)
-    update = -lr*(scale_3 + weight_decay*theta)
-    return (m_new, v_new, update)
+    product = (scale*m_new + scale_2*g)/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    theta_update = -lr*(product + weight_decay*theta)
+    return (m_new, v_new, theta_update)
 
 
 def eps_root_tensor(
@@ -171,15 +171,15 @@ def eps_root_tensor(
     weight_decay,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    part = inverse*m_new/(jnp.sqrt(inverse_2*v_new + eps_root) + eps) + weight_decay*theta
-    update = -lr*part
-    return (m_new, v_new, update)
+    total = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps) + weight_decay*theta
+    theta_update = -lr*total
+    return (m_new, v_new, theta_update)
 
 
 def no_weight_decay_step(t, lr, beta1, beta2):
@@ -191,16 +191,27 @@ def no_weight_decay_step(t, lr, beta1, beta2):
     scale = -lr/correction_beta1
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, scale, inverse)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, scale, inverse_correction_beta2)
 
 
-def no_weight_decay_tensor(g, m, v, beta1, beta2, eps, one_minus_beta1, one_minus_beta2, scale, inverse):
+def no_weight_decay_tensor(
+    g,
+    m,
+    v,
+    beta1,
+    beta2,
+    eps,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    inverse_correction_beta2,
+):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    update = scale*m_new/(jnp.sqrt(inverse*v_new) + eps)
-    return (m_new, v_new, update)
+    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)
 
 
 def amsgrad__amsgrad_maximum_raw_tensor(
@@ -216,12 +227,12 @@ def amsgrad__amsgrad_maximum_raw_tensor(
     weight_decay,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
     v_max_new = jnp.maximum(v_max, v_new)
-    update = -lr*(inverse*m_new/(jnp.sqrt(inverse_2*v_max_new) + eps) + weight_decay*theta)
-    return (m_new, v_new, v_max_new, update)
+    theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_max_new) + eps) + weight_decay*theta)
+    return (m_new, v_new, v_max_new, theta_update)

@@ -42,11 +42,11 @@ def default_step(t, beta1, beta2):
     one_minus_beta2 = 1 - beta2
     log_beta1 = _constant(_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
-    inverse = 1/correction_beta1
+    inverse_correction_beta1 = 1/correction_beta1
     log_beta2 = _constant(_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse_2 = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, inverse, inverse_2)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2)
 
 
 def default_tensor(
@@ -60,21 +60,21 @@ def default_tensor(
     eps,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    r = inverse*m_new/(jnp.sqrt(inverse_2*v_new) + eps)
+    r = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     sum_theta_squared = jnp.sum(theta*theta)
     theta_norm = jnp.sqrt(sum_theta_squared)
     sum_r_squared = jnp.sum(r*r)
     r_norm = jnp.sqrt(sum_r_squared)
     ratio = jnp.where((theta_norm > 0) & (r_norm > 0), theta_norm/r_norm, 1)
     scale = -lr*ratio
-    update = scale*r
-    return (m_new, v_new, update)
+    theta_update = scale*r
+    return (m_new, v_new, theta_update)
 
 
 def eps_root_tensor(
@@ -89,21 +89,21 @@ def eps_root_tensor(
     eps_root,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    r = inverse*m_new/(jnp.sqrt(inverse_2*v_new + eps_root) + eps)
+    r = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps)
     sum_theta_squared = jnp.sum(theta*theta)
     theta_norm = jnp.sqrt(sum_theta_squared)
     sum_r_squared = jnp.sum(r*r)
     r_norm = jnp.sqrt(sum_r_squared)
     ratio = jnp.where((theta_norm > 0) & (r_norm > 0), theta_norm/r_norm, 1)
     scale = -lr*ratio
-    update = scale*r
-    return (m_new, v_new, update)
+    theta_update = scale*r
+    return (m_new, v_new, theta_update)
 
 
 def weight_decay_tensor(
@@ -118,18 +118,18 @@ def weight_decay_tensor(
     weight_decay,
     one_minus_beta1,
     one_minus_beta2,
-    inverse,
-    inverse_2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    r_2 = inverse*m_new/(jnp.sqrt(inverse_2*v_new) + eps) + weight_decay*theta
+    r_2 = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta
     sum_theta_squared = jnp.sum(theta*theta)
     theta_norm = jnp.sqrt(sum_theta_squared)
     sum_r_2_squared = jnp.sum(r_2*r_2)
     r_norm = jnp.sqrt(sum_r_2_squared)
     ratio = jnp.where((theta_norm > 0) & (r_norm > 0), theta_norm/r_norm, 1)
     scale = -lr*ratio
-    update = scale*r_2
-    return (m_new, v_new, update)
+    theta_update = scale*r_2
+    return (m_new, v_new, theta_update)

@@ -87,11 +87,11 @@ def default_step(t, beta1, beta2):
     one_minus_beta2 = 1.0 - beta2
     log_beta1 = _host_log(beta1)
     correction_beta1 = -_host_expm1(t*log_beta1)
-    inverse = _host_quotient(1.0, correction_beta1)
+    inverse_correction_beta1 = _host_quotient(1.0, correction_beta1)
     log_beta2 = _host_log(beta2)
     correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse_2 = _host_quotient(1.0, correction_beta2)
-    return (one_minus_beta1, one_minus_beta2, inverse, inverse_2)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2)
 
 
 @triton.jit
@@ -103,9 +103,9 @@ def _default_elements_block(
     sum_theta_squared_parts_ptr,
     sum_r_squared_parts_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
@@ -113,22 +113,22 @@ def _default_elements_block(
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
-    inverse_2 = tl.load(scalars_ptr + 6)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    r = _quotient(inverse*m_new, _root(inverse_2*v_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(sum_theta_squared_parts_ptr + program, tl.sum(_kept(theta*theta, mask, 0.0), axis=0))
-    tl.store(sum_r_squared_parts_ptr + program, tl.sum(_kept(r*r, mask, 0.0), axis=0))
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
+    r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
+    tl.store(sum_r_squared_parts_ptr + _program, tl.sum(_kept(r*r, _mask, 0.0), axis=0))
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["_n"])
 def default_elements(
     theta_ptr,
     g_ptr,
@@ -137,13 +137,14 @@ def default_elements(
     sum_theta_squared_parts_ptr,
     sum_r_squared_parts_ptr,
     scalars_ptr,
-    n,
+    _n,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, v_new, sum_theta_squared, sum_r_squared."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _default_elements_block(
             theta_ptr,
             g_ptr,
@@ -152,8 +153,8 @@ def default_elements(
             sum_theta_squared_parts_ptr,
             sum_r_squared_parts_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -165,9 +166,9 @@ def default_elements(
             sum_theta_squared_parts_ptr,
             sum_r_squared_parts_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -199,27 +200,28 @@ def default_tensor(
 
 
 @triton.jit
-def _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, program, offsets, mask):
+def _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
-    inverse_2 = tl.load(scalars_ptr + 6)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
     scale = tl.load(tensor_ptr + 5)
-    m_new = tl.load(m_ptr + offsets, mask).to(_number)
-    v_new = tl.load(v_ptr + offsets, mask).to(_number)
-    r = _quotient(inverse*m_new, _root(inverse_2*v_new) + eps)
-    update = scale*r
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    m_new = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v_new = tl.load(v_ptr + _offsets, _mask).to(_number)
+    r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    theta_update = scale*r
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def default_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def default_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, None)
     else:
         _default_elements_2_block(
             theta_ptr,
@@ -227,9 +229,9 @@ def default_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, n, BLOC
             v_ptr,
             scalars_ptr,
             tensor_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -242,9 +244,9 @@ def _eps_root_elements_block(
     sum_theta_squared_parts_ptr,
     sum_r_squared_parts_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
@@ -253,22 +255,22 @@ def _eps_root_elements_block(
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
     eps_root = tl.load(scalars_ptr + 8)
-    inverse = tl.load(scalars_ptr + 5)
-    inverse_2 = tl.load(scalars_ptr + 6)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    r = _quotient(inverse*m_new, _root(inverse_2*v_new + eps_root) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(sum_theta_squared_parts_ptr + program, tl.sum(_kept(theta*theta, mask, 0.0), axis=0))
-    tl.store(sum_r_squared_parts_ptr + program, tl.sum(_kept(r*r, mask, 0.0), axis=0))
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
+    r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
+    tl.store(sum_r_squared_parts_ptr + _program, tl.sum(_kept(r*r, _mask, 0.0), axis=0))
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["_n"])
 def eps_root_elements(
     theta_ptr,
     g_ptr,
@@ -277,13 +279,14 @@ def eps_root_elements(
     sum_theta_squared_parts_ptr,
     sum_r_squared_parts_ptr,
     scalars_ptr,
-    n,
+    _n,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, v_new, sum_theta_squared, sum_r_squared."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _eps_root_elements_block(
             theta_ptr,
             g_ptr,
@@ -292,8 +295,8 @@ def eps_root_elements(
             sum_theta_squared_parts_ptr,
             sum_r_squared_parts_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -305,35 +308,36 @@ def eps_root_elements(
             sum_theta_squared_parts_ptr,
             sum_r_squared_parts_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
 @triton.jit
-def _eps_root_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, program, offsets, mask):
+def _eps_root_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     eps = tl.load(scalars_ptr + 4)
     eps_root = tl.load(scalars_ptr + 8)
-    inverse = tl.load(scalars_ptr + 5)
-    inverse_2 = tl.load(scalars_ptr + 6)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
     scale = tl.load(tensor_ptr + 5)
-    m_new = tl.load(m_ptr + offsets, mask).to(_number)
-    v_new = tl.load(v_ptr + offsets, mask).to(_number)
-    r = _quotient(inverse*m_new, _root(inverse_2*v_new + eps_root) + eps)
-    update = scale*r
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    m_new = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v_new = tl.load(v_ptr + _offsets, _mask).to(_number)
+    r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps)
+    theta_update = scale*r
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def eps_root_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _eps_root_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def eps_root_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _eps_root_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, None)
     else:
         _eps_root_elements_2_block(
             theta_ptr,
@@ -341,9 +345,9 @@ def eps_root_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, n, BLO
             v_ptr,
             scalars_ptr,
             tensor_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -357,9 +361,9 @@ def _weight_decay_elements_block(
     sum_theta_squared_parts_ptr,
     sum_r_2_squared_parts_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     beta1 = tl.load(scalars_ptr + 0)
@@ -367,24 +371,24 @@ def _weight_decay_elements_block(
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
-    inverse = tl.load(scalars_ptr + 5)
-    inverse_2 = tl.load(scalars_ptr + 6)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
     weight_decay = tl.load(scalars_ptr + 9)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*g*g
-    r_2 = _quotient(inverse*m_new, _root(inverse_2*v_new) + eps) + weight_decay*theta
-    tl.store(sum_theta_squared_parts_ptr + program, tl.sum(_kept(theta*theta, mask, 0.0), axis=0))
-    tl.store(sum_r_2_squared_parts_ptr + program, tl.sum(_kept(r_2*r_2, mask, 0.0), axis=0))
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(r_2_scratch_ptr + offsets, r_2, mask)
+    r_2 = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps) + weight_decay*theta
+    tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
+    tl.store(sum_r_2_squared_parts_ptr + _program, tl.sum(_kept(r_2*r_2, _mask, 0.0), axis=0))
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(r_2_scratch_ptr + _offsets, r_2, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["_n"])
 def weight_decay_elements(
     theta_ptr,
     g_ptr,
@@ -394,13 +398,14 @@ def weight_decay_elements(
     sum_theta_squared_parts_ptr,
     sum_r_2_squared_parts_ptr,
     scalars_ptr,
-    n,
+    _n,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, v_new, r_2, sum_theta_squared, sum_r_2_squared."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _weight_decay_elements_block(
             theta_ptr,
             g_ptr,
@@ -410,8 +415,8 @@ def weight_decay_elements(
             sum_theta_squared_parts_ptr,
             sum_r_2_squared_parts_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -424,9 +429,9 @@ def weight_decay_elements(
             sum_theta_squared_parts_ptr,
             sum_r_2_squared_parts_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -463,31 +468,32 @@ def _weight_decay_elements_2_block(
     r_2_scratch_ptr,
     scalars_ptr,
     tensor_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     scale = tl.load(tensor_ptr + 5)
-    r_2 = tl.load(r_2_scratch_ptr + offsets, mask).to(_number)
-    update = scale*r_2
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    r_2 = tl.load(r_2_scratch_ptr + _offsets, _mask).to(_number)
+    theta_update = scale*r_2
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def weight_decay_elements_2(theta_ptr, r_2_scratch_ptr, scalars_ptr, tensor_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def weight_decay_elements_2(theta_ptr, r_2_scratch_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _weight_decay_elements_2_block(
             theta_ptr,
             r_2_scratch_ptr,
             scalars_ptr,
             tensor_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -496,7 +502,7 @@ def weight_decay_elements_2(theta_ptr, r_2_scratch_ptr, scalars_ptr, tensor_ptr,
             r_2_scratch_ptr,
             scalars_ptr,
             tensor_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )

@@ -25,12 +25,12 @@ def default_step(beta1, beta2):
 def default_tensor(g, m, lr, beta1, beta2, one_minus_beta2, one_minus_beta1):
     """One tensor's step."""
     m_new = beta2*m + one_minus_beta2*g
-    update = -lr*jnp.sign(beta1*m + one_minus_beta1*g)
-    return (m_new, update)
+    theta_update = -lr*jnp.sign(beta1*m + one_minus_beta1*g)
+    return (m_new, theta_update)
 
 
 def weight_decay_tensor(theta, g, m, lr, beta1, beta2, weight_decay, one_minus_beta2, one_minus_beta1):
     """One tensor's step."""
     m_new = beta2*m + one_minus_beta2*g
-    update = -lr*(jnp.sign(beta1*m + one_minus_beta1*g) + weight_decay*theta)
-    return (m_new, update)
+    theta_update = -lr*(jnp.sign(beta1*m + one_minus_beta1*g) + weight_decay*theta)
+    return (m_new, theta_update)

@@ -29,35 +29,36 @@ def default_step(beta1, beta2):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, offsets, mask):
+def _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
     beta1 = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
     one_minus_beta1 = tl.load(scalars_ptr + 4)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
     m_new = beta2*m + one_minus_beta2*g
-    update = -lr*_sign(beta1*m + one_minus_beta1*g)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*_sign(beta1*m + one_minus_beta1*g)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def default_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, offsets, offsets < n)
+        _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, offsets, mask):
+def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
@@ -65,21 +66,22 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, 
     lr = tl.load(scalars_ptr + 3)
     one_minus_beta1 = tl.load(scalars_ptr + 4)
     weight_decay = tl.load(scalars_ptr + 5)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta2*m + one_minus_beta2*g
-    update = -lr*(_sign(beta1*m + one_minus_beta1*g) + weight_decay*theta)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*(_sign(beta1*m + one_minus_beta1*g) + weight_decay*theta)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def weight_decay_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def weight_decay_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: m_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, program, offsets, offsets < n)
+        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _offsets < _n)

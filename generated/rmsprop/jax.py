@@ -80,23 +80,23 @@ def default_step(alpha):
 def default_tensor(g, v, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
     v_new = alpha*v + one_minus_alpha*g*g
-    update = -lr*g/jnp.sqrt(v_new + eps)
-    return (v_new, update)
+    theta_update = -lr*g/jnp.sqrt(v_new + eps)
+    return (v_new, theta_update)
 
 
 def centered_tensor(g, v, m, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
     v_new = alpha*v + one_minus_alpha*g*g
     m_new = alpha*m + one_minus_alpha*g
-    update = -lr*g/jnp.sqrt(v_new - m_new*m_new + eps)
-    return (v_new, m_new, update)
+    theta_update = -lr*g/jnp.sqrt(v_new - m_new*m_new + eps)
+    return (v_new, m_new, theta_update)
 
 
 def no_eps_in_sqrt_tensor(g, v, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
     v_new = alpha*v + one_minus_alpha*g*g
-    update = -lr*g/(jnp.sqrt(v_new) + eps)
-    return (v_new, update)
+    theta_update = -lr*g/(jnp.sqrt(v_new) + eps)
+    return (v_new, theta_update)
 
 
 def bias_correction_step(t, alpha):
@@ -104,15 +104,15 @@ def bias_correction_step(t, alpha):
     one_minus_alpha = 1 - alpha
     log_alpha = _constant(_log, jnp.log, alpha)
     correction_alpha = -jnp.expm1(t*log_alpha)
-    inverse = 1/correction_alpha
-    return (one_minus_alpha, inverse)
+    inverse_correction_alpha = 1/correction_alpha
+    return (one_minus_alpha, inverse_correction_alpha)
 
 
-def bias_correction_tensor(g, v, lr, alpha, eps, one_minus_alpha, inverse):
+def bias_correction_tensor(g, v, lr, alpha, eps, one_minus_alpha, inverse_correction_alpha):
     """One tensor's step."""
     v_new = alpha*v + one_minus_alpha*g*g
-    update = -lr*g/jnp.sqrt(inverse*v_new + eps)
-    return (v_new, update)
+    theta_update = -lr*g/jnp.sqrt(inverse_correction_alpha*v_new + eps)
+    return (v_new, theta_update)
 
 
 def nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
@@ -120,8 +120,8 @@ def nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha
     v_new = alpha*v + one_minus_alpha*g*g
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b + d
-    update = -lr*(momentum*b_new + d)
-    return (v_new, b_new, update)
+    theta_update = -lr*(momentum*b_new + d)
+    return (v_new, b_new, theta_update)
 
 
 def lr_in_buffer__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
@@ -129,16 +129,16 @@ def lr_in_buffer__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_a
     v_new = alpha*v + one_minus_alpha*g*g
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b - lr*d
-    update = b_new
-    return (v_new, b_new, update)
+    theta_update = b_new
+    return (v_new, b_new, theta_update)
 
 
 def weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alpha):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
     v_new = alpha*v + one_minus_alpha*g_2*g_2
-    update = -lr*g_2/jnp.sqrt(v_new + eps)
-    return (v_new, update)
+    theta_update = -lr*g_2/jnp.sqrt(v_new + eps)
+    return (v_new, theta_update)
 
 
 def momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
@@ -146,8 +146,8 @@ def momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
     v_new = alpha*v + one_minus_alpha*g*g
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b + d
-    update = -lr*b_new
-    return (v_new, b_new, update)
+    theta_update = -lr*b_new
+    return (v_new, b_new, theta_update)
 
 
 def lr_in_buffer__nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
@@ -155,24 +155,24 @@ def lr_in_buffer__nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, o
     v_new = alpha*v + one_minus_alpha*g*g
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b - lr*d
-    update = momentum*b_new - lr*d
-    return (v_new, b_new, update)
+    theta_update = momentum*b_new - lr*d
+    return (v_new, b_new, theta_update)
 
 
 def centered__no_eps_in_sqrt_tensor(g, v, m, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
     v_new = alpha*v + one_minus_alpha*g*g
     m_new = alpha*m + one_minus_alpha*g
-    update = -lr*g/(jnp.sqrt(v_new - m_new*m_new) + eps)
-    return (v_new, m_new, update)
+    theta_update = -lr*g/(jnp.sqrt(v_new - m_new*m_new) + eps)
+    return (v_new, m_new, theta_update)
 
 
 def no_eps_in_sqrt__weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alpha):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
     v_new = alpha*v + one_minus_alpha*g_2*g_2
-    update = -lr*g_2/(jnp.sqrt(v_new) + eps)
-    return (v_new, update)
+    theta_update = -lr*g_2/(jnp.sqrt(v_new) + eps)
+    return (v_new, theta_update)
 
 
 def no_eps_in_sqrt__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
@@ -180,5 +180,5 @@ def no_eps_in_sqrt__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus
     v_new = alpha*v + one_minus_alpha*g*g
     d = g/(jnp.sqrt(v_new) + eps)
     b_new = momentum*b + d
-    update = -lr*b_new
-    return (v_new, b_new, update)
+    theta_update = -lr*b_new
+    return (v_new, b_new, theta_update)

@@ -106,157 +106,196 @@ def bias_correction_step(t, alpha):
     one_minus_alpha = 1.0 - alpha
     log_alpha = _host_log(alpha)
     correction_alpha = -_host_expm1(t*log_alpha)
-    inverse = _host_quotient(1.0, correction_alpha)
-    return (one_minus_alpha, inverse)
+    inverse_correction_alpha = _host_quotient(1.0, correction_alpha)
+    return (one_minus_alpha, inverse_correction_alpha)
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
-    update = -_quotient(lr*g, _root(v_new + eps))
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g, _root(v_new + eps))
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def default_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def default_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, program, offsets, mask):
+def _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     m_new = alpha*m + one_minus_alpha*g
-    update = -_quotient(lr*g, _root(v_new - m_new*m_new + eps))
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g, _root(v_new - m_new*m_new + eps))
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def centered_elements(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, m_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def centered_elements(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, m_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, program, offsets, offsets < n)
+        _centered_elements_block(
+            theta_ptr,
+            g_ptr,
+            v_ptr,
+            m_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
-def _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
-    update = -_quotient(lr*g, _root(v_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g, _root(v_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def no_eps_in_sqrt_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def no_eps_in_sqrt_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _no_eps_in_sqrt_elements_block(
+            theta_ptr,
+            g_ptr,
+            v_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
-def _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
-    inverse = tl.load(scalars_ptr + 4)
+    inverse_correction_alpha = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
-    update = -_quotient(lr*g, _root(inverse*v_new + eps))
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g, _root(inverse_correction_alpha*v_new + eps))
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def bias_correction_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def bias_correction_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _bias_correction_elements_block(
+            theta_ptr,
+            g_ptr,
+            v_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
-def _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, program, offsets, mask):
+def _nesterov__momentum_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    b_ptr,
+    scalars_ptr,
+    _program,
+    _offsets,
+    _mask,
+):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     momentum = tl.load(scalars_ptr + 5)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    b = tl.load(b_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    b = tl.load(b_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b + d
-    update = -lr*(momentum*b_new + d)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(b_ptr + offsets, b_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*(momentum*b_new + d)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(b_ptr + _offsets, b_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, b_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, b_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _nesterov__momentum_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -266,9 +305,9 @@ def nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, n, 
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -279,9 +318,9 @@ def _lr_in_buffer__momentum_elements_block(
     v_ptr,
     b_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
@@ -289,33 +328,34 @@ def _lr_in_buffer__momentum_elements_block(
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
     momentum = tl.load(scalars_ptr + 5)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    b = tl.load(b_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    b = tl.load(b_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b - lr*d
-    update = b_new
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(b_ptr + offsets, b_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = b_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(b_ptr + _offsets, b_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def lr_in_buffer__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, b_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def lr_in_buffer__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, b_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _lr_in_buffer__momentum_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -325,71 +365,82 @@ def lr_in_buffer__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr,
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     weight_decay = tl.load(scalars_ptr + 6)
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
     v_new = alpha*v + one_minus_alpha*g_2*g_2
-    update = -_quotient(lr*g_2, _root(v_new + eps))
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g_2, _root(v_new + eps))
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, program, offsets, mask):
+def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     momentum = tl.load(scalars_ptr + 5)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    b = tl.load(b_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    b = tl.load(b_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b + d
-    update = -lr*b_new
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(b_ptr + offsets, b_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*b_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(b_ptr + _offsets, b_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, b_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, b_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, program, offsets, offsets < n)
+        _momentum_elements_block(
+            theta_ptr,
+            g_ptr,
+            v_ptr,
+            b_ptr,
+            scalars_ptr,
+            _program,
+            _offsets,
+            _offsets < _n,
+        )
 
 
 @triton.jit
@@ -399,9 +450,9 @@ def _lr_in_buffer__nesterov__momentum_elements_block(
     v_ptr,
     b_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
@@ -409,41 +460,42 @@ def _lr_in_buffer__nesterov__momentum_elements_block(
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
     momentum = tl.load(scalars_ptr + 5)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    b = tl.load(b_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    b = tl.load(b_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b - lr*d
-    update = momentum*b_new - lr*d
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(b_ptr + offsets, b_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = momentum*b_new - lr*d
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(b_ptr + _offsets, b_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["_n"])
 def lr_in_buffer__nesterov__momentum_elements(
     theta_ptr,
     g_ptr,
     v_ptr,
     b_ptr,
     scalars_ptr,
-    n,
+    _n,
     BLOCK: tl.constexpr,
 ):
-    """All elements of a tensor: v_new, b_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+    """All elements of a tensor: v_new, b_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _lr_in_buffer__nesterov__momentum_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -453,9 +505,9 @@ def lr_in_buffer__nesterov__momentum_elements(
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -466,41 +518,42 @@ def _centered__no_eps_in_sqrt_elements_block(
     v_ptr,
     m_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    m = tl.load(m_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     m_new = alpha*m + one_minus_alpha*g
-    update = -_quotient(lr*g, _root(v_new - m_new*m_new) + eps)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(m_ptr + offsets, m_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g, _root(v_new - m_new*m_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def centered__no_eps_in_sqrt_elements(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, m_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def centered__no_eps_in_sqrt_elements(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, m_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _centered__no_eps_in_sqrt_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             m_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -510,9 +563,9 @@ def centered__no_eps_in_sqrt_elements(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_pt
             v_ptr,
             m_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -522,9 +575,9 @@ def _no_eps_in_sqrt__weight_decay_elements_block(
     g_ptr,
     v_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     weight_decay = tl.load(scalars_ptr + 6)
@@ -532,29 +585,30 @@ def _no_eps_in_sqrt__weight_decay_elements_block(
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
     v_new = alpha*v + one_minus_alpha*g_2*g_2
-    update = -_quotient(lr*g_2, _root(v_new) + eps)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -_quotient(lr*g_2, _root(v_new) + eps)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def no_eps_in_sqrt__weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def no_eps_in_sqrt__weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _no_eps_in_sqrt__weight_decay_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -563,9 +617,9 @@ def no_eps_in_sqrt__weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, 
             g_ptr,
             v_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
@@ -576,9 +630,9 @@ def _no_eps_in_sqrt__momentum_elements_block(
     v_ptr,
     b_ptr,
     scalars_ptr,
-    program,
-    offsets,
-    mask,
+    _program,
+    _offsets,
+    _mask,
 ):
     _number = scalars_ptr.dtype.element_ty
     alpha = tl.load(scalars_ptr + 0)
@@ -586,33 +640,34 @@ def _no_eps_in_sqrt__momentum_elements_block(
     eps = tl.load(scalars_ptr + 2)
     momentum = tl.load(scalars_ptr + 5)
     lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
-    b = tl.load(b_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    b = tl.load(b_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*g*g
     d = _quotient(g, _root(v_new) + eps)
     b_new = momentum*b + d
-    update = -lr*b_new
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(b_ptr + offsets, b_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*b_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(b_ptr + _offsets, b_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def no_eps_in_sqrt__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, b_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
+@triton.jit(do_not_specialize=["_n"])
+def no_eps_in_sqrt__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, b_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
         _no_eps_in_sqrt__momentum_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
+            _program,
+            _offsets,
             None,
         )
     else:
@@ -622,7 +677,7 @@ def no_eps_in_sqrt__momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_pt
             v_ptr,
             b_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )

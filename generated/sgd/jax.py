@@ -30,25 +30,25 @@
 
 def default_tensor(g, lr):
     """One tensor's step."""
-    update = -lr*g
-    return (update,)
+    theta_update = -lr*g
+    return (theta_update,)
 
 
 def nesterov__momentum_tensor(g, v, lr, momentum):
     """One tensor's step."""
     v_new = momentum*v + g
-    update = -lr*(g + momentum*v_new)
-    return (v_new, update)
+    theta_update = -lr*(g + momentum*v_new)
+    return (v_new, theta_update)
 
 
 def momentum_tensor(g, v, lr, momentum):
     """One tensor's step."""
     v_new = momentum*v + g
-    update = -lr*v_new
-    return (v_new, update)
+    theta_update = -lr*v_new
+    return (v_new, theta_update)
 
 
 def weight_decay_tensor(theta, g, lr, weight_decay):
     """One tensor's step."""
-    update = -lr*(g + weight_decay*theta)
-    return (update,)
+    theta_update = -lr*(g + weight_decay*theta)
+    return (theta_update,)

@@ -32,101 +32,105 @@ import triton.language as tl
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, scalars_ptr, program, offsets, mask):
+def _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     lr = tl.load(scalars_ptr + 0)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    update = -lr*g
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    theta_update = -lr*g
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def default_elements(theta_ptr, g_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def default_elements(theta_ptr, g_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, program, offsets, offsets < n)
+        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     momentum = tl.load(scalars_ptr + 1)
     lr = tl.load(scalars_ptr + 0)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = momentum*v + g
-    update = -lr*(g + momentum*v_new)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*(g + momentum*v_new)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
         _nesterov__momentum_elements_block(
             theta_ptr,
             g_ptr,
             v_ptr,
             scalars_ptr,
-            program,
-            offsets,
-            offsets < n,
+            _program,
+            _offsets,
+            _offsets < _n,
         )
 
 
 @triton.jit
-def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, mask):
+def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     momentum = tl.load(scalars_ptr + 1)
     lr = tl.load(scalars_ptr + 0)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    v = tl.load(v_ptr + offsets, mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = momentum*v + g
-    update = -lr*v_new
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    tl.store(v_ptr + offsets, v_new, mask)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta_update = -lr*v_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: v_new, theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, program, offsets, offsets < n)
+        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, scalars_ptr, program, offsets, mask):
+def _weight_decay_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
     lr = tl.load(scalars_ptr + 0)
     weight_decay = tl.load(scalars_ptr + 2)
-    theta = tl.load(theta_ptr + offsets, mask).to(_number)
-    g = tl.load(g_ptr + offsets, mask).to(_number)
-    update = -lr*(g + weight_decay*theta)
-    tl.store(theta_ptr + offsets, theta + update, mask)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    theta_update = -lr*(g + weight_decay*theta)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["n"])
-def weight_decay_elements(theta_ptr, g_ptr, scalars_ptr, n, BLOCK: tl.constexpr):
-    """All elements of a tensor: update."""
-    program = tl.program_id(0).to(tl.int64)
-    offsets = program*BLOCK + tl.arange(0, BLOCK)
-    if (program + 1)*BLOCK <= n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, scalars_ptr, program, offsets, None)
+@triton.jit(do_not_specialize=["_n"])
+def weight_decay_elements(theta_ptr, g_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+    """All elements of a tensor: theta_update."""
+    _program = tl.program_id(0).to(tl.int64)
+    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
+    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
+    if (_program + 1)*BLOCK <= _n:
+        _weight_decay_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, None)
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, scalars_ptr, program, offsets, offsets < n)
+        _weight_decay_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _offsets < _n)

@@ -11,7 +11,7 @@ from optgen.compiler.operations import names_in
 from optgen.spec.model import Hyperparameter, Input
 
 #: The form in which a rule is computed: the amount to add to the parameter, or the new parameter itself.
-UPDATE, PARAMETER = "update", "theta_new"
+UPDATE, PARAMETER = "theta_update", "theta_new"
 
 
 @dataclass(frozen=True, slots=True)

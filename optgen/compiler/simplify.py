@@ -344,9 +344,10 @@ def _name_parts(program: Program, choose: Callable[[Expr, dict[str, Kind], Kind]
         for part in choose(expression, kinds, whole):
             written = _replace_parts(part, named, keep_whole=True)
             if part not in named:
-                name = _part_name(written, taken)
+                kind = expression_kind(part, kinds)
+                name = _part_name(written, kind, taken)
                 taken.add(name)
-                kinds[name] = expression_kind(part, kinds)
+                kinds[name] = kind
                 result.append(Definition(name, kinds[name], written))
                 named[part] = name
         expression = _replace_parts(expression, named, keep_whole=False)
@@ -362,7 +363,7 @@ def _replace_parts(expression: Expr, named: dict[Expr, str], keep_whole: bool) -
     return rebuild(expression, tuple(_replace_parts(a, named, keep_whole=False) for a in expression.args))
 
 
-def _part_name(part: Expr, taken: set[str]) -> str:
+def _part_name(part: Expr, kind: Kind, taken: set[str]) -> str:
     """A readable name for a part: `one_minus_beta1`, `log_beta2`, `correction_beta1`, else `part`, numbered."""
     base = "part"
     if isinstance(part, sympy.Add) and len(part.args) == 2 and part.args[0] == sympy.S.One:
@@ -376,7 +377,7 @@ def _part_name(part: Expr, taken: set[str]) -> str:
         if logs := [n for n in sorted(names_in(part)) if n.startswith("log_")]:
             base = f"correction_{logs[0][4:]}"
     elif _is_reciprocal(part):
-        base = "inverse"
+        base = f"inverse_{part.base.name}" if isinstance(part.base, sympy.Symbol) else "inverse"
     elif isinstance(part, sympy.Mul) and len(part.args) == 2 and part.args[0] == part.args[1]:
         if isinstance(part.args[0], sympy.Symbol):
             base = f"{part.args[0].name}_squared"
@@ -385,7 +386,9 @@ def _part_name(part: Expr, taken: set[str]) -> str:
     elif isinstance(part, Operation):
         base = {"<": "test", "where": "chosen"}.get(part.name, part.name if part.name.isalnum() else "part")
     elif isinstance(part, sympy.Mul):
-        base = "scale"
+        base = "scale" if kind.is_scalar else "product"
+    elif isinstance(part, sympy.Add):
+        base = "total"
     name, count = base, 1
     while name in taken:
         count += 1

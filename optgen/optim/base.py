@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from optgen.errors import NotRegistered, TreeMismatch
-from optgen.runtime.arguments import Settings, check_value, dialect_of, settings, signature
+from optgen.runtime.arguments import Settings, bind, check_value, described, dialect_of, settings, signature
 from optgen.runtime.entry import Entry
 from optgen.runtime.jax import JaxVariant, ModelState
 
@@ -41,7 +41,7 @@ class Optimizer:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         manifest = self.entry.manifest
-        given = self.__signature__.bind(*args, **kwargs).arguments
+        given = bind(type(self).__name__, self.__signature__, args, kwargs)
         self._settings: Settings = settings(manifest, dialect_of(manifest, "braintools"), given)
         self._variant: JaxVariant = self.entry.variant(
             self._settings.options, {**self._settings.values, **self._settings.schedules}
@@ -66,7 +66,10 @@ class Optimizer:
             return self._settings.schedules["lr"](self.step_count)
         if "lr" not in self._varying_values:
             raise AttributeError(f"{type(self).__name__} has no learning rate")
-        return float(self._varying.value["lr"]) if self._varying is not None else self._varying_values["lr"]
+        told = self._varying_values["lr"]
+        if self._varying is None or bool(jnp.asarray(told, float) == self._varying.value["lr"]):
+            return told  # as it was given, not as the array's dtype rounds it
+        return float(self._varying.value["lr"])
 
     @lr.setter
     def lr(self, value: float) -> None:
@@ -194,6 +197,6 @@ def optimizer_class(entry: Entry) -> type[Optimizer]:
             "entry": entry,
             "__signature__": signature(dialect),
             "__module__": "optgen.optim",
-            "__doc__": f"{manifest.title}.\n\n{manifest.summary}\n\n{manifest.equations.strip()}\n",
+            "__doc__": described(manifest, dialect),
         },
     )

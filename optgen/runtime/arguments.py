@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,41 @@ def signature(dialect: Dialect, *extra: inspect.Parameter) -> inspect.Signature:
         for argument in dialect.arguments
     ]
     return inspect.Signature(sorted([*parameters, *extra], key=lambda p: p.kind))
+
+
+def bind(label: str, called: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by name, as Python binds them.
+
+    Raises:
+        TypeError: in Python's words, with the optimizer's name and, for an unknown argument, the nearest known one.
+    """
+    try:
+        return dict(called.bind(*args, **kwargs).arguments)
+    except TypeError as error:
+        unknown = next((name for name in kwargs if name not in called.parameters), None)
+        close = get_close_matches(unknown, called.parameters, 1, 0.5) if unknown else []
+        hint = f"; did you mean '{close[0]}'?" if close else f"; it takes {', '.join(called.parameters)}"
+        raise TypeError(f"{label}: {error}{hint}") from None
+
+
+def described(manifest: Manifest, dialect: Dialect) -> str:
+    """A constructor's docstring: summary, equations, and each argument with its meaning and domain."""
+    meanings = {h.name: (h.meaning, h.domain.text) for h in manifest.hyperparameters}
+    meanings |= {o.name: (o.meaning, " or ".join(o.choices)) for o in manifest.options}
+    lines = [f"{manifest.title}.", "", manifest.summary or "Defined from its equations.", ""]
+    lines += [f"    {line}".rstrip() for line in manifest.equations.strip("\n").split("\n")]
+    lines += ["", "Args:"]
+    for argument in dialect.arguments:
+        parts = []
+        for target in argument.targets:
+            meaning, domain = meanings[target]
+            parts.append(" ".join(part for part in (meaning or target, f"({domain})" if domain else "") if part))
+        lines.append(f"    {argument.name}: {'; '.join(parts)}.")
+    if dialect.note:
+        lines += ["", dialect.note]
+    if manifest.references:
+        lines += ["", "References:", *(f"    {r.text}" + (f" {r.url}" if r.url else "") for r in manifest.references)]
+    return "\n".join(lines) + "\n"
 
 
 def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> Settings:
@@ -131,10 +168,13 @@ def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
     if not isinstance(value, bool) and isinstance(value, numbers.Real):
         number = float(value)
         if not hyperparameter.domain.contains(number):
-            wanted = hyperparameter.domain.text or "a finite number"
+            # In the words of whoever called: the argument may have another name than the hyperparameter.
+            spelled = label.rpartition(" ")[2].strip("()")
+            wanted = re.sub(rf"\b{hyperparameter.name}\b", spelled, hyperparameter.domain.text) or "a finite number"
             raise InvalidHyperparameter(f"{label} = {value!r} is outside its domain: {wanted}")
         return number
     if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.ndarray):
         return value  # a jax array or tracer: its value is not known while tracing
     kinds = "a number, an array or a schedule" if hyperparameter.varies else "a number or an array"
-    raise HyperparameterTypeError(f"{label} is {kinds}, not {value!r}")
+    hint = "; its spec would have to say varies = true" if callable(value) and not hyperparameter.varies else ""
+    raise HyperparameterTypeError(f"{label} is {kinds}, not {value!r}{hint}")

@@ -21,7 +21,9 @@ from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
 #: A state as it is stored: an array, or for a vector per axis a tuple of arrays.
 Stored = Any
 
-UPDATE = "update"
+#: The forms in which a step may be asked for, and the result of a rule that adds something to its parameter.
+UPDATE_FORM, PARAMETER_FORM = "update", "theta_new"
+UPDATE = "theta_update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class JaxVariant:
         t: jax.Array | int,
         hyperparameters: Mapping[str, Any],
         inputs: Mapping[str, Any] | None = None,
-        form: str = UPDATE,
+        form: str = UPDATE_FORM,
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """One step.
 
@@ -272,7 +274,7 @@ def _result(
     case: CaseInfo, env: Mapping[str, Any], theta: jax.Array | None, gradient: jax.Array, form: str
 ) -> jax.Array:
     value: jax.Array = env[case.result]
-    if form == UPDATE:
+    if form == UPDATE_FORM:
         update = value if case.result == UPDATE else value - env["theta"]
         return update.astype(gradient.dtype)
     assert theta is not None, "new parameters cannot be computed without parameters"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,7 +16,13 @@ from optgen.spec.source import Source, Span
 from optgen.spec.syntax import Binary, Name, expressions, walk
 
 
-def define_spec(name: str, equations: str, values: Mapping[str, float | bool | None], wraps: str = "") -> Spec:
+def define_spec(
+    name: str,
+    equations: str,
+    values: Mapping[str, float | bool | None],
+    wraps: str = "",
+    counts: Mapping[str, int] | None = None,
+) -> Spec:
     """A spec from equations and named values.
 
     A number declares a hyperparameter with that default, None an optional one that is absent by default, and a bool
@@ -25,22 +32,27 @@ def define_spec(name: str, equations: str, values: Mapping[str, float | bool | N
         name: in lower case with underscores, `my_adam`.
         equations: the update rule.
         values: name → default.
+        counts: options that are integers, name → default.
         wraps: the name under which the equations call a wrapped optimizer, empty if none.
 
     Raises:
         SpecError: the equations are wrong.
         TypeError: a value is none of those.
     """
+    equations = textwrap.dedent(equations).strip("\n") + "\n"
     source = Source(f"<{name}>", equations)
     nowhere = source.location(Span(1, 1, 1))
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise SpecError(f"'{name}' is not a name", nowhere, "lower case letters, digits and single '_'")
-    hyperparameters, options = [], []
-    for key, value in values.items():
+    hyperparameters: list[Hyperparameter] = []
+    options = [Option(key, count, (), "") for key, count in (counts or {}).items()]
+    for key, value in {**values, **(counts or {})}.items():
         if key in RESERVED:
             raise SpecError(f"'{key}' has a meaning in the language", nowhere, "choose another name")
         if problem := name_problem(key):
             raise SpecError(problem[0], nowhere, problem[1])
+        if key in (counts or {}):
+            continue
         if isinstance(value, bool):
             options.append(Option(key, value, (), ""))
         elif value is None or isinstance(value, int | float):

@@ -69,15 +69,12 @@ EXTENTS = ("tensor", "model", "rows", "columns", "other_axes", "axes")
 SHAPE_NAMES = ("size", "rank", "rows", "columns")
 #: Names that the language gives a meaning; a spec may not declare them.
 RESERVED = frozenset({"theta", "g", "t", "range", *FUNCTIONS, *REDUCTIONS, *EXTENTS, *SHAPE_NAMES})
-#: Names that mean something in the code that is generated: modules and builtins it uses, and words of C.
+#: Names that mean something in the code that is generated: modules and builtins that it uses.
 GENERATED_WORDS = frozenset(
-    "jax jnp math functools tuple zip isinstance any triton tl tensor n offsets mask block program "
-    "scalars BLOCK OUTER INNER RANK "
-    "auto break case char const continue default do double else enum extern float goto inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile bool".split()
+    "jax jnp math functools tuple zip isinstance any triton tl scalars BLOCK OUTER INNER RANK".split()
 )
 
-_COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(update|model_size|tensor_count)\Z")
+_COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(theta_update|model_size|tensor_count)\Z")
 
 MAX_NODES = 5000
 MAX_DEPTH = 100
@@ -104,7 +101,7 @@ def name_problem(name: str) -> tuple[str, str] | None:
     """Why a name cannot be used in equations, and what to do about it; None if it can."""
     if name.startswith("_") or "__" in name or name.endswith("_"):
         return f"'{name}' is not a name here", "names start and end with a letter or digit, without '__'"
-    if name in GENERATED_WORDS and name not in EXTENTS:
+    if name in GENERATED_WORDS:
         return f"'{name}' is a word of the generated code", "choose another name"
     if _COMPILER_NAME.search(name):
         return f"'{name}' is a name of the kind that the compiler makes", "choose another name"

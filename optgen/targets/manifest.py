@@ -58,7 +58,8 @@ class CaseInfo:
     """One case of a variant: for which shapes is decided by the variant's `case_function`.
 
     Attributes:
-        result: `update` if the functions return what is to be added to the parameter, `theta_new` if the parameter.
+        result: `theta_update` if the functions return what is to be added to the parameter, `theta_new` if they return
+            the parameter.
         jax: the functions of jax.py, in the order in which they are called.
         bytes_per_element: memory traffic of one pass over float32 tensors, parameter updated in place.
         passes: how often a tensor is gone through.

@@ -116,7 +116,7 @@ def test_changed_compiler_compiles_everything(specs: Path, output: Path, monkeyp
 
 
 def test_file_edited_by_hand_is_put_right(specs: Path, output: Path) -> None:
-    edit(output / "first" / "jax.py", "update =", "update = 2*")
+    edit(output / "first" / "jax.py", "theta_update =", "theta_update = 2*")
     assert list(build(specs, output)) == [Built("first", written=("jax.py",)), Built("second", skipped=True)]
     assert files(output) == expected(specs)
 

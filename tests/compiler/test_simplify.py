@@ -73,8 +73,8 @@ def test_adam_is_simplified_to_this():
         "scale = -lr/correction_beta1",
         "log_beta2 = jnp.log(beta2)",
         "correction_beta2 = -jnp.expm1(t*log_beta2)",
-        "inverse = 1/correction_beta2",
-        "update = scale*m_new/(jnp.sqrt(inverse*v_new) + eps)",
+        "inverse_correction_beta2 = 1/correction_beta2",
+        "theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)",
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_moving_average_is_not_factored():
     # Trap: factor() turns b*m + (1 - b)*g into b*(m - g) + g, where an infinite m gives NaN instead of Inf.
     spec = define_spec("average", "m[t] = b*m[t-1] + (1 - b)*g\ntheta[t] = theta[t-1] - lr*m[t]", {"lr": 1.0, "b": 0.5})
     lines = lines_of(simplify(program_of(spec)))
-    assert lines == ["one_minus_b = 1 - b", "m_new = b*m + one_minus_b*g", "update = -lr*m_new"]
+    assert lines == ["one_minus_b = 1 - b", "m_new = b*m + one_minus_b*g", "theta_update = -lr*m_new"]
 
 
 @settings(derandomize=True, max_examples=300)
@@ -119,7 +119,7 @@ def test_float_literals_round_trip(value):
 def test_a_guard_survives():
     # Trap: Python's `g != 0` on symbols compares structure, is True, and the guard vanishes.
     spec = define_spec("guard", "theta[t] = theta[t-1] - lr*where(g != 0, abs(g)/g, 0)", {"lr": 1.0})
-    assert lines_of(simplify(program_of(spec))) == ["update = -lr*jnp.where(g != 0, jnp.abs(g)/g, 0)"]
+    assert lines_of(simplify(program_of(spec))) == ["theta_update = -lr*jnp.where(g != 0, jnp.abs(g)/g, 0)"]
     expected, actual = run_once(spec, [0.0, 2.0, -3.0])
     np.testing.assert_array_equal(actual, [0.0, -1.0, 1.0])
     np.testing.assert_array_equal(expected, actual)

@@ -40,7 +40,7 @@ def test_define():
         h = 0.99 * h + 0.01 * g * g
         theta = theta - 3e-4 * np.clip(m / np.maximum(0.01 * h, 1e-12), -1, 1)
     np.testing.assert_allclose(run(sophon.optax(learning_rate=3e-4)), theta, rtol=1e-12)
-    assert repr(sophon) == "<optgen optimizer 'sophon'>"
+    assert repr(sophon) == "<optgen optimizer sophon(lr=0.001, *, beta1=0.96, beta2=0.99, gamma=0.01, eps=1e-12)>"
 
 
 def test_the_stateful_front_end():
@@ -147,4 +147,4 @@ def test_a_traceback_shows_the_generated_line():
         module.default_tensor(None, None)
     except TypeError as error:
         shown = "".join(traceback.format_exception(error))
-    assert "update = -lr*g" in shown
+    assert "theta_update = -lr*g" in shown

@@ -234,12 +234,12 @@ class TestBadInput:
     def test_negative_learning_rate(self):
         with pytest.raises(InvalidHyperparameter) as caught:
             optgen.optax.adam(-0.1)
-        assert str(caught.value) == "adam: learning_rate = -0.1 is outside its domain: lr >= 0"
+        assert str(caught.value) == "adam: learning_rate = -0.1 is outside its domain: learning_rate >= 0"
 
     def test_beta_of_one(self):
         with pytest.raises(InvalidHyperparameter) as caught:
             optgen.optax.adam(0.1, b1=1.0)
-        assert str(caught.value) == "adam: b1 = 1.0 is outside its domain: 0 <= beta1 < 1"
+        assert str(caught.value) == "adam: b1 = 1.0 is outside its domain: 0 <= b1 < 1"
 
     def test_not_a_number(self):
         with pytest.raises(InvalidHyperparameter):

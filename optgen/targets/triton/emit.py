@@ -337,7 +337,7 @@ class _CaseEmitter:
         for state in states:
             builder.load_all(sorted(names_in(state.initial)))
             builder.arrays[state.name] = None
-            builder.lines.append(f"tl.store({state.name}_ptr + offsets, {builder.expression(state.initial)}, mask)")
+            builder.lines.append(f"tl.store({state.name}_ptr + _offsets, {builder.expression(state.initial)}, _mask)")
         summary = f"What states start at: {_listing([s.name for s in states])}."
         return self.pool.kernel(builder.kernel(self.name("first_values"), BLOCKS, summary))
 

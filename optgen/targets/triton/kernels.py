@@ -24,7 +24,7 @@ _FOLD_PARTS = {"sum": "_sum_of_parts", "max": "_largest_part", "min": "_smallest
 
 #: Names of arguments that are integers, in the order in which kernels take them.
 _INTEGERS = {
-    "length": "n",
+    "length": "_n",
     "rows": "_rows",
     "columns": "_columns",
     "outer": "_outer",
@@ -40,13 +40,13 @@ _MAP = ("outer", "inner", "out_turn", "out_far", "out_near", "in_turn", "in_far"
 
 #: Where a value that varies less than the ones a kernel goes through stands, by the two kinds.
 _PLACES = {
-    (Kind.ELEMENT, Kind.ROW): ("_row", "offsets // _columns", ("columns",)),
+    (Kind.ELEMENT, Kind.ROW): ("_row", "_offsets // _columns", ("columns",)),
     (Kind.ELEMENT, Kind.COLUMN): (
-        "_column", "offsets // (_rows*_columns)*_columns + offsets % _columns", ("rows", "columns")
+        "_column", "_offsets // (_rows*_columns)*_columns + _offsets % _columns", ("rows", "columns")
     ),
-    (Kind.ELEMENT, Kind.MATRIX): ("_matrix", "offsets // (_rows*_columns)", ("rows", "columns")),
-    (Kind.ROW, Kind.MATRIX): ("_matrix", "offsets // _rows", ("rows",)),
-    (Kind.COLUMN, Kind.MATRIX): ("_matrix", "offsets // _columns", ("columns",)),
+    (Kind.ELEMENT, Kind.MATRIX): ("_matrix", "_offsets // (_rows*_columns)", ("rows", "columns")),
+    (Kind.ROW, Kind.MATRIX): ("_matrix", "_offsets // _rows", ("rows",)),
+    (Kind.COLUMN, Kind.MATRIX): ("_matrix", "_offsets // _columns", ("columns",)),
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ class SliceFold:
     @property
     def join(self) -> str:
         """The running result joined with a further tile."""
-        return _JOIN[self.operation].format(f"_all_{self.name}", f"_kept(_part_{self.name}, mask, {self.neutral})")
+        return _JOIN[self.operation].format(f"_all_{self.name}", f"_kept(_part_{self.name}, _mask, {self.neutral})")
 
     @property
     def fold(self) -> str:
@@ -102,7 +102,7 @@ class Kernel:
     def per_block(self) -> tuple[str, ...]:
         """What the function for one block takes from the kernel's arguments."""
         constants = tuple(name for name in self.launch.constants if name != "BLOCK")
-        return (*(name for name in self.parameters if name != "n"), *constants)
+        return (*(name for name in self.parameters if name != "_n"), *constants)
 
     @property
     def per_block_declared(self) -> tuple[str, ...]:
@@ -205,12 +205,12 @@ class KernelBuilder:
     def loaded(self, name: str, place: str) -> str:
         array = self.places.load(name)
         self.arrays[array] = None
-        return f"tl.load({array}_ptr + {place}, mask).to(_number)"
+        return f"tl.load({array}_ptr + {place}, _mask).to(_number)"
 
     def place(self, kind: Kind) -> str:
         """Offsets into an array of a kind; a line computes them when they are first needed."""
         if kind is self.domain:
-            return "offsets"
+            return "_offsets"
         if (self.domain, kind) not in _PLACES:
             raise UnsupportedByTarget(f"a Triton kernel over {self.domain.value} cannot read {kind.value} values")
         name, formula, integers = _PLACES[self.domain, kind]
@@ -231,11 +231,11 @@ class KernelBuilder:
         loads = [f"    {name} = {self.loaded(name, '_place')}" for name in families]
         joined = _JOIN[value.operation].format(definition.name, _PRINTER.argument(value.operand))
         self.lines += [
-            f"{definition.name} = tl.full(offsets.shape, {NEUTRAL[value.operation]}, _number)",
+            f"{definition.name} = tl.full(_offsets.shape, {NEUTRAL[value.operation]}, _number)",
             "for _axis in tl.static_range(RANK):",
             "    _length = tl.load(axes_ptr + 3*_axis)",
             "    _stride = tl.load(axes_ptr + 3*_axis + 1)",
-            "    _place = tl.load(axes_ptr + 3*_axis + 2) + offsets // _stride % _length",
+            "    _place = tl.load(axes_ptr + 3*_axis + 2) + _offsets // _stride % _length",
             *loads,
             f"    {definition.name} = {joined}",
         ]
@@ -256,7 +256,7 @@ class KernelBuilder:
         value = name
         if name == self.program.result == UPDATE and array == "theta":
             value = f"theta + {name}"
-        self.lines.append(f"tl.store({array}_ptr + offsets, {value}, mask)")
+        self.lines.append(f"tl.store({array}_ptr + _offsets, {value}, _mask)")
 
     def expression(self, expression: Expr) -> str:
         """An expression as text; what it reads has been loaded."""
@@ -281,9 +281,9 @@ class KernelBuilder:
         if self.domain is Kind.TENSOR:
             self.lines.append(f"tl.store({definition.name}_parts_ptr, {operand})")
             return
-        kept = f"_kept({operand}, mask, {NEUTRAL[value.operation]})"
+        kept = f"_kept({operand}, _mask, {NEUTRAL[value.operation]})"
         folded = _FOLD_BLOCK[value.operation].format(kept, 0)
-        self.lines.append(f"tl.store({definition.name}_parts_ptr + program, {folded})")
+        self.lines.append(f"tl.store({definition.name}_parts_ptr + _program, {folded})")
 
     def total(self, definition: Definition) -> None:
         """Lines that fold all partial results of a fold."""
