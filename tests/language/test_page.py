@@ -23,7 +23,7 @@ from tests.language.trajectories import difference, problem, rule_of, run_rule
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "language.md").read_text()
-REFERENCE, CATALOGUE = PAGE.split("## How each optimizer of the catalogue is expressed")
+REFERENCE, CATALOGUE = PAGE.split("## Examples: 23 optimizers")
 CATALOGUE = CATALOGUE.split("\n## ")[0]
 
 
