@@ -63,8 +63,8 @@ def test_spec_blocks(text: str) -> None:
 
 @pytest.mark.parametrize("rule", blocks(REFERENCE, "python"), ids=lambda rule: rule.split("\n")[0])
 def test_fragments(rule: str) -> None:
-    after = REFERENCE.split(rule)[1].removeprefix("```\n\n")
-    if after.startswith("does not work"):
+    before = REFERENCE.split(rule)[0].removesuffix("```python\n").rstrip()
+    if before.endswith("wrong, since `v[t]` is read before it is\nassigned:"):
         with pytest.raises(SpecError, match="is read before it is assigned"):
             check_every_choice(spec_of(rule + "theta[t] = theta[t-1] - v_hat", DECLARED))
     else:
