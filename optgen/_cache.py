@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from importlib import metadata
 from pathlib import Path
 
 import platformdirs
@@ -13,12 +14,17 @@ import platformdirs
 def cache_root() -> Path:
     """The cache folder; the environment variable `OPTGEN_CACHE` names another."""
     chosen = os.environ.get("OPTGEN_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("optgen"))
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("optgen"))
 
 
 @functools.cache
-def compiler_digest() -> str:
-    """A digest of the compiler's own source: what it makes may change when that does."""
+def compiler_key() -> str:
+    """What the compiler's output depends on besides the spec: its own source, and the libraries that it works with."""
+    libraries = [f"{name} {metadata.version(name)}" for name in ("sympy", "jinja2")]
+    return " ".join([_source_digest(), *libraries])
+
+
+def _source_digest() -> str:
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for folder in ("spec", "compiler", "targets"):

@@ -332,7 +332,9 @@ def doctor() -> None:
 
 
 @main.command()
-@click.option("--steps", default=600, show_default=True, help="Training steps of each run.")
+@click.option(
+    "--steps", type=click.IntRange(min=20), default=600, show_default=True, help="Training steps of each run."
+)
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), default=Path("out/demo.png"), show_default=True
 )

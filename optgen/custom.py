@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
@@ -16,7 +18,7 @@ from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.modules import module_from_text
-from optgen.spec.definition import define_spec
+from optgen.spec.definition import Value, define_spec
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
 
@@ -66,8 +68,8 @@ def define(
     equations: str,
     *,
     wraps: Mapping[str, CustomOptimizer | str] | None = None,
-    counts: Mapping[str, int] | None = None,
-    **defaults: float | bool | None,
+    counts: Mapping[str, int | np.integer[Any]] | None = None,
+    **defaults: Value,
 ) -> CustomOptimizer:
     """Compile an optimizer from its equations.
 
@@ -83,6 +85,7 @@ def define(
 
     Raises:
         SpecError: a mistake in the equations, shown in place.
+        TypeError: a default is of no such type, or is given in `counts` as well.
     """
     if wraps is not None and len(wraps) != 1:
         raise ValueError(f"{name} wraps one optimizer: wraps={{'base': 'adam'}}")

@@ -35,7 +35,9 @@ class SpecError(OptgenError):
     def _render(self) -> str:
         where = self.location
         indent = len(where.line_text) - len(where.line_text.lstrip())
-        shown = where.line_text.strip()
+        if where.column - 1 < indent:
+            indent = 0  # the mistake is the indentation, so it is shown
+        shown = where.line_text[indent:].rstrip()
         # A long line is cut around the mistake, so that the caret stays in sight.
         start = max(0, where.column - 1 - indent)
         if len(shown) > 120:

@@ -64,13 +64,11 @@ def transformation(entry: Entry, chosen: Settings) -> optax.GradientTransformati
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         leaves, tree = jax.tree.flatten(updates)
         gradients = [jnp.asarray(leaf) for leaf in leaves]
-        parameters = _parameters(variant, tree, params, updates, gradients)
+        parameters = _parameters(variant, tree, params)
         before = _unpacked(variant, tree, state, gradients, shared)
         inputs = _inputs(entry.manifest, variant, tree, extra)
-        results, after = variant.step(
-            gradients, before, parameters, state.count + 1, hyperparameters(state.count), inputs
-        )
         count = optax.safe_increment(state.count)
+        results, after = variant.step(gradients, before, parameters, count, hyperparameters(state.count), inputs)
         return jax.tree.unflatten(tree, results), _packed(state_type, tree, count, after, names, shared)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -82,12 +80,23 @@ def _state_type_of(name: str, fields: tuple[str, ...], origins: tuple[str, ...])
     made.__module__ = __name__
     made.__doc__ = "The state of a generated optimizer: the number of steps done, and a tree for each state."
     made._origins = origins  # type: ignore[attr-defined]  # the spec's names of the fields after the first
+    # Such a type is no attribute of a module, so pickle is told how to make it again.
+    made.__reduce__ = _reduced  # type: ignore[method-assign, assignment]
     return made
+
+
+def _reduced(state: Any) -> tuple[Any, ...]:
+    return _restored, (type(state).__name__, state._fields, state._origins, tuple(state))
+
+
+def _restored(name: str, fields: tuple[str, ...], origins: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return _state_type_of(name, fields, origins)(*values)
 
 
 def _state_type(manifest: Manifest, names: tuple[str, ...]) -> Any:
     spelled = dialect_of(manifest, "optax").states
-    fields = ("count", *(spelled.get(name, name) for name in names))
+    # `count` is the number of steps, as in optax; a state of that name gets another.
+    fields = ("count", *(spelled.get(name, f"{name}_state" if name == "count" else name) for name in names))
     return _state_type_of(f"{manifest.class_name}State", fields, names)
 
 
@@ -127,27 +136,12 @@ def _unpacked(
     for index, gradient in enumerate(gradients):
         mine = {s.name for s in variant.case_of(gradient.shape).states}
         kept.append({name: column[index] for name, column in columns.items() if name in mine})
-    _check_shapes(variant, kept, gradients)
     return ModelState(
         tuple(kept), {name: value for name, value in zip(expected, state[1:], strict=True) if name in shared}
     )
 
 
-def _check_shapes(variant: JaxVariant, kept: list[dict[str, Any]], gradients: list[jax.Array]) -> None:
-    for index, (states, gradient) in enumerate(zip(kept, gradients, strict=True)):
-        for info in variant.case_of(gradient.shape).states:
-            if info.kind == "element" and info.name in states:
-                shape = states[info.name].shape[1 if info.depth > 1 else 0 :]
-                if shape != gradient.shape:
-                    raise TreeMismatch(
-                        f"{variant.optimizer}: gradient {index} has shape {gradient.shape}, "
-                        f"and init was given a parameter of shape {shape}"
-                    )
-
-
-def _parameters(
-    variant: JaxVariant, tree: Any, params: Any, updates: Any, gradients: list[jax.Array]
-) -> list[jax.Array] | None:
+def _parameters(variant: JaxVariant, tree: Any, params: Any) -> list[jax.Array] | None:
     if params is None:
         if variant.reads_parameters:
             raise ValueError(f"{variant.optimizer}: update needs the parameters: update(grads, state, params)")
@@ -155,13 +149,7 @@ def _parameters(
     leaves, params_tree = jax.tree.flatten(params)
     if params_tree != tree:
         raise TreeMismatch(f"{variant.optimizer}: gradients have the tree {tree}, parameters {params_tree}")
-    arrays = [jnp.asarray(leaf) for leaf in leaves]
-    for index, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
-        if array.shape != gradient.shape:
-            raise TreeMismatch(
-                f"{variant.optimizer}: gradient {index} has shape {gradient.shape}, its parameter {array.shape}"
-            )
-    return arrays
+    return [jnp.asarray(leaf) for leaf in leaves]
 
 
 def _inputs(manifest: Manifest, variant: JaxVariant, tree: Any, extra: dict[str, Any]) -> dict[str, Any]:

@@ -36,23 +36,25 @@ import jax
 import jax.numpy as jnp
 
 
-def _constant(python, traced, *arguments):
+def _constant(host, traced, *arguments):
     """Compute in float64 what is known ahead, and trace what is not."""
-    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else python(*arguments)
+    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else host(*arguments)
 
 
-def _log(x):
-    return math.log(x) if x > 0 else -math.inf
+def _host_log(x):
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
 
 
 def default_step(t, lr, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
     scale = -lr/correction_beta1
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, scale, inverse_correction_beta2)
@@ -72,19 +74,19 @@ def default_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     return (m_new, v_new, theta_update)
 
 
 def amsgrad_step(t, lr, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
     scale = -lr/correction_beta1
     return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, scale)
@@ -105,7 +107,7 @@ def amsgrad_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_hat = inverse_correction_beta2*v_new
     v_max_new = jnp.maximum(v_max, v_hat)
     theta_update = scale*m_new/(jnp.sqrt(v_max_new) + eps)
@@ -114,14 +116,14 @@ def amsgrad_tensor(
 
 def nesterov_step(t, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1((t + 1)*log_beta1)
     scale = beta1/correction_beta1
     correction_beta1_2 = -jnp.expm1(t*log_beta1)
     scale_2 = one_minus_beta1/correction_beta1_2
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
@@ -143,7 +145,7 @@ def nesterov_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = -lr*(scale*m_new + scale_2*g)/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     return (m_new, v_new, theta_update)
 
@@ -163,7 +165,7 @@ def eps_root_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps)
     return (m_new, v_new, theta_update)
 
@@ -185,7 +187,7 @@ def weight_decay_tensor(
     """One tensor's step."""
     g_2 = g + weight_decay*theta
     m_new = beta1*m + one_minus_beta1*g_2
-    v_new = beta2*v + one_minus_beta2*g_2*g_2
+    v_new = beta2*v + one_minus_beta2*(g_2*g_2)
     theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     return (m_new, v_new, theta_update)
 
@@ -205,7 +207,7 @@ def amsgrad__amsgrad_maximum_raw_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_max_new = jnp.maximum(v_max, v_new)
     theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_max_new) + eps)
     return (m_new, v_new, v_max_new, theta_update)

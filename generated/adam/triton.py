@@ -49,7 +49,10 @@ def _host_log(x):
 
 
 def _host_expm1(x):
-    return math.expm1(x) if not x > 709.78 else math.inf
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
 
 
 @triton.jit
@@ -131,7 +134,7 @@ def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progra
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -185,7 +188,7 @@ def _amsgrad_elements_block(
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_hat = inverse_correction_beta2*v_new
     v_max_new = _maximum(v_max, v_hat)
     theta_update = _quotient(scale*m_new, _root(v_max_new) + eps)
@@ -244,7 +247,7 @@ def _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progr
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = -_quotient(lr*(scale*m_new + scale_2*g), _root(inverse_correction_beta2*v_new) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -288,7 +291,7 @@ def _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progr
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -334,7 +337,7 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _p
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
     m_new = beta1*m + one_minus_beta1*g_2
-    v_new = beta2*v + one_minus_beta2*g_2*g_2
+    v_new = beta2*v + one_minus_beta2*(g_2*g_2)
     theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new) + eps)
     tl.store(m_ptr + _offsets, m_new, _mask)
     tl.store(v_ptr + _offsets, v_new, _mask)
@@ -387,7 +390,7 @@ def _amsgrad__amsgrad_maximum_raw_elements_block(
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_max_new = _maximum(v_max, v_new)
     theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_max_new) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)

@@ -28,7 +28,7 @@
 #   amsgrad: 36 bytes in 1 pass, 17 operations
 #   nesterov: 28 bytes in 1 pass, 18 operations
 #   eps_root: 28 bytes in 1 pass, 17 operations
-#   no_weight_decay: 28 bytes in 1 pass, 12 operations
+#   no_weight_decay: 28 bytes in 1 pass, 14 operations
 #   amsgrad__amsgrad_maximum_raw: 36 bytes in 1 pass, 17 operations
 
 import math
@@ -37,23 +37,25 @@ import jax
 import jax.numpy as jnp
 
 
-def _constant(python, traced, *arguments):
+def _constant(host, traced, *arguments):
     """Compute in float64 what is known ahead, and trace what is not."""
-    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else python(*arguments)
+    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else host(*arguments)
 
 
-def _log(x):
-    return math.log(x) if x > 0 else -math.inf
+def _host_log(x):
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
 
 
 def default_step(t, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
     inverse_correction_beta1 = 1/correction_beta1
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2)
@@ -76,19 +78,19 @@ def default_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta)
     return (m_new, v_new, theta_update)
 
 
 def amsgrad_step(t, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
     inverse_correction_beta1 = 1/correction_beta1
     return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, inverse_correction_beta1)
@@ -112,7 +114,7 @@ def amsgrad_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_hat = inverse_correction_beta2*v_new
     v_max_new = jnp.maximum(v_max, v_hat)
     theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(v_max_new) + eps) + weight_decay*theta)
@@ -121,14 +123,14 @@ def amsgrad_tensor(
 
 def nesterov_step(t, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1((t + 1)*log_beta1)
     scale = beta1/correction_beta1
     correction_beta1_2 = -jnp.expm1(t*log_beta1)
     scale_2 = one_minus_beta1/correction_beta1_2
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
@@ -152,7 +154,7 @@ def nesterov_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     product = (scale*m_new + scale_2*g)/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     theta_update = -lr*(product + weight_decay*theta)
     return (m_new, v_new, theta_update)
@@ -176,41 +178,29 @@ def eps_root_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     total = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps) + weight_decay*theta
     theta_update = -lr*total
     return (m_new, v_new, theta_update)
-
-
-def no_weight_decay_step(t, lr, beta1, beta2):
-    """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
-    correction_beta1 = -jnp.expm1(t*log_beta1)
-    scale = -lr/correction_beta1
-    log_beta2 = _constant(_log, jnp.log, beta2)
-    correction_beta2 = -jnp.expm1(t*log_beta2)
-    inverse_correction_beta2 = 1/correction_beta2
-    return (one_minus_beta1, one_minus_beta2, scale, inverse_correction_beta2)
 
 
 def no_weight_decay_tensor(
     g,
     m,
     v,
+    lr,
     beta1,
     beta2,
     eps,
     one_minus_beta1,
     one_minus_beta2,
-    scale,
+    inverse_correction_beta1,
     inverse_correction_beta2,
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
-    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps))
     return (m_new, v_new, theta_update)
 
 
@@ -232,7 +222,7 @@ def amsgrad__amsgrad_maximum_raw_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_max_new = jnp.maximum(v_max, v_new)
     theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_max_new) + eps) + weight_decay*theta)
     return (m_new, v_new, v_max_new, theta_update)

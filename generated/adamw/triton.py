@@ -28,7 +28,7 @@
 #   amsgrad: 36 bytes in 1 pass, 17 operations
 #   nesterov: 28 bytes in 1 pass, 18 operations
 #   eps_root: 28 bytes in 1 pass, 17 operations
-#   no_weight_decay: 28 bytes in 1 pass, 12 operations
+#   no_weight_decay: 28 bytes in 1 pass, 14 operations
 #   amsgrad__amsgrad_maximum_raw: 36 bytes in 1 pass, 17 operations
 
 import math
@@ -50,7 +50,10 @@ def _host_log(x):
 
 
 def _host_expm1(x):
-    return math.expm1(x) if not x > 709.78 else math.inf
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
 
 
 @triton.jit
@@ -118,19 +121,6 @@ def nesterov_step(t, beta1, beta2):
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
 
 
-def no_weight_decay_step(t, lr, beta1, beta2):
-    """Numbers of one step, in float64."""
-    one_minus_beta1 = 1.0 - beta1
-    one_minus_beta2 = 1.0 - beta2
-    log_beta1 = _host_log(beta1)
-    correction_beta1 = -_host_expm1(t*log_beta1)
-    scale = -_host_quotient(lr, correction_beta1)
-    log_beta2 = _host_log(beta2)
-    correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
-    return (one_minus_beta1, one_minus_beta2, scale, inverse_correction_beta2)
-
-
 @triton.jit
 def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
@@ -148,7 +138,7 @@ def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progra
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps) + weight_decay*theta)
     tl.store(m_ptr + _offsets, m_new, _mask)
     tl.store(v_ptr + _offsets, v_new, _mask)
@@ -204,7 +194,7 @@ def _amsgrad_elements_block(
     v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_hat = inverse_correction_beta2*v_new
     v_max_new = _maximum(v_max, v_hat)
     theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(v_max_new) + eps) + weight_decay*theta)
@@ -264,7 +254,7 @@ def _nesterov_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progr
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     product = _quotient(scale*m_new + scale_2*g, _root(inverse_correction_beta2*v_new) + eps)
     theta_update = -lr*(product + weight_decay*theta)
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -311,7 +301,7 @@ def _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progr
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     total = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps) + weight_decay*theta
     theta_update = -lr*total
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -348,14 +338,15 @@ def _no_weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr,
     beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 3)
     eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
     inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    scale = tl.load(scalars_ptr + 9)
+    lr = tl.load(scalars_ptr + 7)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
-    theta_update = _quotient(scale*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(m_ptr + _offsets, m_new, _mask)
     tl.store(v_ptr + _offsets, v_new, _mask)
@@ -411,7 +402,7 @@ def _amsgrad__amsgrad_maximum_raw_elements_block(
     v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     v_max_new = _maximum(v_max, v_new)
     theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_max_new) + eps) + weight_decay*theta)
     tl.store(m_ptr + _offsets, m_new, _mask)

@@ -27,23 +27,25 @@ import jax
 import jax.numpy as jnp
 
 
-def _constant(python, traced, *arguments):
+def _constant(host, traced, *arguments):
     """Compute in float64 what is known ahead, and trace what is not."""
-    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else python(*arguments)
+    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else host(*arguments)
 
 
-def _log(x):
-    return math.log(x) if x > 0 else -math.inf
+def _host_log(x):
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
 
 
 def default_step(t, beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta1 = 1 - beta1
-    one_minus_beta2 = 1 - beta2
-    log_beta1 = _constant(_log, jnp.log, beta1)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
     correction_beta1 = -jnp.expm1(t*log_beta1)
     inverse_correction_beta1 = 1/correction_beta1
-    log_beta2 = _constant(_log, jnp.log, beta2)
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2)
@@ -65,7 +67,7 @@ def default_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     r = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     sum_theta_squared = jnp.sum(theta*theta)
     theta_norm = jnp.sqrt(sum_theta_squared)
@@ -94,7 +96,7 @@ def eps_root_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     r = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps)
     sum_theta_squared = jnp.sum(theta*theta)
     theta_norm = jnp.sqrt(sum_theta_squared)
@@ -123,7 +125,7 @@ def weight_decay_tensor(
 ):
     """One tensor's step."""
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     r_2 = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta
     sum_theta_squared = jnp.sum(theta*theta)
     theta_norm = jnp.sqrt(sum_theta_squared)

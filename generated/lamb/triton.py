@@ -40,7 +40,10 @@ def _host_log(x):
 
 
 def _host_expm1(x):
-    return math.expm1(x) if not x > 709.78 else math.inf
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
 
 
 @triton.jit
@@ -119,7 +122,7 @@ def _default_elements_block(
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
@@ -261,7 +264,7 @@ def _eps_root_elements_block(
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
@@ -379,7 +382,7 @@ def _weight_decay_elements_block(
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*g*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
     r_2 = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps) + weight_decay*theta
     tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
     tl.store(sum_r_2_squared_parts_ptr + _program, tl.sum(_kept(r_2*r_2, _mask, 0.0), axis=0))

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 
 def default_step(beta1, beta2):
     """Numbers of one step."""
-    one_minus_beta2 = 1 - beta2
-    one_minus_beta1 = 1 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    one_minus_beta1 = 1.0 - beta1
     return (one_minus_beta2, one_minus_beta1)
 
 

@@ -56,13 +56,15 @@ import jax
 import jax.numpy as jnp
 
 
-def _constant(python, traced, *arguments):
+def _constant(host, traced, *arguments):
     """Compute in float64 what is known ahead, and trace what is not."""
-    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else python(*arguments)
+    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else host(*arguments)
 
 
-def _log(x):
-    return math.log(x) if x > 0 else -math.inf
+def _host_log(x):
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
 
 
 def default_initial(initial_scale):
@@ -73,36 +75,36 @@ def default_initial(initial_scale):
 
 def default_step(alpha):
     """Numbers of one step."""
-    one_minus_alpha = 1 - alpha
+    one_minus_alpha = 1.0 - alpha
     return (one_minus_alpha,)
 
 
 def default_tensor(g, v, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
-    theta_update = -lr*g/jnp.sqrt(v_new + eps)
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    theta_update = -lr*(g/jnp.sqrt(v_new + eps))
     return (v_new, theta_update)
 
 
 def centered_tensor(g, v, m, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     m_new = alpha*m + one_minus_alpha*g
-    theta_update = -lr*g/jnp.sqrt(v_new - m_new*m_new + eps)
+    theta_update = -lr*(g/jnp.sqrt(v_new - m_new*m_new + eps))
     return (v_new, m_new, theta_update)
 
 
 def no_eps_in_sqrt_tensor(g, v, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
-    theta_update = -lr*g/(jnp.sqrt(v_new) + eps)
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    theta_update = -lr*(g/(jnp.sqrt(v_new) + eps))
     return (v_new, theta_update)
 
 
 def bias_correction_step(t, alpha):
     """Numbers of one step."""
-    one_minus_alpha = 1 - alpha
-    log_alpha = _constant(_log, jnp.log, alpha)
+    one_minus_alpha = 1.0 - alpha
+    log_alpha = _constant(_host_log, jnp.log, alpha)
     correction_alpha = -jnp.expm1(t*log_alpha)
     inverse_correction_alpha = 1/correction_alpha
     return (one_minus_alpha, inverse_correction_alpha)
@@ -110,14 +112,14 @@ def bias_correction_step(t, alpha):
 
 def bias_correction_tensor(g, v, lr, alpha, eps, one_minus_alpha, inverse_correction_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
-    theta_update = -lr*g/jnp.sqrt(inverse_correction_alpha*v_new + eps)
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    theta_update = -lr*(g/jnp.sqrt(inverse_correction_alpha*v_new + eps))
     return (v_new, theta_update)
 
 
 def nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b + d
     theta_update = -lr*(momentum*b_new + d)
@@ -126,7 +128,7 @@ def nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha
 
 def lr_in_buffer__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b - lr*d
     theta_update = b_new
@@ -136,14 +138,14 @@ def lr_in_buffer__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_a
 def weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alpha):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
-    v_new = alpha*v + one_minus_alpha*g_2*g_2
-    theta_update = -lr*g_2/jnp.sqrt(v_new + eps)
+    v_new = alpha*v + one_minus_alpha*(g_2*g_2)
+    theta_update = -lr*(g_2/jnp.sqrt(v_new + eps))
     return (v_new, theta_update)
 
 
 def momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b + d
     theta_update = -lr*b_new
@@ -152,7 +154,7 @@ def momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
 
 def lr_in_buffer__nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = g/jnp.sqrt(v_new + eps)
     b_new = momentum*b - lr*d
     theta_update = momentum*b_new - lr*d
@@ -161,23 +163,23 @@ def lr_in_buffer__nesterov__momentum_tensor(g, v, b, lr, alpha, eps, momentum, o
 
 def centered__no_eps_in_sqrt_tensor(g, v, m, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     m_new = alpha*m + one_minus_alpha*g
-    theta_update = -lr*g/(jnp.sqrt(v_new - m_new*m_new) + eps)
+    theta_update = -lr*(g/(jnp.sqrt(v_new - m_new*m_new) + eps))
     return (v_new, m_new, theta_update)
 
 
 def no_eps_in_sqrt__weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alpha):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
-    v_new = alpha*v + one_minus_alpha*g_2*g_2
-    theta_update = -lr*g_2/(jnp.sqrt(v_new) + eps)
+    v_new = alpha*v + one_minus_alpha*(g_2*g_2)
+    theta_update = -lr*(g_2/(jnp.sqrt(v_new) + eps))
     return (v_new, theta_update)
 
 
 def no_eps_in_sqrt__momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
     """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = g/(jnp.sqrt(v_new) + eps)
     b_new = momentum*b + d
     theta_update = -lr*b_new

@@ -69,7 +69,10 @@ def _host_log(x):
 
 
 def _host_expm1(x):
-    return math.expm1(x) if not x > 709.78 else math.inf
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
 
 
 @triton.jit
@@ -119,8 +122,8 @@ def _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _off
     lr = tl.load(scalars_ptr + 3)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
-    theta_update = -_quotient(lr*g, _root(v_new + eps))
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    theta_update = -lr*(_quotient(g, _root(v_new + eps)))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
@@ -148,9 +151,9 @@ def _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _progr
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     m_new = alpha*m + one_minus_alpha*g
-    theta_update = -_quotient(lr*g, _root(v_new - m_new*m_new + eps))
+    theta_update = -lr*(_quotient(g, _root(v_new - m_new*m_new + eps)))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -187,8 +190,8 @@ def _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _progra
     lr = tl.load(scalars_ptr + 3)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
-    theta_update = -_quotient(lr*g, _root(v_new) + eps)
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    theta_update = -lr*(_quotient(g, _root(v_new) + eps))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
@@ -224,8 +227,8 @@ def _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _progr
     lr = tl.load(scalars_ptr + 3)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
-    theta_update = -_quotient(lr*g, _root(inverse_correction_alpha*v_new + eps))
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    theta_update = -lr*(_quotient(g, _root(inverse_correction_alpha*v_new + eps)))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
@@ -271,7 +274,7 @@ def _nesterov__momentum_elements_block(
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     b = tl.load(b_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b + d
     theta_update = -lr*(momentum*b_new + d)
@@ -331,7 +334,7 @@ def _lr_in_buffer__momentum_elements_block(
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     b = tl.load(b_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b - lr*d
     theta_update = b_new
@@ -383,8 +386,8 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program,
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
-    v_new = alpha*v + one_minus_alpha*g_2*g_2
-    theta_update = -_quotient(lr*g_2, _root(v_new + eps))
+    v_new = alpha*v + one_minus_alpha*(g_2*g_2)
+    theta_update = -lr*(_quotient(g_2, _root(v_new + eps)))
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
@@ -412,7 +415,7 @@ def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _progr
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     b = tl.load(b_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b + d
     theta_update = -lr*b_new
@@ -463,7 +466,7 @@ def _lr_in_buffer__nesterov__momentum_elements_block(
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     b = tl.load(b_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = _quotient(g, _root(v_new + eps))
     b_new = momentum*b - lr*d
     theta_update = momentum*b_new - lr*d
@@ -530,9 +533,9 @@ def _centered__no_eps_in_sqrt_elements_block(
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     m_new = alpha*m + one_minus_alpha*g
-    theta_update = -_quotient(lr*g, _root(v_new - m_new*m_new) + eps)
+    theta_update = -lr*(_quotient(g, _root(v_new - m_new*m_new) + eps))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(m_ptr + _offsets, m_new, _mask)
@@ -589,8 +592,8 @@ def _no_eps_in_sqrt__weight_decay_elements_block(
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = g + weight_decay*theta
-    v_new = alpha*v + one_minus_alpha*g_2*g_2
-    theta_update = -_quotient(lr*g_2, _root(v_new) + eps)
+    v_new = alpha*v + one_minus_alpha*(g_2*g_2)
+    theta_update = -lr*(_quotient(g_2, _root(v_new) + eps))
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
@@ -643,7 +646,7 @@ def _no_eps_in_sqrt__momentum_elements_block(
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     b = tl.load(b_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*g*g
+    v_new = alpha*v + one_minus_alpha*(g*g)
     d = _quotient(g, _root(v_new) + eps)
     b_new = momentum*b + d
     theta_update = -lr*b_new

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from optgen.compiler.interpret import NUMPY_FUNCTIONS
+
 ROUNDOFF = 2.0**-24
 #: What a number of the step, computed in float32 by a handful of operations, may be off by.
 STEP_ULPS = 3.0
@@ -59,7 +61,7 @@ class Float32Bounds:
     def apply(self, operator: str, *operands: Bounded) -> Bounded:
         with np.errstate(all="ignore"):
             values = [operand.value for operand in operands]
-            value = _VALUES[operator](*values)
+            value = NUMPY_FUNCTIONS[operator](*values)
             if all(operand.per_step for operand in operands):
                 return Bounded(value, np.zeros_like(value, np.float64), per_step=True)
             errors = [
@@ -98,43 +100,6 @@ def _is_rounded(operand: Bounded) -> bool:
 
 Values = list[Any]
 Rule = Callable[[Any, Values, Values], Any]
-
-
-def _mod(a: Any, b: Any) -> Any:
-    return np.mod(a, b)
-
-
-_VALUES: dict[str, Callable[..., Any]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "**": np.power,
-    "%": _mod,
-    "neg": np.negative,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-    "==": np.equal,
-    "!=": np.not_equal,
-    "and": np.logical_and,
-    "or": np.logical_or,
-    "not": np.logical_not,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "sign": np.sign,
-    "exp": np.exp,
-    "log": np.log,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tanh": np.tanh,
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "max": np.maximum,
-    "min": np.minimum,
-    "where": np.where,
-}
 
 
 def _rounded(value: Any) -> Any:

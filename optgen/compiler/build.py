@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import functools
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from optgen._cache import cache_root, compiler_digest
+from optgen._cache import cache_root, compiler_key
 from optgen.errors import OptgenError, SpecError
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -25,8 +23,6 @@ from optgen.spec.reader import read_spec
 _IGNORED = "__pycache__"
 #: Part of the name of a file that is being written; one that is left was interrupted.
 _UNFINISHED = ".optgen-"
-#: Decides what a printed expression looks like, besides the compiler itself.
-_LIBRARIES = ("sympy", "jinja2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +179,14 @@ def _lines(data: bytes) -> list[str]:
 
 def _key(spec: Path) -> str:
     """What generated files depend on."""
-    return hashlib.sha256(spec.read_bytes() + _compiler().encode()).hexdigest()
-
-
-@functools.cache
-def _compiler() -> str:
-    return " ".join([compiler_digest(), *(metadata.version(name) for name in _LIBRARIES)])
+    return hashlib.sha256(spec.read_bytes() + compiler_key().encode()).hexdigest()
 
 
 class _Record:
     """What the last build made from what, kept in the cache folder so that nothing volatile is checked in."""
 
     def __init__(self, output: Path) -> None:
-        place = hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]
+        place = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:16]
         self._path = cache_root() / "builds" / f"{place}.json"
         self._entries: dict[str, tuple[str, dict[str, str]]] = {}
         try:

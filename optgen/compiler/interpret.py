@@ -52,40 +52,43 @@ class Arithmetic(Protocol):
         ...
 
 
+#: The operators and functions of the language on numpy arrays.
+NUMPY_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "**": np.power,
+    "%": np.mod,
+    "neg": np.negative,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "exp": np.exp,
+    "log": np.log,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "max": np.maximum,
+    "min": np.minimum,
+    "where": np.where,
+}
+
+
 class Float64:
     """IEEE double arithmetic by numpy."""
 
-    _functions: Mapping[str, Callable[..., Any]] = {
-        "+": np.add,
-        "-": np.subtract,
-        "*": np.multiply,
-        "/": np.divide,
-        "**": np.power,
-        "%": np.mod,
-        "neg": np.negative,
-        "<": np.less,
-        "<=": np.less_equal,
-        ">": np.greater,
-        ">=": np.greater_equal,
-        "==": np.equal,
-        "!=": np.not_equal,
-        "and": np.logical_and,
-        "or": np.logical_or,
-        "not": np.logical_not,
-        "sqrt": np.sqrt,
-        "abs": np.abs,
-        "sign": np.sign,
-        "exp": np.exp,
-        "log": np.log,
-        "sin": np.sin,
-        "cos": np.cos,
-        "tanh": np.tanh,
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "max": np.maximum,
-        "min": np.minimum,
-        "where": np.where,
-    }
     _folds: Mapping[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "min": np.min}
     _empty: Mapping[str, float] = {"sum": 0.0, "max": -np.inf, "min": np.inf}
 
@@ -100,7 +103,7 @@ class Float64:
 
     def apply(self, operator: str, *operands: Value) -> Value:
         with np.errstate(all="ignore"):
-            return self._functions[operator](*operands)
+            return NUMPY_FUNCTIONS[operator](*operands)
 
     def reduce(self, operation: str, value: Value, axes: tuple[int, ...]) -> Value:
         with np.errstate(all="ignore"):

@@ -234,3 +234,21 @@ def terms(expression: Expr) -> list[Expr]:
         if first == sympy.S.NegativeOne and isinstance(second, sympy.Add):
             return [negate(term) for term in terms(second)]
     return [expression]
+
+
+def is_reciprocal(expression: Expr) -> bool:
+    """`1/x`, as it stands in quotients."""
+    return isinstance(expression, sympy.Pow) and expression.exp == sympy.S.NegativeOne
+
+
+def is_plain_negation(expression: Expr) -> bool:
+    """`-x` of a single factor."""
+    return isinstance(expression, sympy.Mul) and len(expression.args) == 2 and expression.args[0] == sympy.S.NegativeOne
+
+
+def taken_from_one(expression: Expr) -> Expr | None:
+    """`x` for `1 - x`, else None."""
+    if isinstance(expression, sympy.Add) and len(expression.args) == 2 and expression.args[0] == sympy.S.One:
+        if is_plain_negation(expression.args[1]):
+            return expression.args[1].args[1]
+    return None

@@ -17,7 +17,7 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import schedule
 from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
-from optgen.spec.model import Hyperparameter, Spec
+from optgen.spec.model import Hyperparameter, Input, Spec
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
 from optgen.targets.jax.emit import JaxModule, emit_jax
@@ -97,7 +97,7 @@ def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:
         references=spec.references,
         hyperparameters=_hyperparameters(optimizer),
         options=spec.options,
-        inputs=spec.inputs,
+        inputs=_inputs(optimizer),
         states=spec.states,
         dialects=dict(spec.dialects),
         variants=tuple(_variant_info(variant, jax_module) for variant in optimizer.variants),
@@ -110,6 +110,15 @@ def _hyperparameters(optimizer: Optimizer) -> tuple[Hyperparameter, ...]:
     for variant in optimizer.variants:
         for case in variant.cases:
             found |= {h.name: h for h in case.program.hyperparameters if h.name not in found}
+    return tuple(found.values())
+
+
+def _inputs(optimizer: Optimizer) -> tuple[Input, ...]:
+    """The spec's own, and those of the optimizer that it wraps."""
+    found = {i.name: i for i in optimizer.spec.inputs}
+    for variant in optimizer.variants:
+        for case in variant.cases:
+            found |= {i.name: i for i in case.program.inputs if i.name not in found}
     return tuple(found.values())
 
 

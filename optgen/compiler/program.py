@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import sympy
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind
+from optgen.compiler.kinds import Kind, join
 from optgen.compiler.operations import names_in
 from optgen.spec.model import Hyperparameter, Input
 
@@ -102,3 +103,13 @@ class Program:
     def outputs(self) -> tuple[str, ...]:
         """The definitions that the step exists for."""
         return (*(state.new for state in self.states), self.result)
+
+
+def expression_kind(expression: Expr, kinds: dict[str, Kind]) -> Kind:
+    """The kind of an expression, from those of the names in it."""
+    if isinstance(expression, sympy.Symbol):
+        return kinds[str(expression.name)]
+    kind = Kind.CONSTANT
+    for argument in expression.args:
+        kind = join(kind, expression_kind(argument, kinds))
+    return kind

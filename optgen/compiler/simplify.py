@@ -9,6 +9,8 @@ NaN.
 
 from __future__ import annotations
 
+import builtins
+import keyword
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,26 +18,26 @@ from dataclasses import dataclass, replace
 import sympy
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind, join
+from optgen.compiler.gather import Gatherer, is_moderate_literal
+from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import (
     CONDITIONS,
-    Ceiling,
-    Floor,
+    ONE_HALF,
     Logarithm,
-    Modulo,
     OneMinusExponential,
-    Operation,
-    Sign,
+    Where,
+    is_plain_negation,
+    is_reciprocal,
     multiply,
     names_in,
-    negate,
-    power,
     rebuild,
     substitute,
     symbol,
+    taken_from_one,
     transform,
 )
-from optgen.compiler.program import Definition, Program, Reduce
+from optgen.compiler.program import Definition, Program, Reduce, expression_kind
+from optgen.spec.language import GENERATED_WORDS, RESERVED
 
 EXACT, ROUNDING = "exact", "rounding"
 
@@ -57,16 +59,6 @@ def simplify(program: Program) -> Program:
     for rewrite in REWRITES:
         program = rewrite.apply(program)
     return program
-
-
-def expression_kind(expression: Expr, kinds: dict[str, Kind]) -> Kind:
-    """The kind of an expression, from those of the names in it."""
-    if isinstance(expression, sympy.Symbol):
-        return kinds[str(expression.name)]
-    kind = Kind.CONSTANT
-    for argument in expression.args:
-        kind = join(kind, expression_kind(argument, kinds))
-    return kind
 
 
 def operations_per_element(program: Program) -> int:
@@ -95,11 +87,6 @@ def _is_negated_atom(expression: Expr) -> bool:
     return isinstance(expression, sympy.Mul) and expression.args[0] == sympy.S.NegativeOne
 
 
-def _is_plain_negation(expression: Expr) -> bool:
-    """`-x` of a single factor, which is not worth a name."""
-    return _is_negated_atom(expression) and len(expression.args) == 2
-
-
 def _map(program: Program, change: Callable[[Expr], Expr]) -> Program:
     """Change every expression of a program."""
     return replace(program, definitions=tuple(_with_expression(d, change(d.expression)) for d in program.definitions))
@@ -113,8 +100,15 @@ def _with_expression(definition: Definition, expression: Expr) -> Definition:
 
 
 def remove_unused(program: Program) -> Program:
-    """Drop definitions that nothing needs."""
+    """Drop definitions that nothing needs.
+
+    A fold over the model stays where there are several cases: tensors of another case may need this one's part.
+    """
     needed = set(program.outputs)
+    if program.conditions:
+        for definition in program.definitions:
+            if isinstance(definition.value, Reduce) and definition.value.over == "model":
+                needed.add(definition.name)
     kept = []
     for definition in reversed(program.definitions):
         if definition.name in needed:
@@ -152,30 +146,35 @@ def _occurrences(expression: Expr) -> list[str]:
 
 
 def accurate_bias_correction(program: Program) -> Program:
-    """`1 - b**n` → `1 - exp(n*log(b))`, computed by expm1, for a constant b ≥ 0 and a step number n.
+    """`1 - b**n` → `1 - exp(n*log(b))`, computed by expm1, for a constant b ≥ 0 and a step number n > 0.
 
-    The plain form loses a factor of 1/(1-b) in relative accuracy at the first steps.
+    The plain form loses a factor of 1/(1-b) in relative accuracy at the first steps. Where n may be 0, the form is left
+    as it is: `0**0` is 1, while `0*log(0)` is NaN.
     """
     nonnegative = {h.name for h in program.hyperparameters if h.domain.lower is not None and h.domain.lower >= 0}
     kinds = program.kinds
 
     def change(node: Expr) -> Expr:
-        if not (isinstance(node, sympy.Add) and len(node.args) == 2 and node.args[0] == sympy.S.One):
-            return node
-        second = node.args[1]
-        if not (isinstance(second, sympy.Mul) and len(second.args) == 2 and second.args[0] == sympy.S.NegativeOne):
-            return node
-        base_power = second.args[1]
+        base_power = taken_from_one(node)
         if not isinstance(base_power, sympy.Pow) or expression_kind(node, kinds) is not Kind.STEP:
             return node
         base, exponent = base_power.args
         if not (isinstance(base, sympy.Symbol) and base.name in nonnegative and kinds[base.name] is Kind.CONSTANT):
             return node
-        if "t" not in names_in(exponent):
+        if "t" not in names_in(exponent) or not _is_surely_positive(exponent):
             return node
         return OneMinusExponential(multiply(exponent, Logarithm(base)))
 
     return _map(program, lambda expression: transform(expression, change))
+
+
+def _is_surely_positive(expression: Expr) -> bool:
+    """Sums, products and quotients of the step's number and positive numbers, that no arithmetic rounds to 0."""
+    if isinstance(expression, sympy.Add | sympy.Mul):
+        return all(_is_surely_positive(argument) for argument in expression.args)
+    if is_reciprocal(expression):
+        return _is_surely_positive(expression.base) and "t" not in names_in(expression)
+    return expression == symbol("t") or (is_moderate_literal(expression) and bool(expression > 0))
 
 
 def squares_as_products(program: Program) -> Program:
@@ -190,75 +189,8 @@ def squares_as_products(program: Program) -> Program:
 
 
 def gather_scalars(program: Program) -> Program:
-    """Products and quotients: the factors that are one number for the step are multiplied first, once per step.
-
-    `lr*(m/(1-b**t))/d` becomes `(lr/(1-b**t))*m/d`, and `v/(1-b**t)` becomes `v*(1/(1-b**t))`. Factors that are one
-    number for the tensor or model are gathered as well; a division by one of those alone stays a division, since
-    the reciprocal of a tiny norm overflows where the quotient does not.
-    """
-    kinds = program.kinds
-
-    def change(node: Expr) -> Expr:
-        if not isinstance(node, sympy.Mul):
-            return node
-        factors = _flatten(node)
-        sign = 1
-        while sympy.S.NegativeOne in factors:
-            factors.remove(sympy.S.NegativeOne)
-            sign = -sign
-        groups: dict[str, list[Expr]] = {"step": [], "tensor": [], "other": []}
-        for factor in factors:
-            kind = expression_kind(factor, kinds)
-            group = "step" if kind.is_per_step else "tensor" if kind.is_scalar else "other"
-            groups[group].append(factor)
-        # Within a group the numerators come first, so that no reciprocal is formed where a quotient does.
-        ordered = {name: sorted(group, key=_is_reciprocal) for name, group in groups.items()}
-        if ordered["tensor"] and all(_is_reciprocal(f) for f in ordered["tensor"]) and not ordered["step"]:
-            if not ordered["other"]:
-                return node
-            product = multiply(*ordered["other"], *ordered["tensor"])
-        else:
-            scalars = [multiply(*ordered["step"])] if ordered["step"] else []
-            if ordered["tensor"]:
-                scalars = [multiply(*_flatten_all(scalars), *ordered["tensor"])]
-            if sign < 0 and scalars and isinstance(scalars[0], sympy.Mul):
-                # The scalar is computed once per step anyway; let it carry the sign.
-                scalars, sign = [multiply(sympy.S.NegativeOne, *scalars[0].args)], 1
-            product = multiply(*scalars, *ordered["other"])
-        return product if sign > 0 else negate(product)
-
-    return _map(program, lambda expression: _transform_continuous(expression, change))
-
-
-#: Where a last bit decides: what these are asked of is left as it is written.
-_JUMPS = (Floor, Ceiling, Modulo, Sign, *CONDITIONS)
-
-
-def _transform_continuous(expression: Expr, change: Callable[[Expr], Expr]) -> Expr:
-    """Apply a rounding change to every node, innermost first, but to nothing that a function with jumps is asked of."""
-    if not expression.args or isinstance(expression, _JUMPS):
-        return expression
-    parts = tuple(_transform_continuous(argument, change) for argument in expression.args)
-    return change(rebuild(expression, parts))
-
-
-def _flatten_all(expressions: list[Expr]) -> list[Expr]:
-    return [factor for expression in expressions for factor in _flatten(expression)]
-
-
-def _flatten(expression: Expr) -> list[Expr]:
-    """The factors of a product, through nested products and reciprocals of products."""
-    if isinstance(expression, sympy.Mul):
-        return [factor for argument in expression.args for factor in _flatten(argument)]
-    if _is_reciprocal(expression) and isinstance(expression.base, sympy.Mul):
-        parts = _flatten(expression.base)
-        if not any(_is_reciprocal(part) for part in parts):
-            return [power(part, sympy.S.NegativeOne) if part != sympy.S.NegativeOne else part for part in parts]
-    return [expression]
-
-
-def _is_reciprocal(expression: Expr) -> bool:
-    return isinstance(expression, sympy.Pow) and expression.exp == sympy.S.NegativeOne
+    """Factors that are one number for the step are multiplied with each other first: see `gather`."""
+    return _map(program, Gatherer(program).rewrite)
 
 
 def hoist_scalars(program: Program) -> Program:
@@ -273,17 +205,20 @@ def _lower_parts(expression: Expr, kinds: dict[str, Kind], whole: Kind) -> list[
     """The largest parts of an expression that are of a lower kind, and worth a name."""
     kind = expression_kind(expression, kinds)
     is_part = kind is not whole and bool(expression.args) and not isinstance(expression, CONDITIONS)
-    if is_part and not _is_plain_negation(expression):
-        # A reciprocal alone is worth a name only if it is a step's: see `gather_scalars`.
-        if not _is_reciprocal(expression) or kind.is_per_step:
-            # A step's part may hold constants of its own, which are known earlier still.
-            return [*_lower_parts_below(expression, kinds, kind), expression]
+    if is_part and not is_plain_negation(expression):
+        # A step's part may hold constants of its own, which are known earlier still.
+        return [*_lower_parts_below(expression, kinds, kind), expression]
     own = [expression] if isinstance(expression, OneMinusExponential) else []
     return [*_lower_parts_below(expression, kinds, whole), *own]
 
 
 def _lower_parts_below(expression: Expr, kinds: dict[str, Kind], whole: Kind) -> list[Expr]:
-    return [part for argument in expression.args for part in _lower_parts(argument, kinds, whole)]
+    parts = []
+    for position, argument in enumerate(expression.args):
+        # A division by a number stays one; `gather_scalars` puts first what is to be a factor.
+        is_divisor = position > 0 and isinstance(expression, sympy.Mul) and is_reciprocal(argument)
+        parts += _lower_parts(argument.base if is_divisor else argument, kinds, whole)
+    return parts
 
 
 def share_common_parts(program: Program) -> Program:
@@ -301,8 +236,8 @@ def share_common_parts(program: Program) -> Program:
 
     def repeated(expression: Expr, kinds: dict[str, Kind], _: Kind) -> list[Expr]:
         found = [part for argument in expression.args for part in repeated(argument, kinds, _)]
-        worth = bool(expression.args) and not isinstance(expression, CONDITIONS) and not _is_reciprocal(expression)
-        if worth and counts[expression] > 1 and not _is_plain_negation(expression):
+        worth = bool(expression.args) and not isinstance(expression, CONDITIONS) and not is_reciprocal(expression)
+        if worth and counts[expression] > 1 and not is_plain_negation(expression):
             found.append(expression)
         return found
 
@@ -318,14 +253,14 @@ def split_long(program: Program) -> Program:
         def visit(node: Expr, is_root: bool) -> int:
             sizes = [visit(argument, False) for argument in node.args]
             size = 1 + sum(sizes) if node.args else 0
-            nameable = not isinstance(node, CONDITIONS) and not _is_reciprocal(node)
+            nameable = not isinstance(node, CONDITIONS) and not is_reciprocal(node)
             if size >= LONG and not is_root and nameable:
                 found.append(node)
                 return 0
             return size
 
         # A negation around the whole is no reason to name what is inside.
-        visit(expression.args[1] if _is_plain_negation(expression) else expression, True)
+        visit(expression.args[1] if is_plain_negation(expression) else expression, True)
         return found
 
     return _name_parts(program, large)
@@ -335,7 +270,7 @@ def _name_parts(program: Program, choose: Callable[[Expr, dict[str, Kind], Kind]
     """Give chosen parts of expressions names of their own, each defined just before it is first needed."""
     kinds = program.kinds
     named: dict[Expr, str] = {}
-    taken = set(kinds)
+    taken = set(kinds) | RESERVED | GENERATED_WORDS | set(dir(builtins)) | set(keyword.kwlist)
     result: list[Definition] = []
     for definition in program.definitions:
         whole = expression_kind(definition.expression, kinds)
@@ -364,31 +299,27 @@ def _replace_parts(expression: Expr, named: dict[Expr, str], keep_whole: bool) -
 
 
 def _part_name(part: Expr, kind: Kind, taken: set[str]) -> str:
-    """A readable name for a part: `one_minus_beta1`, `log_beta2`, `correction_beta1`, else `part`, numbered."""
-    base = "part"
-    if isinstance(part, sympy.Add) and len(part.args) == 2 and part.args[0] == sympy.S.One:
-        second = part.args[1]
-        if _is_negated_atom(second) and isinstance(second.args[-1], sympy.Symbol):
-            base = f"one_minus_{second.args[-1].name}"
-    elif isinstance(part, Logarithm) and isinstance(part.args[0], sympy.Symbol):
-        base = f"log_{part.args[0].name}"
+    """A readable name for a part: `one_minus_beta1`, `log_beta2`, `correction_beta1`, else what it is, numbered."""
+    of = f"_{part.args[0].name}" if isinstance(part.args[0], sympy.Symbol) else ""
+    subtracted = taken_from_one(part)
+    if isinstance(subtracted, sympy.Symbol):
+        base = f"one_minus_{subtracted.name}"
     elif isinstance(part, OneMinusExponential):
-        base = "correction"
-        if logs := [n for n in sorted(names_in(part)) if n.startswith("log_")]:
-            base = f"correction_{logs[0][4:]}"
-    elif _is_reciprocal(part):
-        base = f"inverse_{part.base.name}" if isinstance(part.base, sympy.Symbol) else "inverse"
+        logs = [name for name in sorted(names_in(part)) if name.startswith("log_")]
+        base = f"correction_{logs[0][4:]}" if logs else "correction"
+    elif is_reciprocal(part):
+        base = f"inverse{of}"
+    elif isinstance(part, sympy.Pow):
+        base = f"root{of}" if part.exp == ONE_HALF else f"power{of}"
     elif isinstance(part, sympy.Mul) and len(part.args) == 2 and part.args[0] == part.args[1]:
-        if isinstance(part.args[0], sympy.Symbol):
-            base = f"{part.args[0].name}_squared"
-    elif isinstance(part, sympy.Pow) and part.exp == sympy.Rational(1, 2):
-        base = "root"
-    elif isinstance(part, Operation):
-        base = {"<": "test", "where": "chosen"}.get(part.name, part.name if part.name.isalnum() else "part")
+        base = f"{part.args[0].name}_squared" if of else "square"
     elif isinstance(part, sympy.Mul):
         base = "scale" if kind.is_scalar else "product"
     elif isinstance(part, sympy.Add):
         base = "total"
+    else:
+        one_of = f"{part.name}{of}" if len(part.args) == 1 and of else f"{part.name}_value"
+        base = "chosen" if isinstance(part, Where) else one_of
     name, count = base, 1
     while name in taken:
         count += 1

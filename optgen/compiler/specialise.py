@@ -13,7 +13,7 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.rule import Case, Rule
 from optgen.compiler.unroll import UndecidedShape, Unroller, is_initial
 from optgen.errors import SpecError
-from optgen.spec.model import Hyperparameter, Spec
+from optgen.spec.model import Spec
 from optgen.spec.syntax import Assign, Name, Node, renamed, walk
 
 MAX_CASES = 8
@@ -43,29 +43,29 @@ def specialise(spec: Spec, choice: Choice, wrapped: Rule | None = None) -> Rule:
                 where = spec.source.location(undecided.condition.span)
                 raise SpecError("too many conditions on the shape", where) from None
             pending += [(*assumed, (undecided.condition, False)), (*assumed, (undecided.condition, True))]
+    states = {state for case in cases for state in case.final}
     initial: dict[str, Node] = {}
-    hyperparameters = list(spec.hyperparameters)
+    hyperparameters, inputs = list(spec.hyperparameters), list(spec.inputs)
     if wrapped is not None:
-        hyperparameters += [_renamed_hyperparameter(h, spec.wraps) for h in wrapped.hyperparameters]
+        hyperparameters += [replace(h, name=f"{spec.wraps}_{h.name}") for h in wrapped.hyperparameters]
+        inputs += [replace(i, name=f"{spec.wraps}_{i.name}") for i in wrapped.inputs]
         names = {h.name for h in wrapped.hyperparameters}
         for state, value in wrapped.initial.items():
-            initial[f"{spec.wraps}_{state}"] = renamed(value, lambda n: f"{spec.wraps}_{n}" if n in names else n)
+            if (name := f"{spec.wraps}_{state}") in states:
+                initial[name] = renamed(value, lambda n: f"{spec.wraps}_{n}" if n in names else n)
     unroller = Unroller(spec, choice, wrapped, ())
     for statement in spec.body:
         if isinstance(statement, Assign) and is_initial(statement.target):
-            initial[statement.target.name] = unroller.initial_value(statement.value)
-    states = {state for case in cases for state in case.final}
+            unroller.check_initial(statement.value)
+            if statement.target.name in states:
+                initial[statement.target.name] = unroller.initial_value(statement.value)
     used = {n.name for c in cases for e in c.equations for n in walk(e.value) if isinstance(n, Name)}
     used |= {n.name for value in initial.values() for n in walk(value) if isinstance(n, Name)}
     return Rule(
         name=spec.name,
         hyperparameters=tuple(h for h in hyperparameters if h.name in used),
-        inputs=tuple(i for i in spec.inputs if i.name in used),
+        inputs=tuple(i for i in inputs if i.name in used),
         cases=tuple(sorted(cases, key=lambda case: [not holds for _, holds in case.conditions])),
-        initial={name: value for name, value in initial.items() if name in states},
+        initial=initial,
         source=spec.source,
     )
-
-
-def _renamed_hyperparameter(hyperparameter: Hyperparameter, prefix: str) -> Hyperparameter:
-    return replace(hyperparameter, name=f"{prefix}_{hyperparameter.name}")

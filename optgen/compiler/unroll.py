@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 from optgen.compiler.choice import Choice
 from optgen.compiler.hints import Hints
@@ -77,6 +76,8 @@ class Unroller:
         self.turns = 0
         self.counts: dict[str, int] = {}  # how often a name was wanted for an equation
         self.target, self.line = "", 0  # what is being given a value, and where
+        self.called = False  # the wrapped optimizer has been called
+        self.call_once = "its state would be updated twice; give its result a name"  # what to say of a second call
 
     def case(self) -> Case:
         self.block(self.spec.body)
@@ -117,9 +118,15 @@ class Unroller:
             return f"{target.name}[t]"
         return f"{target.name}[{self.whole(target.index)}]"
 
-    def define(self, key: str, value: Node, branch: bool = False, source: Source | None = None) -> str:
+    def define(self, key: str, value: Node, branch: bool = False) -> str:
+        self.current[key] = self.write(key, value, self.spec.source, branch)
+        return self.current[key]
+
+    def write(self, key: str, value: Node, source: Source, branch: bool = False) -> str:
+        """Write an equation down, under a name that no other has."""
         if len(self.equations) >= MAX_EQUATIONS:
-            raise self.fail(value.span, f"this rule has more than {MAX_EQUATIONS} equations", "shorten its loops")
+            where = source.location(value.span)
+            raise SpecError(f"this rule has more than {MAX_EQUATIONS} equations", where, "shorten its loops")
         base = key.replace("[t]", "_new").replace("[", "_").replace("]", "").replace("-", "m")
         count = self.counts.get(base, 1)
         name = base if count == 1 else f"{base}_{count}"
@@ -128,8 +135,7 @@ class Unroller:
             name = f"{base}_{count}"
         self.counts[base] = count
         self.taken.add(name)
-        self.equations.append(Equation(name, value, source or self.spec.source, branch))
-        self.current[key] = name
+        self.equations.append(Equation(name, value, source, branch))
         return name
 
     def loop(self, loop: For) -> None:
@@ -172,21 +178,23 @@ class Unroller:
         if isinstance(decided, bool):
             self.block(then if decided else otherwise)
             return
-        if _only_shape(decided):
-            for known, holds in self.assumed:
-                if same(known, decided):
-                    self.block(then if holds else otherwise)
-                    return
-            raise UndecidedShape(decided)
-        self.merge(decided, then, otherwise)
+        settled = self.settle(decided)
+        if isinstance(settled, bool):
+            self.block(then if settled else otherwise)
+        else:
+            self.merge(settled, then, otherwise)
 
     def merge(self, condition: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]) -> None:
         """An `if` on the step: both branches are computed, and `where` picks."""
         before = dict(self.current)
+        called, call_once = self.called, self.call_once
         self.block(then)
         after_then = self.current
         self.current = dict(before)
+        if self.called and not called:
+            self.call_once = "both branches are computed; call it before the 'if'"
         self.block(otherwise)
+        self.call_once = call_once
         after_otherwise = self.current
         self.current = dict(before)
         for key in dict.fromkeys((*after_then, *after_otherwise)):
@@ -216,18 +224,8 @@ class Unroller:
                 raise self.fail(
                     span, f"'{name}' is always there", "only an option or an optional hyperparameter can be tested"
                 )
-            case Unary(operator="not", operand=operand):
-                inner = self.decide(operand)
-                return not inner if isinstance(inner, bool) else Unary("not", inner, node.span)
-            case Logical(operator=operator, left=left, right=right):
-                first = self.decide(left)
-                settled = operator == "or"
-                if isinstance(first, bool):
-                    return settled if first is settled else self.decide(right)
-                second = self.decide(right)
-                if isinstance(second, bool):
-                    return settled if second is settled else first
-                return Logical(operator, first, second, node.span)
+            case Unary(operator="not") | Logical():
+                return _combined(node, self.decide)
             case Compare(operator=operator, left=Name(name=name), right=Text(value=word)):
                 return (self.options[name] == word) is (operator == "==")
             case Compare(operator=operator, left=left, right=right):
@@ -239,8 +237,17 @@ class Unroller:
                 return self.resolve(node)
         raise self.fail(node.span, "this is not a condition", "compare it with a number")
 
-    def initial_value(self, node: Node) -> Node:
-        """The value of a state before the first step: of hyperparameters, numbers and `theta[0]` only."""
+    def settle(self, node: Node) -> bool | Node:
+        """A condition without options, decided by what is assumed of the shape; what is left depends on the step."""
+        if _only_shape(node):
+            for known, holds in self.assumed:
+                if same(known, node):
+                    return holds
+            raise UndecidedShape(node)
+        return _combined(node, self.settle)
+
+    def check_initial(self, node: Node) -> None:
+        """Refuse an initial value that is not of hyperparameters, numbers and `theta[0]` only."""
         known = {h.name for h in self.spec.hyperparameters}
         for part in walk(node):
             if isinstance(part, Indexed) and part.name == "theta" and is_initial(part):
@@ -253,6 +260,11 @@ class Unroller:
                 raise self.fail(
                     part.span, f"'{part.function}' cannot fold an initial value", "it is computed element by element"
                 )
+            if isinstance(part, Call) and part.function == self.spec.wraps:
+                raise self.fail(part.span, f"'{part.function}' has not run before the first step", "leave it out")
+
+    def initial_value(self, node: Node) -> Node:
+        """The value of a state before the first step, one that `check_initial` takes."""
         self.starting = True
         value = self.resolve(node)
         self.starting = False
@@ -344,26 +356,22 @@ class Unroller:
 
     def inline(self, gradient: Node, span: Span) -> Node:
         """Put the wrapped optimizer's equations here; they read `gradient` as their `g`."""
-        wrapped = self.wrapped
+        wrapped, prefix = self.wrapped, self.spec.wraps
         assert wrapped is not None
-        prefix = self.spec.wraps
+        if self.called:
+            raise self.fail(span, f"'{prefix}' is called twice", self.call_once)
+        self.called = True
         case = self.fitting_case(wrapped)
-        own = {equation.name for equation in case.equations} | {h.name for h in wrapped.hyperparameters}
-        own |= set(case.final) - {"theta"}
-        given = self.define(f"{prefix}_g", gradient)
-
-        def rename(name: str) -> str:
-            return given if name == "g" else f"{prefix}_{name}" if name in own else name
-
+        declared = [h.name for h in wrapped.hyperparameters] + [i.name for i in wrapped.inputs]
+        names = {name: f"{prefix}_{name}" for name in (*declared, *case.final)}
+        names["g"] = self.define(f"{prefix}_g", gradient)
         for equation in case.equations:
-            self.equations.append(
-                replace(equation, name=f"{prefix}_{equation.name}", value=renamed(equation.value, rename))
-            )
-            self.taken.add(f"{prefix}_{equation.name}")
+            value = renamed(equation.value, lambda name: names.get(name, name))
+            names[equation.name] = self.write(f"{prefix}_{equation.name}", value, equation.source, equation.branch)
         for state, equation_name in case.final.items():
             if state != "theta":
-                self.current[f"{prefix}_{state}[t]"] = f"{prefix}_{equation_name}"
-        return Name(f"{prefix}_{case.final['theta']}", span)
+                self.current[f"{prefix}_{state}[t]"] = names[equation_name]
+        return Name(names[case.final["theta"]], span)
 
     def fitting_case(self, wrapped: Rule) -> Case:
         for case in wrapped.cases:
@@ -382,13 +390,46 @@ def _is_state(target: Name | Indexed) -> bool:
     return isinstance(target, Indexed) and isinstance(target.index, Name) and target.index.name == "t"
 
 
+def _combined(node: Node, decide: Callable[[Node], bool | Node]) -> bool | Node:
+    """A `not`, `and` or `or` of what is decided of its parts, as far as that decides it; any other condition as is."""
+    match node:
+        case Unary(operator="not", operand=operand):
+            inner = decide(operand)
+            return not inner if isinstance(inner, bool) else Unary("not", inner, node.span)
+        case Logical(operator=operator, left=left, right=right):
+            first = decide(left)
+            settled = operator == "or"
+            if isinstance(first, bool):
+                return settled if first is settled else decide(right)
+            second = decide(right)
+            if isinstance(second, bool):
+                return settled if second is settled else first
+            return Logical(operator, first, second, node.span)
+    return node
+
+
 def _only_shape(node: Node) -> bool:
-    names = [part for part in walk(node) if isinstance(part, Name | Timed | Call)]
-    return bool(names) and all(
-        (isinstance(part, Name) and part.name in SHAPE_NAMES)
-        or (isinstance(part, Call) and part.function in ("max", "min"))
-        for part in names
-    )
+    """Whether a condition asks of nothing but a tensor's shape, so that Python can decide it for each tensor."""
+    match node:
+        case Unary(operator="not", operand=operand):
+            return _only_shape(operand)
+        case Logical(left=left, right=right):
+            return _only_shape(left) and _only_shape(right)
+        case Compare(left=left, right=right):
+            parts = [*walk(left), *walk(right)]
+            return all(map(_of_shape, parts)) and any(isinstance(part, Name) for part in parts)
+    return False
+
+
+def _of_shape(part: Node) -> bool:
+    match part:
+        case Number() | Unary(operator="-") | Binary():
+            return True
+        case Name(name=name):
+            return name in SHAPE_NAMES
+        case Call(function="max" | "min", arguments=arguments):
+            return len(arguments) > 1
+    return False
 
 
 def _compare(operator: str, left: int, right: int) -> bool:

@@ -189,6 +189,8 @@ def fraction_of_bound(expected: Bounded, actual: Array) -> float:
         return float("inf")
     if not comparable.any():
         return 0.0
+    if not np.isfinite(actual[comparable]).all():
+        return float("inf")
     with np.errstate(all="ignore"):
         error = np.abs(value - actual)[comparable]
         fractions = np.where(error == 0, 0.0, error / bound[comparable])

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from optgen.errors import NotRegistered, TreeMismatch
 from optgen.runtime.arguments import Settings, bind, check_value, described, dialect_of, settings, signature
@@ -39,7 +40,7 @@ class Optimizer:
     entry: ClassVar[Entry]
     __signature__: ClassVar[inspect.Signature]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         manifest = self.entry.manifest
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
         self._settings: Settings = settings(manifest, dialect_of(manifest, "braintools"), given)
@@ -48,9 +49,12 @@ class Optimizer:
         )
         varying = {h.name for h in manifest.hyperparameters if h.varies}
         used = [n for n in self._variant.info.hyperparameters if n not in self._settings.schedules]
-        self._fixed = {n: self._settings.values[n] for n in used if n not in varying}
-        self._varying_values = {n: self._settings.values[n] for n in used if n in varying}
+        # What is known for good is compiled in, folded in float64; what varies, or is an array, is passed each step.
+        fixed = {n for n in used if n not in varying and isinstance(self._settings.values[n], float | int)}
+        self._fixed = {n: self._settings.values[n] for n in used if n in fixed}
+        self._varying_values = {n: self._settings.values[n] for n in used if n not in fixed}
         self._weights: dict[Hashable, HasValue] = {}
+        self._scheduled_step: Callable[..., Any] | None = None
         self._state: HasValue | None = None
         self._varying: HasValue | None = None
 
@@ -74,7 +78,8 @@ class Optimizer:
     @lr.setter
     def lr(self, value: float) -> None:
         if "lr" not in self._varying_values:
-            raise AttributeError(f"{type(self).__name__}: the learning rate is a schedule and cannot be set")
+            why = "is a schedule and cannot be set" if "lr" in self._settings.schedules else "is not part of this rule"
+            raise AttributeError(f"{type(self).__name__}: the learning rate {why}")
         (declared,) = (h for h in self.entry.manifest.hyperparameters if h.name == "lr")
         self._varying_values["lr"] = check_value(f"{type(self).__name__}: lr", declared, value)
         if self._varying is not None:
@@ -89,6 +94,8 @@ class Optimizer:
         Raises:
             TreeMismatch: there are none, or a value is not made of floating-point arrays.
         """
+        if not isinstance(weights, Mapping) or not all(hasattr(weight, "value") for weight in weights.values()):
+            raise TreeMismatch(f"{type(self).__name__}: weights are a mapping of names to objects with a .value")
         if not weights:
             raise TreeMismatch(f"{type(self).__name__} was given no weights")
         leaves, _ = jax.tree.flatten([weight.value for weight in weights.values()])
@@ -117,11 +124,18 @@ class Optimizer:
         values = [weight.value for weight in self._weights.values()]
         leaves, tree = jax.tree.flatten(values)
         gradients = self._flat_gradients(grads, values)
-        run = compiled_step(self._variant, tuple(self._fixed.items()), tuple(self._settings.schedules.items()))
-        new, state = run(leaves, gradients, holder.value, self._varying.value)
+        new, state = self._compiled()(leaves, gradients, holder.value, self._varying.value)
         holder.value = state
         for weight, value in zip(self._weights.values(), jax.tree.unflatten(tree, new), strict=True):
             weight.value = value
+
+    def _compiled(self) -> Callable[..., Any]:
+        """The jitted step: shared by all optimizers of the same settings, unless a schedule is part of it."""
+        if not self._settings.schedules:
+            return compiled_step(self._variant, tuple(self._fixed.items()))
+        if self._scheduled_step is None:
+            self._scheduled_step = jitted_step(self._variant, self._fixed, self._settings.schedules)
+        return self._scheduled_step
 
     def _registered(self) -> HasValue:
         if self._state is None:
@@ -155,20 +169,26 @@ class Optimizer:
         return found
 
 
-@functools.cache
-def compiled_step(
-    variant: JaxVariant, fixed: tuple[tuple[str, Any], ...], schedules: tuple[tuple[str, Callable[..., Any]], ...]
+@functools.lru_cache(maxsize=128)
+def compiled_step(variant: JaxVariant, fixed: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    """One step of a variant under jit, for hyperparameters that are known for good."""
+    return jitted_step(variant, dict(fixed), {})
+
+
+def jitted_step(
+    variant: JaxVariant, fixed: Mapping[str, Any], schedules: Mapping[str, Callable[..., Any]]
 ) -> Callable[..., Any]:
-    """One step of a variant under jit; hyperparameters that vary, and the step, are arguments of what is compiled."""
+    """One step under jit; hyperparameters that vary, and the step, are arguments of what is compiled."""
 
     @jax.jit
     def run(parameters: Any, gradients: Any, state: Any, varying: Any) -> Any:
         count, tensors, shared = state
-        hyperparameters = {**dict(fixed), **varying, **{name: schedule(count) for name, schedule in schedules}}
+        hyperparameters = {**fixed, **varying, **{name: schedule(count) for name, schedule in schedules.items()}}
+        t = optax.safe_increment(count)
         new, after = variant.step(
-            gradients, ModelState(tuple(tensors), shared), parameters, count + 1, hyperparameters, form="theta_new"
+            gradients, ModelState(tuple(tensors), shared), parameters, t, hyperparameters, form="theta_new"
         )
-        return list(new), (count + 1, [dict(tensor) for tensor in after.tensors], dict(after.shared))
+        return list(new), (t, [dict(tensor) for tensor in after.tensors], dict(after.shared))
 
     return run
 

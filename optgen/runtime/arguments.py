@@ -39,7 +39,8 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     """The library's spelling of an optimizer; for a user's own optimizer, its own names in the library's manner."""
     if library in manifest.dialects:
         return manifest.dialects[library]
-    learning_rate = "learning_rate" if library == "optax" else "lr"
+    names = {h.name for h in manifest.hyperparameters}
+    learning_rate = "learning_rate" if library == "optax" and "learning_rate" not in names else "lr"
     arguments = [
         Argument(learning_rate if h.name == "lr" else h.name, (h.name,), (h.default,), keyword_only=h.name != "lr")
         for h in sorted(manifest.hyperparameters, key=lambda h: h.name != "lr")

@@ -51,6 +51,10 @@ class JaxVariant:
         #: Whether the update depends on the parameters, which then have to be given.
         self.reads_parameters = "theta" in reads or any(case.result != UPDATE for case in info.cases)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> JaxVariant:
+        """Compiled code is shared, not copied."""
+        return self
+
     def case_of(self, shape: tuple[int, ...]) -> CaseInfo:
         """The case that a tensor of a shape takes."""
         if not self.info.case_function:
@@ -73,17 +77,18 @@ class JaxVariant:
         shared: dict[str, Stored] = {}
         tensors: list[dict[str, Stored]] = []
         shared_names = self.shared_names()
+        widest = jnp.result_type(*(arithmetic_dtype(theta) for theta in parameters)) if parameters else jnp.float32
         for theta in parameters:
             dtype = arithmetic_dtype(theta)
             case = self.case_of(theta.shape)
             first = self._first_values(case, theta.astype(dtype), _cast(hyperparameters, dtype))
             kept: dict[str, Stored] = {}
             for state in case.states:
-                value = _filled(state, first.get(state.name, 0.0), theta.shape, dtype)
+                start = first.get(state.name, 0.0)
                 if state.name in shared_names:
-                    shared.setdefault(state.name, value)
+                    shared.setdefault(state.name, _filled(state, start, theta.shape, widest))
                 else:
-                    kept[state.name] = value
+                    kept[state.name] = _filled(state, start, theta.shape, dtype)
             tensors.append(kept)
         return ModelState(tuple(tensors), shared)
 
@@ -118,6 +123,7 @@ class JaxVariant:
         Returns:
             one array per tensor, and the state after the step.
         """
+        self._check(gradients, state, parameters)
         envs = [
             self._environment(index, gradient, state, parameters, t, hyperparameters, inputs or {})
             for index, gradient in enumerate(gradients)
@@ -135,11 +141,36 @@ class JaxVariant:
             kept = {}
             for info in case.states:
                 if info.name in state.shared:
-                    shared[info.name] = _pushed(info, state.shared[info.name], env, t)
+                    # Every tensor has the same value; the most precise one is kept.
+                    if env["t"].dtype == state.shared[info.name].dtype:
+                        shared[info.name] = _pushed(info, state.shared[info.name], env, t)
                 else:
                     kept[info.name] = _pushed(info, state.tensors[index][info.name], env, t)
             tensors.append(kept)
         return tuple(results), ModelState(tuple(tensors), shared)
+
+    def _check(self, gradients: Sequence[jax.Array], state: ModelState, parameters: Sequence[jax.Array] | None) -> None:
+        """Refuse arrays that would broadcast, or belong to another model, before anything is computed."""
+        if len(state.tensors) != len(gradients):
+            raise TreeMismatch(
+                f"{self.optimizer}: {len(gradients)} gradients, and the state is one of {len(state.tensors)} tensors"
+            )
+        for index, (gradient, kept) in enumerate(zip(gradients, state.tensors, strict=True)):
+            if parameters is not None and parameters[index].shape != gradient.shape:
+                raise TreeMismatch(
+                    f"{self.optimizer}: gradient {index} has shape {gradient.shape}, "
+                    f"its parameter {parameters[index].shape}"
+                )
+            for info in self.case_of(gradient.shape).states:
+                stored = kept.get(info.name, state.shared.get(info.name))
+                history = (info.depth,) if info.depth > 1 else ()
+                wanted = [history + shape for shape in kept_shapes(Kind(info.kind), gradient.shape)]
+                found = [jnp.shape(array) for array in (stored if isinstance(stored, tuple) else (stored,))]
+                if stored is None or found != wanted:
+                    raise TreeMismatch(
+                        f"{self.optimizer}: gradient {index} has shape {gradient.shape}, and state '{info.name}' was "
+                        f"made for a parameter of another shape"
+                    )
 
     def _environment(
         self,
@@ -165,38 +196,43 @@ class JaxVariant:
             value = inputs[name]
             env[name] = jnp.asarray(value[index] if isinstance(value, tuple | list) else value, dtype)
         for info in self.case_of(gradient.shape).states:
-            stored = state.shared[info.name] if info.name in state.shared else state.tensors[index][info.name]
-            env |= _unpacked(info, stored, t)
+            if info.name in state.shared:
+                env |= _unpacked(info, state.shared[info.name].astype(dtype), t)
+            else:
+                env |= _unpacked(info, state.tensors[index][info.name], t)
         return env
 
     def _run(self, cases: Sequence[CaseInfo], envs: Sequence[dict[str, Any]]) -> None:
-        """Call the functions of all tensors, going on to the next round when the model's folds are complete."""
+        """Call the functions of all tensors, each as soon as what it needs is known.
+
+        A fold over the model is known when every tensor has given its part; tensors of different cases may get there
+        after different numbers of calls.
+        """
         once: dict[tuple[str, Any], dict[str, Any]] = {}
-        positions = [0] * len(cases)
-        while any(position < len(case.jax) for position, case in zip(positions, cases, strict=True)):
-            folds: dict[str, tuple[str, list[jax.Array]]] = {}
-            for index, (case, env) in enumerate(zip(cases, envs, strict=True)):
-                while positions[index] < len(case.jax):
-                    function = case.jax[positions[index]]
-                    positions[index] += 1
-                    if function.level == "initial":
-                        continue
+        parts: dict[str, tuple[str, list[jax.Array]]] = {}
+        pending = [[f for f in case.jax if f.level != "initial"] for case in cases]
+        while any(pending):
+            called = False
+            for functions, env in zip(pending, envs, strict=True):
+                while functions and all(name in env for name in functions[0].arguments):
+                    function = functions.pop(0)
+                    called = True
+                    # Numbers of the step or the model are the same for all tensors of one precision.
+                    key = (function.name, env["t"].dtype)
                     if function.level == "tensor":
-                        env |= self._call(function, env)
+                        values = self._call(function, env)
                     else:
-                        # Numbers of the step or the model are the same for all tensors of one precision.
-                        key = (function.name, env["t"].dtype)
-                        if key not in once:
-                            once[key] = self._call(function, env)
-                        env |= once[key]
+                        values = once[key] if key in once else once.setdefault(key, self._call(function, env))
+                    folded = dict(function.folds)
+                    env |= {name: value for name, value in values.items() if name not in folded}
                     for name, operation in function.folds:
-                        folds.setdefault(name, (operation, []))[1].append(env[name])
-                    if function.folds:
-                        break
-            for name, (operation, parts) in folds.items():
-                total = _combined(operation, parts)
+                        parts.setdefault(name, (operation, []))[1].append(values[name])
+            for name in [n for n, (_, gathered) in parts.items() if len(gathered) == len(envs)]:
+                total = _combined(*parts.pop(name))
+                called = True
                 for env in envs:
                     env[name] = total.astype(env["t"].dtype)
+            assert called, "a function waits for a value that none computes"
 
     def _call(self, function: Function, env: Mapping[str, Any]) -> dict[str, Any]:
         values = getattr(self._module, function.name)(*(env[name] for name in function.arguments))
@@ -229,7 +265,7 @@ def _sizes(shape: tuple[int, ...]) -> dict[str, int]:
 def _cast(hyperparameters: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
     """Python numbers stay, so that what they determine is folded in float64; arrays take the arithmetic's dtype."""
     return {
-        name: value if isinstance(value, int | float) else jnp.asarray(value, dtype)
+        name: float(value) if isinstance(value, int | float) else jnp.asarray(value, dtype)
         for name, value in hyperparameters.items()
     }
 
@@ -237,7 +273,8 @@ def _cast(hyperparameters: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
 def _filled(state: StateInfo, start: Any, shape: tuple[int, ...], dtype: Any) -> Stored:
     shapes = kept_shapes(Kind(state.kind), shape)
     history = (state.depth,) if state.depth > 1 else ()
-    arrays = tuple(jnp.broadcast_to(jnp.asarray(start, dtype), history + kept) for kept in shapes)
+    # Copies: a state that starts at the parameter must not be the parameter's own buffer, which may be donated.
+    arrays = tuple(jnp.array(jnp.broadcast_to(jnp.asarray(start, dtype), history + kept)) for kept in shapes)
     return arrays if Kind(state.kind) is Kind.AXIS else arrays[0]
 
 
@@ -254,7 +291,8 @@ def _unpacked(state: StateInfo, stored: Stored, t: jax.Array | int) -> dict[str,
 
 def _pushed(state: StateInfo, stored: Stored, env: Mapping[str, Any], t: jax.Array | int) -> Stored:
     """A state after the step; in a history the new value takes the oldest one's place."""
-    new = env[state.new]
+    # A value computed from numbers of the step alone may be a Python number still.
+    new = jax.tree.map(lambda old, value: jnp.asarray(value, old.dtype), stored, env[state.new])
     if state.depth == 1:
         return new
     return jax.tree.map(lambda ring, value: ring.at[(t - 1) % state.depth].set(value), stored, new)

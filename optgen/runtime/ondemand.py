@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optgen._cache import cache_root, compiler_digest
+import msgspec
+
+from optgen._cache import cache_root, compiler_key
 from optgen.compiler.choice import Choice
+from optgen.errors import OptgenError
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.modules import module_from_text
 from optgen.targets.manifest import Manifest, read_manifest
@@ -23,45 +27,59 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> JaxVariant:
 
     Raises:
         SpecError: the equations are wrong under this choice.
+        OptgenError: the spec is no longer the one that the catalogue was generated from.
     """
-    folder = _cache_folder(entry.manifest, name) if entry.in_catalogue else None
-    files = _read_cached(folder) if folder is not None else None
+    cached = _cache_file(entry.manifest, name) if entry.in_catalogue else None
+    files = _read_cached(cached) if cached is not None else None
     if files is None:
         from optgen.compiler.pipeline import generate
 
-        files = dict(generate(entry.read_spec(), {name: choice}, entry.wrapped, ("jax",)).files)
-        if folder is not None:
-            _write_cached(folder, files)
+        spec = entry.read_spec()
+        if hashlib.sha256(spec.source.text.encode()).hexdigest() != entry.manifest.digest:
+            raise OptgenError(
+                f"{entry.manifest.spec} was edited after its code was generated, and variant '{name}' of it was not: "
+                f"run optgen build {entry.manifest.name}"
+            )
+        files = dict(generate(spec, {name: choice}, entry.wrapped, ("jax",)).files)
+        if cached is not None:
+            _write_cached(cached, files)
     manifest = read_manifest(files["manifest.json"].encode())
-    shown_as = str(folder / "jax.py") if folder is not None else f"<optgen {manifest.name} {name} jax>"
+    shown_as = f"<optgen {manifest.name} {name} jax>"
     module = module_from_text(f"optgen_generated.{manifest.name}.{name}.jax", files["jax.py"], shown_as)
     return JaxVariant(manifest.name, manifest.variants[0], module)
 
 
-def _cache_folder(manifest: Manifest, name: str) -> Path:
-    key = hashlib.sha256(f"{manifest.digest} {compiler_digest()} {name}".encode()).hexdigest()
-    return cache_root() / "variants" / f"{manifest.name}-{key[:32]}"
+def _cache_file(manifest: Manifest, name: str) -> Path:
+    key = hashlib.sha256(f"{manifest.digest} {compiler_key()} {name}".encode()).hexdigest()
+    return cache_root() / "variants" / f"{manifest.name}-{key[:32]}.json"
 
 
-def _read_cached(folder: Path) -> dict[str, str] | None:
-    if not (folder / "manifest.json").is_file():
-        return None
-    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+class _Cached(msgspec.Struct):
+    """What a cache file holds; the digest is that of the files, so that a damaged one is known and made again."""
+
+    digest: str
+    files: dict[str, str]
 
 
-def _write_cached(folder: Path, files: dict[str, str]) -> None:
-    """Put the files in place all at once, so that a process running beside this one sees all or none."""
+def _digest(files: dict[str, str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(sorted(files.items()))).hexdigest()
+
+
+def _read_cached(path: Path) -> dict[str, str] | None:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-        for name, text in files.items():
-            (made / name).write_text(text)
-        try:
-            made.rename(folder)
-        except OSError:
-            # Another process was first; its files are the same.
-            for path in made.iterdir():
-                path.unlink()
-            made.rmdir()
+        found = msgspec.json.decode(path.read_bytes(), type=_Cached)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return found.files if found.digest == _digest(found.files) else None
+
+
+def _write_cached(path: Path, files: dict[str, str]) -> None:
+    """Put the file in place in one step, so that a process running beside this one sees all or none of it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, made = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(_Cached(_digest(files), files)))
+        Path(made).replace(path)
     except OSError as error:
         warnings.warn(f"optgen could not write to its cache ({error}); set OPTGEN_CACHE to a folder", stacklevel=2)

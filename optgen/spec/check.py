@@ -30,14 +30,24 @@ from optgen.spec.syntax import (
     walk,
 )
 
+#: What newcomers call the gradient and the parameter.
+_OTHER_NAMES = dict.fromkeys(("grad", "grads", "gradient", "gradients"), "the gradient is g")
+_OTHER_NAMES |= dict.fromkeys(
+    ("param", "params", "parameter", "parameters", "weight", "weights", "w", "p", "x"), "the parameter is theta[t-1]"
+)
 
-def check_spec(spec: Spec) -> None:
+
+def check_spec(spec: Spec, defined: bool = False) -> None:
     """Refuse what no choice of options can make right.
+
+    Args:
+        spec: what was read.
+        defined: whether it came from `optgen.define`, so that its names are declared by arguments.
 
     Raises:
         SpecError: on the first mistake found.
     """
-    check = _Check(spec)
+    check = _Check(spec, defined)
     check.declarations()
     check.double_assignments(spec.body)
     check.targets()
@@ -60,8 +70,9 @@ def _key(target: Name | Indexed) -> str:
 class _Check:
     """The checks of one spec; a class only so that what they all look up is gathered once."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, defined: bool) -> None:
         self.spec = spec
+        self.defined = defined
         self.hyperparameters = {h.name: h for h in spec.hyperparameters}
         self.options = {o.name: o for o in spec.options}
         self.inputs = {i.name for i in spec.inputs}
@@ -70,6 +81,7 @@ class _Check:
         self.assigned = {target.name for target in targets}
         self.keys = {_key(target) for target in targets}
         self.known = self.declared | self.assigned | {"theta", "g", "t", *SHAPE_NAMES}
+        self.seen: set[str] = set()  # names without a step that lines above give a value
         self.counts = {o.name for o in spec.options if isinstance(o.default, int) and not isinstance(o.default, bool)}
 
     def fail(self, span: Span, message: str, hint: str = "") -> SpecError:
@@ -95,11 +107,20 @@ class _Check:
                         "rename one of them",
                     )
                 seen[name] = table
+                self.apart_from_wrapped(source.find(table, name), name)
         for option in self.spec.options:
             self.requirement(option.name, option.requires)
         if self.spec.wraps in self.known | RESERVED:
             raise self.fail(
                 source.value("optimizer", "wraps"), f"'{self.spec.wraps}' has a meaning already", "choose another name"
+            )
+
+    def apart_from_wrapped(self, span: Span, name: str) -> None:
+        if self.spec.wraps and name.startswith(f"{self.spec.wraps}_"):
+            raise self.fail(
+                span,
+                f"'{name}' starts with '{self.spec.wraps}_', as names of the wrapped optimizer do",
+                "choose another name",
             )
 
     def requirement(self, option: str, required: str) -> None:
@@ -153,6 +174,7 @@ class _Check:
                 raise self.fail(
                     target.span, f"'{target.name}' is {fixed[target.name]} and cannot be assigned", "use another name"
                 )
+            self.apart_from_wrapped(target.span, target.name)
             if target.name == "theta" and key != "theta[t]":
                 raise self.fail(target.span, "the parameter is assigned as 'theta[t]'", "write theta[t] = ...")
             if target.name == "g" and key != "g":
@@ -180,6 +202,8 @@ class _Check:
                 case Assign(target=target, value=value):
                     if isinstance(target, Indexed):
                         self.index(target, loops)
+                    else:
+                        self.not_itself(target.name, value)
                     self.value(value, loops)
                 case If(condition=condition, then=then, otherwise=otherwise):
                     self.value(condition, loops, condition=True)
@@ -191,6 +215,20 @@ class _Check:
                     for bound in (start, stop, step):
                         self.value(bound, loops)
                     self.block(body, loops | {variable})
+
+    def not_itself(self, name: str, value: Node) -> None:
+        """The first value of a name is not computed from itself; most likely it should have been a state."""
+        if name not in self.seen and name != "g":
+            for part in walk(value):
+                match part:
+                    case Name(name=read) if read == name:
+                        message = f"'{name}' has no value yet"
+                    case Indexed(name=read, index=index) if read == name and _mentions_step(index):
+                        message = f"'{name}' is read at a step, but '{name}[t]' is never assigned"
+                    case _:
+                        continue
+                raise self.fail(part.span, message, f"to keep it from step to step: {name}[t] = ... {name}[t-1]")
+        self.seen.add(name)
 
     def index(self, node: Indexed, loops: frozenset[str]) -> None:
         allowed = loops | self.counts | {"t"}
@@ -264,7 +302,7 @@ class _Check:
         self.index(node, loops)
         if name not in self.known:
             close = get_close_matches(name, sorted(self.known), 1, 0.7)
-            if close or not _mentions_step(node.index):
+            if close or name in _OTHER_NAMES or not _mentions_step(node.index):
                 raise self.unknown(span, name, loops)
             raise self.fail(
                 span, f"'{name}' is read at a step, but '{name}[t]' is never assigned", f"add {name}[t] = ..."
@@ -276,7 +314,13 @@ class _Check:
 
     def unknown(self, span: Span, name: str, loops: frozenset[str]) -> SpecError:
         close = get_close_matches(name, sorted(self.known | loops), 1, 0.7)
-        hint = f"did you mean '{close[0]}'?" if close else "declare it in [hyperparameters] or give it a value"
+        hint = "declare it in [hyperparameters] or give it a value"
+        if self.defined:
+            hint = f"write define(..., {name}=...) or give it a value"
+        if close:
+            hint = f"did you mean '{close[0]}'?"
+        elif name in _OTHER_NAMES:
+            hint = _OTHER_NAMES[name]
         if name in RESERVED:
             hint = f"'{name}' is a function: write {name}(...)"
         return self.fail(span, f"unknown name '{name}'", hint)
@@ -290,9 +334,8 @@ class _Check:
         for table, names in self.tables().items():
             for name in names:
                 if name not in used:
-                    raise self.fail(
-                        source.find(table, name), f"{table[:-1]} '{name}' is never used", "use it or remove it"
-                    )
+                    what = f"argument '{name}' of define" if self.defined else f"{table[:-1]} '{name}'"
+                    raise self.fail(source.find(table, name), f"{what} is never used", "use it or remove it")
         called = {part.function for part in parts if isinstance(part, Call)}
         if self.spec.wraps and self.spec.wraps not in called:
             raise self.fail(

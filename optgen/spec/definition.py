@@ -5,23 +5,29 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from optgen.errors import SpecError
 from optgen.spec.check import check_spec
+from optgen.spec.declarations import MAX_COUNT
 from optgen.spec.domain import Domain
+from optgen.spec.implied import imply_domains
 from optgen.spec.language import RESERVED, name_problem, parse_equations
 from optgen.spec.model import Hyperparameter, Option, Spec
 from optgen.spec.source import Source, Span
-from optgen.spec.syntax import Binary, Name, expressions, walk
+
+#: What `define` takes as a default.
+Value = float | bool | np.generic | None
 
 
 def define_spec(
     name: str,
     equations: str,
-    values: Mapping[str, float | bool | None],
+    values: Mapping[str, Value],
     wraps: str = "",
-    counts: Mapping[str, int] | None = None,
+    counts: Mapping[str, int | np.integer[Any]] | None = None,
 ) -> Spec:
     """A spec from equations and named values.
 
@@ -37,7 +43,7 @@ def define_spec(
 
     Raises:
         SpecError: the equations are wrong.
-        TypeError: a value is none of those.
+        TypeError: a value is none of those, or a name is given twice.
     """
     equations = textwrap.dedent(equations).strip("\n") + "\n"
     source = Source(f"<{name}>", equations)
@@ -45,14 +51,24 @@ def define_spec(
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise SpecError(f"'{name}' is not a name", nowhere, "lower case letters, digits and single '_'")
     hyperparameters: list[Hyperparameter] = []
-    options = [Option(key, count, (), "") for key, count in (counts or {}).items()]
-    for key, value in {**values, **(counts or {})}.items():
+    options: list[Option] = []
+    counts = counts or {}
+    if twice := sorted({*values} & {*counts}):
+        raise TypeError(f"{name}: {twice[0]} is given as a default and in counts")
+    for key in (*counts, *values, *([wraps] if wraps else ())):
         if key in RESERVED:
             raise SpecError(f"'{key}' has a meaning in the language", nowhere, "choose another name")
         if problem := name_problem(key):
             raise SpecError(problem[0], nowhere, problem[1])
-        if key in (counts or {}):
-            continue
+    for key, written in counts.items():
+        count = _plain(written)
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"{name}: counts[{key!r}] = {written!r} is no integer")
+        if not 0 <= count <= MAX_COUNT:
+            raise SpecError(f"a count lies between 0 and {MAX_COUNT}, and '{key}' is {count}", nowhere)
+        options.append(Option(key, count, (), ""))
+    for key, given in values.items():
+        value = _plain(given)
         if isinstance(value, bool):
             options.append(Option(key, value, (), ""))
         elif value is None or isinstance(value, int | float):
@@ -63,42 +79,28 @@ def define_spec(
                 Hyperparameter(key, value, key.replace("_", r"\_"), domain, "", value is None, None, key == "lr")
             )
         else:
-            raise TypeError(f"{name}: {key} = {value!r} is neither a number, a bool nor None")
+            raise TypeError(f"{name}: {key} = {given!r} is neither a number, a bool nor None")
+    body = parse_equations(source, equations, 1, 0, wraps)
     spec = Spec(
         name=name,
         class_name="".join(word.capitalize() for word in name.split("_")),
         title=name,
         summary="",
         references=(),
-        hyperparameters=tuple(hyperparameters),
+        hyperparameters=imply_domains(tuple(hyperparameters), body, source),
         options=tuple(options),
         inputs=(),
         states=(),
         wraps=wraps,
         equations=equations,
-        body=parse_equations(source, equations, 1, 0, wraps),
+        body=body,
         dialects={},
         source=source,
     )
-    check_spec(spec)
-    return imply_domains(spec)
+    check_spec(spec, defined=True)
+    return spec
 
 
-def imply_domains(spec: Spec) -> Spec:
-    """Add what the equations themselves demand: a hyperparameter raised to a power of the step is not negative."""
-    bases = {
-        part.left.name
-        for expression in expressions(spec.body)
-        for part in walk(expression)
-        if isinstance(part, Binary) and part.operator == "**" and isinstance(part.left, Name)
-        if any(isinstance(inner, Name) and inner.name == "t" for inner in walk(part.right))
-    }
-    return replace(
-        spec,
-        hyperparameters=tuple(
-            replace(h, domain=replace(h.domain, text=h.domain.text or f"{h.name} >= 0", lower=0.0))
-            if h.name in bases and h.domain.lower is None
-            else h
-            for h in spec.hyperparameters
-        ),
-    )
+def _plain(value: object) -> object:
+    """A value as Python's own number or bool, if it is one of numpy's."""
+    return value.item() if isinstance(value, np.generic) else value

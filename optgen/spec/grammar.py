@@ -6,6 +6,8 @@ reported in the terms of the equation language. Precedence and meaning are not l
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from optgen.errors import SpecError
 from optgen.spec.source import Source, Span
 from optgen.spec.tokens import NAME, NUMBER, OPERATOR, TEXT, WORD, Line, Token
@@ -21,8 +23,13 @@ _FEWER = "an update rule has a few"
 _FORM = "write 'name = expression', one to a line"
 
 
-def check_grammar(source: Source, lines: tuple[Line, ...]) -> None:
+def check_grammar(source: Source, lines: tuple[Line, ...], functions: Collection[str]) -> None:
     """Refuse lines that are neither equations nor heads of blocks, and blocks that are not laid out as such.
+
+    Args:
+        source: the file they stand in, for messages.
+        lines: the equations.
+        functions: the names of functions, for hints.
 
     Raises:
         SpecError: on the first mistake found.
@@ -34,7 +41,7 @@ def check_grammar(source: Source, lines: tuple[Line, ...]) -> None:
                 "this equation is too long", source.location(line.tokens[0].span), "split it into named steps"
             )
         blocks.place(line)
-        _Line(source, line.tokens).check()
+        _Line(source, line.tokens, functions).check()
     blocks.close()
 
 
@@ -61,13 +68,13 @@ class _Blocks:
             self.open.append((line.indent, "", 0))
         elif line.indent > self.open[-1][0]:
             raise self.fail(
-                first.span, "this line is further in than the one above", "only an 'if' or 'for' opens a block"
+                _margin(line), "this line is further in than the one above", "only an 'if' or 'for' opens a block"
             )
         while line.indent < self.open[-1][0]:
             self.open.pop()
             if not self.open or line.indent > self.open[-1][0]:
                 raise self.fail(
-                    first.span, "this line is in step with no block above", "line it up with the block it belongs to"
+                    _margin(line), "this line is in step with no block above", "line it up with the block it belongs to"
                 )
         indent, before, branches = self.open[-1]
         word = first.text if first.kind == WORD else ""
@@ -93,9 +100,10 @@ class _Line:
     `stack` holds the open brackets and what they are: a group, an index, a call, or a call's keywords.
     """
 
-    def __init__(self, source: Source, tokens: tuple[Token, ...]) -> None:
+    def __init__(self, source: Source, tokens: tuple[Token, ...], functions: Collection[str]) -> None:
         self.source = source
         self.tokens = tokens
+        self.functions = functions
         self.at = 0
 
     def fail(self, token: Token, message: str, hint: str = "") -> SpecError:
@@ -267,6 +275,13 @@ class _Line:
                 raise self.slice(token)
         raise self.unexpected(token, inside)
 
+    def last_attribute(self) -> str:
+        """What a chain of attributes ends in, `sqrt` of `jnp.sqrt`; the walk has come to its first dot."""
+        at = self.at
+        while at + 2 < len(self.tokens) and self.tokens[at + 2].text == ".":
+            at += 2
+        return self.tokens[at + 1].text if at + 1 < len(self.tokens) else ""
+
     def open(self, stack: list[tuple[str, Token]], what: str, token: Token) -> None:
         if len(stack) >= MAX_BRACKETS:
             raise self.fail(token, "too many brackets inside one another", "split it into named steps")
@@ -284,6 +299,8 @@ class _Line:
                     what, hint = "an index is one step", "write name[t-1]"
             case ".":
                 what, hint = "an attribute is not part of the equation language", "there is nothing behind a dot"
+                if (last := self.last_attribute()) in self.functions:
+                    hint = f"write {last}(...)"
             case "=":
                 what, hint = "'=' gives a value to a name", "write '==' to compare"
             case "if":
@@ -293,6 +310,12 @@ class _Line:
             case "in" | "not":
                 what, hint = f"'{token.text}' compares nothing here", "only < <= > >= == != compare values"
         return self.fail(token, what, hint)
+
+
+def _margin(line: Line) -> Span:
+    """The indentation of a line; its first token if there is none."""
+    first = line.tokens[0].span
+    return Span(first.line, first.column - line.indent, line.indent) if line.indent else first
 
 
 def _is_target(tokens: tuple[Token, ...]) -> bool:

@@ -311,7 +311,7 @@ def parse_equations(
     lines = read_lines(source, text, first_line, first_column)
     if not lines:
         return ()
-    check_grammar(source, lines)
+    check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
     # Equations may all be indented; under a head of their own they still stand where they stand in the file.
     indented = lines[0].indent > 0
     reader = _Reader(source, text.split("\n"), first_line, first_column, wrapped, int(indented))

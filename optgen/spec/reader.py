@@ -11,8 +11,8 @@ from typing import Any
 from optgen.errors import SpecError
 from optgen.spec.check import check_spec
 from optgen.spec.declarations import read_hyperparameter, read_input, read_option, read_references, read_state
-from optgen.spec.definition import imply_domains
 from optgen.spec.dialects import read_dialects
+from optgen.spec.implied import imply_domains
 from optgen.spec.language import parse_equations
 from optgen.spec.model import Spec
 from optgen.spec.source import Source, Span
@@ -67,7 +67,7 @@ def parse_spec(text: str, path: str) -> Spec:
         raise _too_large(path)
     # Editors on Windows start files with a byte order mark and end lines with two characters.
     source = Source(path, text.removeprefix("\ufeff").replace("\r\n", "\n"))
-    return imply_domains(_spec(Tables(source), _toml(source)))
+    return _spec(Tables(source), _toml(source))
 
 
 def _too_large(path: str) -> SpecError:
@@ -116,6 +116,8 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
     options = tuple(read_option(tables, name, raw) for name, raw in tables.table(data, "options").items())
     rule = tables.text(equations, None, "equations", "rule")
     start = _rule_start(tables.source, rule)
+    body = parse_equations(tables.source, rule, start.line, start.column - 1, wraps)
+    hyperparameters = imply_domains(hyperparameters, body, tables.source)
     spec = Spec(
         name=tables.identifier(tables.string(head, None, "optimizer", "name"), "optimizer", "name"),
         class_name=tables.identifier(tables.string(head, None, "optimizer", "class"), "optimizer", "class"),
@@ -128,7 +130,7 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
         states=tuple(read_state(tables, name, raw) for name, raw in tables.table(data, "states").items()),
         wraps=wraps,
         equations=rule,
-        body=parse_equations(tables.source, rule, start.line, start.column - 1, wraps),
+        body=body,
         dialects=read_dialects(tables, data, hyperparameters, options),
         source=tables.source,
     )

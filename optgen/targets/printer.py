@@ -11,7 +11,7 @@ import sympy
 from sympy import Expr
 from sympy.printing.printer import Printer
 
-from optgen.compiler.operations import CONDITIONS, Both, Either, Negation, Operation
+from optgen.compiler.operations import CONDITIONS, Both, Either, Negation, Operation, is_reciprocal
 
 #: How tightly an expression binds, loosest first.
 _CONDITION, _SUM, _PRODUCT, _ATOM = range(4)
@@ -86,16 +86,16 @@ class ExpressionPrinter(Printer):  # type: ignore[misc]
             return f"-{self.bracketed(positive, _SUM)}"
         text = ""
         for position, factor in enumerate(expr.args):
-            if _is_reciprocal(factor):
-                text = self.quotient(text or self.literal(1), self.bracketed(factor.base, _PRODUCT))
-            elif position == 0:
+            if position == 0:
                 text = self.bracketed(factor, _SUM)
+            elif is_reciprocal(factor):
+                text = self.quotient(text, self.bracketed(factor.base, _PRODUCT))
             else:
                 text = f"{text}*{self.bracketed(factor, _PRODUCT)}"
         return text
 
     def _print_Pow(self, expr: sympy.Pow) -> str:
-        if _is_reciprocal(expr):
+        if is_reciprocal(expr):
             return self.quotient(self.literal(1), self.bracketed(expr.base, _PRODUCT))
         if expr.exp == sympy.Rational(1, 2):
             return self.square_root(expr.base)
@@ -139,8 +139,16 @@ def without_sign(expression: Expr) -> Expr | None:
     return None
 
 
-def _is_reciprocal(expression: Expr) -> bool:
-    return isinstance(expression, sympy.Pow) and expression.exp == sympy.S.NegativeOne
+def without_brackets(text: str) -> str:
+    """`a + b` for `(a + b)`; a text whose brackets do not belong together, `(a)*(b)`, stays."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1]
 
 
 def _binding(expression: Expr) -> int:
@@ -152,7 +160,7 @@ def _binding(expression: Expr) -> int:
         return _SUM
     if isinstance(expression, sympy.Number) and expression < 0:
         return _SUM
-    if isinstance(expression, sympy.Mul) or _is_reciprocal(expression):
+    if isinstance(expression, sympy.Mul) or is_reciprocal(expression):
         return _PRODUCT
     if isinstance(expression, sympy.Pow) and isinstance(expression.exp, sympy.Integer):
         return _PRODUCT

@@ -15,9 +15,9 @@ WIDTH = 110
 @functools.cache
 def template(target: str) -> jinja2.Template:
     """The skeleton of a target's files."""
-    folder = Path(__file__).parent / target / "templates"
+    targets = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([targets / target / "templates", targets / "templates"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +26,7 @@ from optgen.compiler.verify import random_tensors, relative_difference, within_f
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.modules import module_from_text
 from optgen.spec.definition import define_spec
+from optgen.spec.language import GENERATED_WORDS, RESERVED
 from optgen.spec.reader import read_spec
 from optgen.targets.code import CompiledCase, Optimizer, Variant
 from optgen.targets.jax.emit import emit_jax
@@ -67,7 +71,7 @@ def test_adam_is_simplified_to_this():
         "one_minus_beta1 = 1 - beta1",
         "m_new = beta1*m + one_minus_beta1*g",
         "one_minus_beta2 = 1 - beta2",
-        "v_new = beta2*v + one_minus_beta2*g*g",
+        "v_new = beta2*v + one_minus_beta2*(g*g)",
         "log_beta1 = jnp.log(beta1)",
         "correction_beta1 = -jnp.expm1(t*log_beta1)",
         "scale = -lr/correction_beta1",
@@ -175,33 +179,83 @@ def variant_of(spec, choice, programs):
 
 SPECS = {path.stem: read_spec(path) for path in sorted(specs_folder().glob("*.toml"))}
 
+#: What the catalogue's rules have not: names used once, squares of sums, repeated parts, folds, branches on the shape.
+CUSTOM = {
+    "used_once": """
+        unused = norm(g)
+        a = beta*g
+        b = a - theta[t-1]
+        c = b*lr
+        theta[t] = theta[t-1] - c/(2 + abs(b))
+        """,
+    "squares": """
+        s[t] = beta*s[t-1] + (g - s[t-1])**2 + (lr*t)**2
+        theta[t] = theta[t-1] - lr*(g + theta[t-1])**2*s[t]**2/(1 + norm(g - theta[t-1])**2)
+        """,
+    "repeated": """
+        m[t] = beta*m[t-1] + sqrt(abs(g) + 1)*g
+        k[t] = sqrt(abs(beta - t)) + max(sqrt(abs(g) + 1))
+        theta[t] = theta[t-1] - lr*m[t]/sqrt(abs(g) + 1) - sqrt(abs(beta - t))*-g + where(g > m[t], g*g, -(g*g))
+        """,
+    "long": """
+        V[t] = max(min(V[t-1], over=axes) + g**2, over=other_axes)
+        p[t] = g*beta + g*p[t-2] - sin(g)*cos(g) - exp(-abs(g))*tanh(g) + g % 3 + floor(5*g)/ceil(5*g) + sign(g)*beta**t
+        theta[t] = theta[t-1] - lr*(p[t] + max(g, over=rows)*min(g, over=columns) + 0.1*max(beta, t)*abs(p[t-1]))
+        """,
+    "cases": """
+        if rows > columns:
+            d = g**2 - lr*t
+        else:
+            d = g/(beta + t)*sum(g)
+        total = sum(abs(d), over=model)
+        theta[t] = theta[t-1] - lr*d/(1 + total*total)
+        """,
+}
 
-@pytest.mark.parametrize("name", SPECS)
+
+@pytest.mark.parametrize("name", [*SPECS, *CUSTOM])
 def test_exact_rewrites_change_no_bit(name):
     """Run operation by operation, so that XLA does not rewrite either, before and after each exact rewrite."""
-    spec = SPECS[name]
+    spec = SPECS[name] if name in SPECS else define_spec(name, CUSTOM[name], {"lr": 0.1, "beta": 0.7})
+    compared = 0
     for choice in choices_ahead(spec).values():
         values = hyperparameters_of(spec, choice)
         programs = analyse(specialise(spec, choice))
         for rewrite in REWRITES:
             after = tuple(rewrite.apply(program) for program in programs)
             if rewrite.effect == EXACT and after != programs:
+                compared += 1
                 with jax.disable_jit():
                     before_run = three_steps(variant_of(spec, choice, programs), values)
                     after_run = three_steps(variant_of(spec, choice, after), values)
-                for a, b in zip(before_run, after_run, strict=True):
+                assert jax.tree.structure(before_run) == jax.tree.structure(after_run)
+                for a, b in zip(jax.tree.leaves(before_run), jax.tree.leaves(after_run), strict=True):
                     assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), rewrite.name
             programs = after
+    assert compared or name == "sgd"
 
 
 def three_steps(variant, values):
+    """Parameters and states after each of three steps, NaN, Inf and -0 among the gradients."""
     parameters = tuple(jnp.asarray(p) for p in random_tensors(0, [(7,), (2, 3)], np.float32))
     state = variant.init(parameters, values)
+    seen = []
     for t in range(1, 4):
         gradients = [jnp.asarray(g) for g in random_tensors(t, [(7,), (2, 3)], np.float32)]
         gradients[0] = gradients[0].at[0].set(jnp.inf).at[1].set(jnp.nan).at[2].set(-0.0)
         parameters, state = variant.step(gradients, state, parameters, t, values, form="theta_new")
-    return parameters
+        seen.append((parameters, state.tensors, state.shared))
+    return seen
+
+
+def test_no_part_has_a_name_that_generated_code_uses():
+    rule = (
+        "theta[t] = theta[t-1] - lr*max(1, k)*min(2, k)*abs(k - 3)*g*floor(k)*log(k + 1)*(1 - k)*where(k > 1, k, 2*k)"
+    )
+    spec = define_spec("named", rule, {"lr": 0.1, "k": 2.5})
+    names = {d.name for d in simplify(program_of(spec)).definitions}
+    assert names & {"max_value", "min_value", "abs_value", "one_minus_k", "chosen"}
+    assert not names & {*dir(builtins), *keyword.kwlist, *RESERVED, *GENERATED_WORDS}
 
 
 def test_a_step_scalar_is_not_computed_per_element():

@@ -175,7 +175,7 @@ def test_an_escape_in_equations() -> None:
 
 def test_a_tab_in_the_indentation() -> None:
     assert message_of(rule("if t > 1:\n\tg = 2*g")) == (
-        "toy.toml:13:1: a tab in the indentation\n   13 | g = 2*g\n      | ^ indent with spaces"
+        "toy.toml:13:1: a tab in the indentation\n   13 |  g = 2*g\n      | ^ indent with spaces"
     )
 
 

@@ -114,6 +114,20 @@ _EQUATIONS: dict[str, tuple[str, dict[str, float]]] = {
         """,
         {"lr": 0.1},
     ),
+    # Negated conditions on numbers of every kind, and numbers of a shape with an axis of length 0.
+    "conditions": (
+        """
+        a = where(not (beta < 0.5) and not t > 2, g, 2*g)
+        b = where(not (rows > columns) or not g > 0, a, 0.5*a)
+        k[t] = 0.5*k[t-1] + where(not t > 2, 1, beta) + max(g) + sqrt(max(1, rows/columns))
+        if rows/columns > 1 and not rank % 2 == 1:
+            d = b + 0.1*max(g, over=columns)
+        else:
+            d = max(1, 2*beta)*b
+        theta[t] = theta[t-1] - lr*d*min(k[t], 3)
+        """,
+        {"lr": 0.1, "beta": 0.9},
+    ),
     # Every function, of elements and of the step's number. 0.7 and 0.1 are not float32 numbers.
     "functions": (
         """

@@ -13,21 +13,19 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.kinds import Kind
-from optgen.compiler.operations import Negation, names_in
-from optgen.compiler.program import Definition, Program, Reduce
-from optgen.compiler.simplify import expression_kind
+from optgen.compiler.operations import names_in
+from optgen.compiler.program import Definition, Program, Reduce, expression_kind
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import header
-from optgen.targets.jax.printer import ConstantPrinter, JaxPrinter, ShapePrinter
+from optgen.targets.host import CaseFunction, case_function
+from optgen.targets.jax.printer import JaxPrinter
 from optgen.targets.manifest import Function
 from optgen.targets.templating import template
 
-_TRACED = JaxPrinter()
-_CONSTANT = ConstantPrinter()
-_SHAPE = ShapePrinter()
+#: Names that stand for Python numbers, taken from shapes.
+_SIZES = ("size", "rank", "rows", "columns", "model_size", "tensor_count")
 
-#: Helper functions that a generated module defines only when it uses them, in the order of the template.
-_HELPERS = ("_constant", "_log", "_divide", "_where", "_sign", "_mod", "_fold_rows", "_fold_columns", "_other_axes")
+_NEUTRAL = {"sum": "", "max": ", initial=-jnp.inf", "min": ", initial=jnp.inf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +35,6 @@ class EmittedFunction:
     call: Function
     summary: str
     lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CaseFunction:
-    """The function that says which case a tensor's shape takes: the first of `tests` that holds, else the last."""
-
-    name: str
-    tests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
     case_functions: dict[str, CaseFunction] = {}
     for variant in optimizer.variants:
         if len(variant.cases) > 1:
-            case_functions[variant.name] = _case_function(variant)
+            case_functions[variant.name] = case_function(variant)
         per_case = []
         for index, case in enumerate(variant.cases):
             named = []
@@ -77,38 +67,15 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
                 named.append(bodies[same])
             per_case.append(tuple(named))
         calls[variant.name] = tuple(per_case)
-    used = "\n".join(line for function in functions for line in function.lines)
-    helpers = [name for name in _HELPERS if re.search(rf"\b{name}\b", used)]
+    tests = [test for function in case_functions.values() for test in function.tests]
+    used = "\n".join([*tests, *(line for function in functions for line in function.lines)])
     text = template("jax").render(
         header=header(optimizer),
         case_functions=list(case_functions.values()),
         functions=functions,
-        helpers=helpers,
-        imports=_imports(used, helpers),
+        uses=lambda name: re.search(rf"\b{name}\b", used) is not None,
     )
     return JaxModule(text, calls, {variant: function.name for variant, function in case_functions.items()})
-
-
-def _imports(used: str, helpers: list[str]) -> list[str]:
-    """Import lines, standard library first."""
-    standard = []
-    if "functools." in used:
-        standard.append("import functools")
-    if "_constant" in helpers:
-        standard.append("import math")
-    ours = ["import jax"] if "_constant" in helpers else []
-    if helpers or "jnp." in used:
-        ours.append("import jax.numpy as jnp")
-    return [*standard, "", *ours] if standard and ours else [*standard, *ours]
-
-
-def _case_function(variant: Variant) -> CaseFunction:
-    """The choice between a variant's cases; they cover every shape, so the last one needs no test."""
-    tests = []
-    for case in variant.cases[:-1]:
-        parts = [c if holds else Negation(c) for c, holds in case.program.conditions]
-        tests.append(" and ".join(_SHAPE.bracketed(part, 0) for part in parts))
-    return CaseFunction(f"{variant.name}_case", tuple(tests))
 
 
 def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[EmittedFunction]:
@@ -122,7 +89,7 @@ def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[Em
     per_step = [d for d in program.definitions if d.kind.is_per_step]
     outside = _needed_outside(program, per_step)
     if outside:
-        found.append(_function(program, f"{variant.name}_step", "step", per_step, outside, "Numbers of one step."))
+        found.append(_function(program, f"{stem}_step", "step", per_step, outside, "Numbers of one step."))
     last = max(segments, default=0)
     for position in range(last + 1):
         tensor = [d for d in segments.get(position, ()) if d.kind is not Kind.GLOBAL or _folds_model(d)]
@@ -179,8 +146,12 @@ def _function(
     folds = tuple(
         (d.name, d.value.operation) for d in definitions if isinstance(d.value, Reduce) and d.value.over == "model"
     )
-    lines = tuple(f"{d.name} = {_right_side(d, program.kinds)}" for d in definitions)
     arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
+    printer = JaxPrinter(_arrays(program))
+    lines = (
+        *(f"{name} = 1.0*{name}  # int32 does not hold every size" for name in arguments if name in _SIZES),
+        *(f"{d.name} = {_right_side(d, program.kinds, printer)}" for d in definitions),
+    )
     return EmittedFunction(Function(name, level, arguments, returns, folds), summary, lines)
 
 
@@ -201,47 +172,55 @@ def _argument_order(name: str, program: Program) -> tuple[int, int, str]:
     return 4, defined.index(name) if name in defined else -1, name
 
 
-def _right_side(definition: Definition, kinds: dict[str, Kind]) -> str:
+def _arrays(program: Program) -> set[str]:
+    """The names that stand for arrays; all others may be Python numbers."""
+    found = {"theta", "g", "t", *(given.name for given in program.inputs)}
+    found |= {state.older(lag) for state in program.states for lag in range(1, state.depth + 1)}
+    for definition in program.definitions:
+        if isinstance(definition.value, Reduce) or definition.reads & found:
+            found.add(definition.name)
+    return found
+
+
+def _right_side(definition: Definition, kinds: dict[str, Kind], printer: JaxPrinter) -> str:
     value = definition.value
     if isinstance(value, Reduce):
-        return _reduction(value, kinds)
-    if definition.kind is Kind.CONSTANT:
-        return _CONSTANT.text(value)
+        return _reduction(value, kinds, printer)
     if definition.kind is Kind.AXIS:
-        return _per_axis(value, kinds)
-    return _TRACED.text(value)
+        return _per_axis(value, kinds, printer)
+    return printer.text(value)
 
 
-def _per_axis(value: Expr, kinds: dict[str, Kind]) -> str:
-    """The same expression for the vector of each axis."""
+def _per_axis(value: Expr, kinds: dict[str, Kind], printer: JaxPrinter) -> str:
+    """The same expression for the vector of each axis; no spec can name a value as its variables are named."""
     families = sorted(name for name in names_in(value) if kinds[name] is Kind.AXIS)
-    inner = {name: f"{name}_i" for name in families}
-    renamed = _TRACED.text(value.xreplace({sympy.Symbol(n): sympy.Symbol(i) for n, i in inner.items()}))
+    inner = {name: f"_{name}_i" for name in families}
+    renamed = value.xreplace({sympy.Symbol(n): sympy.Symbol(i) for n, i in inner.items()})
+    text = JaxPrinter({*(printer.arrays or ()), *inner.values()}).text(renamed)
     if len(families) == 1:
-        return f"tuple({renamed} for {inner[families[0]]} in {families[0]})"
+        return f"tuple({text} for {inner[families[0]]} in {families[0]})"
     names = ", ".join(inner.values())
-    return f"tuple({renamed} for {names} in zip({', '.join(families)}, strict=True))"
+    return f"tuple({text} for {names} in zip({', '.join(families)}, strict=True))"
 
 
-def _reduction(value: Reduce, kinds: dict[str, Kind]) -> str:
+def _reduction(value: Reduce, kinds: dict[str, Kind], printer: JaxPrinter) -> str:
     function = {"sum": "jnp.sum", "max": "jnp.max", "min": "jnp.min"}[value.operation]
-    operand = _TRACED.text(value.operand)
+    operand = printer.text(value.operand)
     # A fold over nothing is the neutral number of the fold.
-    empty = {"sum": "", "max": ", initial=-jnp.inf", "min": ", initial=jnp.inf"}[value.operation]
+    empty = _NEUTRAL[value.operation]
     match value.over:
         case "tensor":
             return f"{function}({operand}{empty})"
         case "model":
             if expression_kind(value.operand, kinds).is_scalar:
-                return operand
+                return operand if printer.is_array(value.operand) else f"jnp.asarray({operand})"
             return f"{function}({operand}{empty})"
-        case "rows" | "columns":
-            return f"_fold_{value.over}({function}, {operand})"
-        case "other_axes":
-            return f"_other_axes({function}, {operand})"
+        case "rows" | "columns" | "other_axes":
+            helper = "_other_axes" if value.over == "other_axes" else f"_fold_{value.over}"
+            return f"{helper}({function}, {operand}{empty})"
         case "axes":
             pairwise = {"sum": "jnp.add", "max": "jnp.maximum", "min": "jnp.minimum"}[value.operation]
-            family = operand if operand.isidentifier() else _per_axis(value.operand, kinds)
+            family = operand if operand.isidentifier() else _per_axis(value.operand, kinds, printer)
             return f"functools.reduce({pairwise}, {family})"
     raise ValueError(f"unknown extent {value.over!r}")
 
@@ -255,6 +234,7 @@ def _initial_function(stem: str, program: Program) -> EmittedFunction | None:
     for state in states:
         reads |= dict.fromkeys(sorted(names_in(state.initial)))
     arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
-    lines = tuple(f"{state.name} = {_TRACED.text(state.initial)}" for state in states)
+    printer = JaxPrinter(("theta",))
+    lines = tuple(f"{state.name} = {printer.text(state.initial)}" for state in states)
     call = Function(f"{stem}_initial", "initial", arguments, tuple(s.name for s in states))
     return EmittedFunction(call, "Values before the first step of the states that do not start at zero.", lines)

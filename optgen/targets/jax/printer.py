@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from optgen.targets.printer import ExpressionPrinter
+import sympy
+from sympy import Expr
+
+from optgen.compiler.operations import Negation, Operation, is_reciprocal, multiply, names_in
+from optgen.targets.host import HostPrinter
+from optgen.targets.printer import ExpressionPrinter, without_brackets
+
+#: Integers of this size and above are spelled as floats: without float64, jax's are of 32 bits.
+_LARGE = 2**31
 
 
 class JaxPrinter(ExpressionPrinter):
-    """Values that are traced: arrays, and the numbers of a step."""
+    """Values that are traced: arrays, and the numbers of a step.
+
+    Args:
+        arrays: the names that stand for arrays at run time, None for all. Parts that hold none of them may be Python
+            numbers, on which Python's own arithmetic raises where jax's does not; `ConstantPrinter` spells those.
+    """
 
     functions: Mapping[str, str] = {
         "abs": "jnp.abs",
@@ -29,42 +42,58 @@ class JaxPrinter(ExpressionPrinter):
         "pow": "jnp.power",
     }
 
+    def __init__(self, arrays: Collection[str] | None = None) -> None:
+        super().__init__()
+        self.arrays = arrays
+        self.constants = ConstantPrinter()
 
-class ConstantPrinter(ExpressionPrinter):
+    def is_array(self, expression: Expr) -> bool:
+        """Whether a value is an array for certain."""
+        return self.arrays is None or not names_in(expression).isdisjoint(self.arrays)
+
+    def text(self, expression: Expr) -> str:
+        if expression.args and not self.is_array(expression):
+            return self.constants.text(expression)
+        return super().text(expression)
+
+    def literal(self, value: int | float) -> str:
+        return repr(value if abs(value) < _LARGE else float(value))
+
+    def _print_Mul(self, expr: sympy.Mul) -> str:
+        known = 0
+        while not self.is_array(expr.args[known]):
+            known += 1
+        if any(is_reciprocal(factor) for factor in expr.args[:known]) and expr.args[0] != sympy.S.NegativeOne:
+            expr = multiply(multiply(*expr.args[:known]), *expr.args[known:])
+        return super()._print_Mul(expr)
+
+    def _print_Negation(self, expr: Negation) -> str:
+        return f"jnp.logical_not({self.text(expr.args[0])})"
+
+
+class ConstantPrinter(HostPrinter):
     """Values known when the optimizer is built: Python floats, so float64, unless the caller passes arrays.
 
-    Functions go through the generated module's `_constant`, which picks `math` or `jax.numpy`.
+    Functions go through the generated module's `_constant`, which picks the host's or those of `jax.numpy`.
     """
 
-    functions: Mapping[str, str] = {
-        "abs": "_constant(abs, jnp.abs, ",
-        "exp": "_constant(math.exp, jnp.exp, ",
-        "log": "_constant(_log, jnp.log, ",
-        "sin": "_constant(math.sin, jnp.sin, ",
-        "cos": "_constant(math.cos, jnp.cos, ",
-        "tanh": "_constant(math.tanh, jnp.tanh, ",
-        "floor": "_constant(math.floor, jnp.floor, ",
-        "ceil": "_constant(math.ceil, jnp.ceil, ",
-        "max": "_constant(max, jnp.maximum, ",
-        "min": "_constant(min, jnp.minimum, ",
-        "mod": "_constant(_mod, jnp.mod, ",
-        "sqrt": "_constant(math.sqrt, jnp.sqrt, ",
-        "pow": "_constant(math.pow, jnp.power, ",
-        "where": "_constant(_where, jnp.where, ",
-        "sign": "_constant(_sign, jnp.sign, ",
-    }
+    # Of Python's truth values and of arrays.
+    logical: Mapping[str, str] = {"and": "&", "or": "|"}
 
     def call(self, function: str, *arguments: str) -> str:
         if function not in self.functions:
             raise TypeError(f"{type(self).__name__} has no spelling for the function '{function}'")
-        return f"{self.functions[function]}{', '.join(arguments)})"
+        return self.choice(self.functions[function], JaxPrinter.functions[function], *arguments)
+
+    def choice(self, host: str, traced: str, *arguments: str) -> str:
+        """A call of one of two functions."""
+        return f"_constant({', '.join([host, traced, *arguments])})"
 
     def quotient(self, numerator: str, denominator: str) -> str:
-        return f"_constant(_divide, jnp.divide, {numerator}, {denominator})"
+        return self.choice("_host_quotient", "jnp.divide", without_brackets(numerator), without_brackets(denominator))
 
+    def _print_Where(self, expr: Operation) -> str:
+        return self.choice("_host_where", "jnp.where", *(self.text(argument) for argument in expr.args))
 
-class ShapePrinter(ExpressionPrinter):
-    """Conditions on a shape: Python integers, known while tracing."""
-
-    functions: Mapping[str, str] = {"max": "max", "min": "min"}
-    logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}
+    def _print_Negation(self, expr: Negation) -> str:
+        return self.choice("_host_not", "jnp.logical_not", self.text(expr.args[0]))

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from optgen.compiler.kinds import Kind
-from optgen.compiler.operations import Negation, names_in, symbol
+from optgen.compiler.operations import names_in, symbol
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.schedule import Pass
 from optgen.targets.code import CompiledCase, Optimizer, UnsupportedByTarget, Variant, initial_is_zero
 from optgen.targets.header import header, spec_digest
+from optgen.targets.host import HostPrinter, case_function
 from optgen.targets.templating import template
 from optgen.targets.triton.kernels import (
     Kernel,
@@ -41,10 +42,8 @@ from optgen.targets.triton.plan import (
     TritonPlan,
     VariantPlan,
 )
-from optgen.targets.triton.printer import HostPrinter, ShapePrinter
 
 _HOST = HostPrinter()
-_SHAPE = ShapePrinter()
 
 _SLICE_EXTENTS = ("rows", "columns", "other_axes")
 _PLURALS = {
@@ -60,14 +59,6 @@ class EmittedFunction:
     summary: str
     lines: tuple[str, ...]
     values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CaseFunction:
-    """The function that says which case a shape takes: the first of `tests` that holds, else the last case."""
-
-    name: str
-    tests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +79,19 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
     variants = []
     case_functions = []
     for variant in optimizer.variants:
-        case_function = ""
+        choice = ""
         if len(variant.cases) > 1:
-            case_functions.append(_case_function(variant))
-            case_function = case_functions[-1].name
+            case_functions.append(case_function(variant))
+            choice = case_functions[-1].name
         cases = tuple(_CaseEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases))
-        variants.append(VariantPlan(variant.name, case_function, cases))
-    used = "\n".join([*(line for f in pool.functions for line in (*f.lines, *f.values)), *pool.kernel_text()])
+        variants.append(VariantPlan(variant.name, choice, cases))
+    tests = [test for function in case_functions for test in function.tests]
+    used = "\n".join([*tests, *(line for f in pool.functions for line in (*f.lines, *f.values)), *pool.kernel_text()])
     text = template("triton").render(
         header=header(optimizer),
         case_functions=case_functions,
         functions=pool.functions,
         kernels=pool.kernels,
-        uses_math=re.search(r"\bmath\.|\b_host_", used) is not None,
         uses=lambda name: re.search(rf"\b{name}\b", used) is not None,
         SLICES=SLICES,
         BLOCKS=BLOCKS,
@@ -148,14 +139,6 @@ class _Pool:
             yield from kernel.lines
             for fold in kernel.slices:
                 yield from (fold.join, fold.fold)
-
-
-def _case_function(variant: Variant) -> CaseFunction:
-    tests = []
-    for case in variant.cases[:-1]:
-        parts = [c if holds else Negation(c) for c, holds in case.program.conditions]
-        tests.append(" and ".join(_SHAPE.bracketed(part, 0) for part in parts))
-    return CaseFunction(f"{variant.name}_case", tuple(tests))
 
 
 class _CaseEmitter:

@@ -1,4 +1,4 @@
-"""Expressions in Triton's language, and in plain Python for what the host computes."""
+"""Expressions in Triton's language."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sympy import Expr
 
 from optgen.compiler.operations import Operation
 from optgen.targets.code import UnsupportedByTarget
-from optgen.targets.printer import ExpressionPrinter
+from optgen.targets.printer import ExpressionPrinter, without_brackets
 
 #: Integer powers up to this one are products; above, the error of as many roundings exceeds that of `exp(y*log(x))`.
 _LARGEST_PRODUCT = 16
@@ -61,7 +61,7 @@ class KernelPrinter(ExpressionPrinter):
 
     def quotient(self, numerator: str, denominator: str) -> str:
         # Both are bracketed for an infix operator; a call needs no brackets around a whole argument.
-        above, below = _without_brackets(numerator), _without_brackets(denominator)
+        above, below = without_brackets(numerator), without_brackets(denominator)
         if (value := _literal_value(above)) is not None and not _fits_float32(value):
             above = self.typed_literal(value)
         if (value := _literal_value(below)) is not None:
@@ -94,63 +94,8 @@ class KernelPrinter(ExpressionPrinter):
         return self.call("where", self.text(condition), chosen, self.argument(second))
 
 
-class HostPrinter(ExpressionPrinter):
-    """Numbers of the step, in Python floats; the generated module's own functions never raise where IEEE does not."""
-
-    functions: Mapping[str, str] = {
-        "abs": "abs",
-        "sign": "_host_sign",
-        "exp": "_host_exp",
-        "expm1": "_host_expm1",
-        "log": "_host_log",
-        "sin": "_host_sin",
-        "cos": "_host_cos",
-        "tanh": "math.tanh",
-        "floor": "_host_floor",
-        "ceil": "_host_ceil",
-        "max": "_host_max",
-        "min": "_host_min",
-        "mod": "_host_modulo",
-        "sqrt": "_host_root",
-        "pow": "_host_power",
-    }
-    logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}
-
-    def literal(self, value: int | float) -> str:
-        return repr(float(value))
-
-    def quotient(self, numerator: str, denominator: str) -> str:
-        return f"_host_quotient({_without_brackets(numerator)}, {_without_brackets(denominator)})"
-
-    def _print_Rational(self, expr: sympy.Rational) -> str:
-        return self.literal(float(expr))
-
-    def _print_Where(self, expr: Operation) -> str:
-        condition, first, second = (self.text(argument) for argument in expr.args)
-        return f"({first} if {condition} else {second})"
-
-
-class ShapePrinter(ExpressionPrinter):
-    """Conditions on a shape: Python integers."""
-
-    functions: Mapping[str, str] = {"max": "max", "min": "min"}
-    logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}
-
-
 def _fits_float32(value: float) -> bool:
     return abs(value) < 3e38 and struct.unpack("f", struct.pack("f", value))[0] == value
-
-
-def _without_brackets(text: str) -> str:
-    """`a + b` for `(a + b)`; a text whose brackets do not belong together, `(a)*(b)`, stays."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and position < len(text) - 1:
-            return text
-    return text[1:-1]
 
 
 def _literal_value(text: str) -> float | None:
