@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from optgen.compiler.choice import Choice
+from optgen.compiler.conditions import combined, compare, only_shape
 from optgen.compiler.hints import Hints
 from optgen.compiler.rule import Case, Equation, Rule
 from optgen.errors import SpecError
@@ -225,12 +226,12 @@ class Unroller:
                     span, f"'{name}' is always there", "only an option or an optional hyperparameter can be tested"
                 )
             case Unary(operator="not") | Logical():
-                return _combined(node, self.decide)
+                return combined(node, self.decide)
             case Compare(operator=operator, left=Name(name=name), right=Text(value=word)):
                 return (self.options[name] == word) is (operator == "==")
             case Compare(operator=operator, left=left, right=right):
                 try:
-                    return _compare(operator, self.whole(left), self.whole(right))
+                    return compare(operator, self.whole(left), self.whole(right))
                 except SpecError:
                     return Compare(operator, self.resolve(left), self.resolve(right), node.span)
             case Call(function="every"):
@@ -239,12 +240,12 @@ class Unroller:
 
     def settle(self, node: Node) -> bool | Node:
         """A condition without options, decided by what is assumed of the shape; what is left depends on the step."""
-        if _only_shape(node):
+        if only_shape(node):
             for known, holds in self.assumed:
                 if same(known, node):
                     return holds
             raise UndecidedShape(node)
-        return _combined(node, self.settle)
+        return combined(node, self.settle)
 
     def check_initial(self, node: Node) -> None:
         """Refuse an initial value that is not of hyperparameters, numbers and `theta[0]` only."""
@@ -388,56 +389,3 @@ class Unroller:
 
 def _is_state(target: Name | Indexed) -> bool:
     return isinstance(target, Indexed) and isinstance(target.index, Name) and target.index.name == "t"
-
-
-def _combined(node: Node, decide: Callable[[Node], bool | Node]) -> bool | Node:
-    """A `not`, `and` or `or` of what is decided of its parts, as far as that decides it; any other condition as is."""
-    match node:
-        case Unary(operator="not", operand=operand):
-            inner = decide(operand)
-            return not inner if isinstance(inner, bool) else Unary("not", inner, node.span)
-        case Logical(operator=operator, left=left, right=right):
-            first = decide(left)
-            settled = operator == "or"
-            if isinstance(first, bool):
-                return settled if first is settled else decide(right)
-            second = decide(right)
-            if isinstance(second, bool):
-                return settled if second is settled else first
-            return Logical(operator, first, second, node.span)
-    return node
-
-
-def _only_shape(node: Node) -> bool:
-    """Whether a condition asks of nothing but a tensor's shape, so that Python can decide it for each tensor."""
-    match node:
-        case Unary(operator="not", operand=operand):
-            return _only_shape(operand)
-        case Logical(left=left, right=right):
-            return _only_shape(left) and _only_shape(right)
-        case Compare(left=left, right=right):
-            parts = [*walk(left), *walk(right)]
-            return all(map(_of_shape, parts)) and any(isinstance(part, Name) for part in parts)
-    return False
-
-
-def _of_shape(part: Node) -> bool:
-    match part:
-        case Number() | Unary(operator="-") | Binary():
-            return True
-        case Name(name=name):
-            return name in SHAPE_NAMES
-        case Call(function="max" | "min", arguments=arguments):
-            return len(arguments) > 1
-    return False
-
-
-def _compare(operator: str, left: int, right: int) -> bool:
-    return {
-        "<": left < right,
-        "<=": left <= right,
-        ">": left > right,
-        ">=": left >= right,
-        "==": left == right,
-        "!=": left != right,
-    }[operator]
