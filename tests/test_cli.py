@@ -382,7 +382,7 @@ def test_list_of_nothing_and_of_a_broken_manifest(output: Path) -> None:
     (output / "plain" / "manifest.json").write_text("{}")
     code, out, error = said(run("list"))
     assert (code, out) == (1, "")
-    assert error.startswith("Error: plain/manifest.json: not a manifest of this version of optgen: ")
+    assert error.startswith("Error: plain/manifest.json: not a Manifest of this version of optgen: ")
     assert error.endswith("; run: optgen build plain\n")
 
 

@@ -25,7 +25,8 @@ from optgen.spec.reader import read_spec
 from tests.targets.jax_target import compile_target, hyperparameters_of
 
 if __name__ == "__main__":
-    table = Table("variant", "float64, relative", "float32, of bound", "float32 from 0, of bound")
+    table = Table("float64, relative", "float32, of bound", "float32 from 0, of bound", "variant")
+    table.columns[-1].no_wrap = True
     worst = [0.0, 0.0, 0.0]
     for path in sorted(specs_folder().glob("*.toml")):
         spec = read_spec(path)
@@ -37,6 +38,6 @@ if __name__ == "__main__":
             with jax.enable_x64(False):
                 seen += [within_float32(rule, values, target, start=start) for start in (1.0, 0.0)]
             worst = [max(pair) for pair in zip(worst, seen, strict=True)]
-            table.add_row(f"{spec.name} {name}", f"{seen[0]:.1e}", f"{seen[1]:.2f}", f"{seen[2]:.2f}")
-    table.add_row("worst", f"{worst[0]:.1e}", f"{worst[1]:.2f}", f"{worst[2]:.2f}", style="bold")
-    Console().print(table)
+            table.add_row(f"{seen[0]:.1e}", f"{seen[1]:.2f}", f"{seen[2]:.2f}", f"{spec.name} {name}")
+    table.add_row(f"{worst[0]:.1e}", f"{worst[1]:.2f}", f"{worst[2]:.2f}", "worst", style="bold")
+    Console(width=120).print(table)

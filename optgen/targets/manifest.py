@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from optgen.spec.model import Dialect, Hyperparameter, Input, Option, OptionValue, Reference, StateEntry
+from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
 FORMAT = 1
@@ -114,7 +113,7 @@ class Manifest:
 
 def write_manifest(manifest: Manifest) -> str:
     """The manifest as the text of its file."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode() + "\n"
+    return to_json(manifest)
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -123,10 +122,4 @@ def read_manifest(data: bytes) -> Manifest:
     Raises:
         ValueError: the bytes are no manifest of this version.
     """
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"not a manifest of this version of optgen: {error}") from None
-    if manifest.format != FORMAT:
-        raise ValueError(f"a manifest of format {manifest.format}; this version of optgen reads {FORMAT}")
-    return manifest
+    return from_json(data, Manifest, FORMAT)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
+from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
 FORMAT = 1
@@ -173,7 +173,7 @@ class TritonPlan:
 
 def write_plan(plan: TritonPlan) -> str:
     """The plan as the text of its file."""
-    return msgspec.json.format(msgspec.json.encode(plan), indent=1).decode() + "\n"
+    return to_json(plan)
 
 
 def read_plan(data: bytes) -> TritonPlan:
@@ -182,10 +182,4 @@ def read_plan(data: bytes) -> TritonPlan:
     Raises:
         ValueError: the bytes are no plan of this version.
     """
-    try:
-        plan = msgspec.json.decode(data, type=TritonPlan)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"not a launch plan of this version of optgen: {error}") from None
-    if plan.format != FORMAT:
-        raise ValueError(f"a launch plan of format {plan.format}; this version of optgen reads {FORMAT}")
-    return plan
+    return from_json(data, TritonPlan, FORMAT)
