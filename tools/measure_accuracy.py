@@ -2,7 +2,8 @@
 
 float64: the largest difference from the interpreter over 25 steps, relative to the tensor's largest number.
 float32: the largest error of a single step as a fraction of the running error bound of float32 arithmetic, once with
-parameters of size 1, and once from 0 on, so that the rounding of the parameter does not cover up that of the update.
+parameters of size 1, and once from 0 on, so that the rounding of the parameter does not cover up that of the update;
+and the error of the parameter itself in units of its last place, where correct rounding alone makes 0.5.
 
 Run: python tools/measure_accuracy.py
 """
@@ -20,14 +21,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from optgen._paths import specs_folder
 from optgen.compiler.choice import choices_ahead
-from optgen.compiler.verify import follow_float64, within_float32
+from optgen.compiler.verify import follow_float64, parameter_ulps, within_float32
 from optgen.spec.reader import read_spec
 from tests.targets.jax_target import compile_target, hyperparameters_of
 
 if __name__ == "__main__":
-    table = Table("float64, relative", "float32, of bound", "float32 from 0, of bound", "variant")
+    columns = ("float64, relative", "float32, of bound", "float32 from 0, of bound", "float32, ulp of parameter")
+    table = Table(*columns, "variant")
     table.columns[-1].no_wrap = True
-    worst = [0.0, 0.0, 0.0]
+    worst = [0.0, 0.0, 0.0, 0.0]
     for path in sorted(specs_folder().glob("*.toml")):
         spec = read_spec(path)
         for name, choice in choices_ahead(spec).items():
@@ -37,7 +39,8 @@ if __name__ == "__main__":
                 seen = [follow_float64(rule, values, target)]
             with jax.enable_x64(False):
                 seen += [within_float32(rule, values, target, start=start) for start in (1.0, 0.0)]
+                seen.append(parameter_ulps(rule, values, target))
             worst = [max(pair) for pair in zip(worst, seen, strict=True)]
-            table.add_row(f"{seen[0]:.1e}", f"{seen[1]:.2f}", f"{seen[2]:.2f}", f"{spec.name} {name}")
-    table.add_row(f"{worst[0]:.1e}", f"{worst[1]:.2f}", f"{worst[2]:.2f}", "worst", style="bold")
+            table.add_row(f"{seen[0]:.1e}", *(f"{one:.2f}" for one in seen[1:]), f"{spec.name} {name}")
+    table.add_row(f"{worst[0]:.1e}", *(f"{one:.2f}" for one in worst[1:]), "worst", style="bold")
     Console(width=120).print(table)

@@ -143,6 +143,32 @@ def within_float32(
     return worst
 
 
+def parameter_ulps(
+    rule: Rule,
+    hyperparameters: Mapping[str, float],
+    target: Target,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    steps: int = STEPS,
+) -> float:
+    """The largest error of a parameter in a single float32 step, in units of the last place of the parameter.
+
+    That of the larger one, before or after the step: where they nearly cancel, no more can be asked. Correct rounding
+    alone makes 0.5. Parameters start from size 1.
+    """
+    target.init(random_tensors(0, shapes, np.float32))
+    worst = 0.0
+    for step in range(steps):
+        gradients = random_tensors(step + 1, shapes, np.float32)
+        start = target.snapshot()
+        exact = allowed_step(rule, hyperparameters, start, step, gradients)
+        target.step(gradients)
+        for before, tensor, after in zip(start.parameters, exact.tensors, target.snapshot().parameters, strict=True):
+            value = np.asarray(tensor.theta.value, np.float64)
+            place = np.spacing(np.maximum(np.abs(before), np.abs(value)).astype(np.float32))
+            worst = max(worst, float(np.max(np.abs(value - after) / place, initial=0.0)))
+    return worst
+
+
 def allowed_step(
     rule: Rule, hyperparameters: Mapping[str, float], before: Snapshot, t: int, gradients: Sequence[Array]
 ) -> ModelState:

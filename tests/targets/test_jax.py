@@ -14,6 +14,7 @@ from optgen.compiler.verify import (
     allowed_step,
     follow_float64,
     largest_fraction,
+    parameter_ulps,
     random_tensors,
     relative_difference,
     within_float32,
@@ -48,6 +49,12 @@ def test_float32_loses_no_more_than_it_must(compiled, start):
     rule, values, target = compiled
     with jax.enable_x64(False):
         assert within_float32(rule, values, target, start=start) <= 1.0
+
+
+def test_float32_parameters_are_right_to_a_few_last_places(compiled):
+    rule, values, target = compiled
+    with jax.enable_x64(False):
+        assert parameter_ulps(rule, values, target, steps=10) <= 5.0
 
 
 def test_the_update_form_is_the_same_step(compiled):
