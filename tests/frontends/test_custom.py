@@ -148,3 +148,38 @@ def test_a_traceback_shows_the_generated_line():
     except TypeError as error:
         shown = "".join(traceback.format_exception(error))
     assert "theta_update = -lr*g" in shown
+
+
+def test_counts_are_options_that_are_integers():
+    rule = """
+    total = g
+    for i in range(1, length):
+        g_old[i] = grads[t-i]
+        total = total + g_old[i]
+    grads[t] = g
+    theta[t] = theta[t-1] - lr*total
+    """
+    made = optgen.define("summed", rule, counts={"length": 3}, lr=1.0)
+    for arguments, length in [({}, 3), ({"length": 2}, 2)]:
+        optimizer = made.optax(**arguments)
+        params = jnp.zeros(1)
+        state = optimizer.init(params)
+        moves = []
+        for gradient in (1.0, 10.0, 100.0, 1000.0):
+            updates, state = optimizer.update(jnp.full(1, gradient), state, params)
+            moves.append(float(updates[0]))
+        assert moves == ([-1.0, -11.0, -111.0, -1110.0] if length == 3 else [-1.0, -11.0, -110.0, -1100.0])
+
+
+def test_inputs_are_passed_to_update_by_name(tmp_path):
+    path = tmp_path / "scaled.toml"
+    text = starter_spec("scaled").replace(
+        "[options]", '[inputs]\nloss = { kind = "step", meaning = "loss" }\n\n[options]'
+    )
+    path.write_text(text.replace("lr*d", "lr*loss*d"))
+    optimizer = optgen.load(path).optax(1.0, beta=0.0)
+    state = optimizer.init(jnp.ones(2))
+    updates, _ = optimizer.update(jnp.ones(2), state, jnp.ones(2), loss=2.0)
+    np.testing.assert_allclose(updates, [-2.0, -2.0], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"^scaled: update also needs loss=\.\.\."):
+        optimizer.update(jnp.ones(2), state, jnp.ones(2))
