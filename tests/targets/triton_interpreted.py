@@ -25,7 +25,15 @@ from optgen.compiler.choice import choices_ahead
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import SHAPES, follow_float64, random_tensors, relative_difference, within_float32
+from optgen.compiler.verify import (
+    SHAPES,
+    allowed_step,
+    follow_float64,
+    largest_fraction,
+    random_tensors,
+    relative_difference,
+    within_float32,
+)
 from tests.targets.triton_rules import spec_named
 from tests.targets.triton_target import TritonTarget, compile_target, hyperparameters_of
 
@@ -57,6 +65,19 @@ def special_values(rule: Rule, target: TritonTarget) -> float:
         model = interpreter.step(model, [gradient])
         target.step([gradient])
         worst = max(worst, relative_difference(np.asarray(model.tensors[0].theta), target.snapshot().parameters[0]))
+    return worst
+
+
+def special_float32(rule: Rule, target: TritonTarget) -> float:
+    """The largest error of float32 steps with special gradients, as a fraction of what float32 may be off by."""
+    special = SPECIAL[:-3].astype(np.float32)  # what follows is zero in float32
+    target.init(random_tensors(0, [special.shape], np.float32))
+    worst = 0.0
+    for step, shift in enumerate((0, 1, 3, 4)):
+        gradients = [np.roll(special, shift)]
+        allowed = allowed_step(rule, target.hyperparameters, target.snapshot(), step, gradients)
+        target.step(gradients)
+        worst = max(worst, largest_fraction(allowed, target.snapshot()))
     return worst
 
 
@@ -112,6 +133,7 @@ def results(name: str) -> dict[str, float]:
             continue
         found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES)
         found[f"{key} special"] = special_values(rule, target)
+        found[f"{key} special float32"] = special_float32(rule, target)
         found[f"{key} layouts"] = layouts(target)
         found[f"{key} float32"] = within_float32(rule, values, target, steps=4)
     return found
