@@ -72,7 +72,3 @@ class TreeMismatch(OptgenError, ValueError):
 
 class NotRegistered(OptgenError, RuntimeError):
     """An optimizer was used before it was given its parameters."""
-
-
-class BackendUnavailable(OptgenError, RuntimeError):
-    """The backend that was asked for does not work on this machine."""

@@ -18,7 +18,6 @@ from optgen.spec.model import Spec
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 
-STAGES = ("spec", "analysed", "simplified", "schedule")
 TARGETS = {"jax": "jax.py", "triton": "triton.py", "manifest": "manifest.json", "latex": ""}
 
 

@@ -85,7 +85,6 @@ class _Scheduler:
         self.program = program
         self.kinds = program.kinds
         self.by_name = {d.name: d for d in program.definitions}
-        self.new_of = {state.name: state.new for state in program.states}
         self.levels = self.find_levels()
         self.scratch: list[str] = []
 

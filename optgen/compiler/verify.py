@@ -7,7 +7,7 @@ result is the largest error as a fraction of that bound.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -133,14 +133,26 @@ def within_float32(
 
     `start` is the size of the first parameters: from 0 on, their rounding does not cover up that of the update.
     """
+    taken = _single_steps(rule, hyperparameters, target, shapes, steps, start)
+    return max(largest_fraction(allowed, after) for _, allowed, after in taken)
+
+
+def _single_steps(
+    rule: Rule,
+    hyperparameters: Mapping[str, float],
+    target: Target,
+    shapes: Sequence[tuple[int, ...]],
+    steps: int,
+    start: float,
+) -> Iterator[tuple[Snapshot, ModelState, Snapshot]]:
+    """Take float32 steps; of each, what it started from, what it may come to, and what it came to."""
     target.init([np.float32(start) * p for p in random_tensors(0, shapes, np.float32)])
-    worst = 0.0
     for step in range(steps):
         gradients = random_tensors(step + 1, shapes, np.float32)
-        allowed = allowed_step(rule, hyperparameters, target.snapshot(), step, gradients)
+        before = target.snapshot()
+        allowed = allowed_step(rule, hyperparameters, before, step, gradients)
         target.step(gradients)
-        worst = max(worst, largest_fraction(allowed, target.snapshot()))
-    return worst
+        yield before, allowed, target.snapshot()
 
 
 def parameter_ulps(
@@ -155,17 +167,14 @@ def parameter_ulps(
     That of the larger one, before or after the step: where they nearly cancel, no more can be asked. Correct rounding
     alone makes 0.5. Parameters start from size 1.
     """
-    target.init(random_tensors(0, shapes, np.float32))
     worst = 0.0
-    for step in range(steps):
-        gradients = random_tensors(step + 1, shapes, np.float32)
-        start = target.snapshot()
-        exact = allowed_step(rule, hyperparameters, start, step, gradients)
-        target.step(gradients)
-        for before, tensor, after in zip(start.parameters, exact.tensors, target.snapshot().parameters, strict=True):
+    for start, exact, end in _single_steps(rule, hyperparameters, target, shapes, steps, 1.0):
+        for before, tensor, after in zip(start.parameters, exact.tensors, end.parameters, strict=True):
             value = np.asarray(tensor.theta.value, np.float64)
             place = np.spacing(np.maximum(np.abs(before), np.abs(value)).astype(np.float32))
-            worst = max(worst, float(np.max(np.abs(value - after) / place, initial=0.0)))
+            errors = np.abs(value - after) / place
+            # `max` forgets NaN, and here it is as wrong as can be.
+            worst = max(worst, float(np.max(np.where(np.isnan(errors), np.inf, errors), initial=0.0)))
     return worst
 
 

@@ -15,7 +15,7 @@ import optax
 from optgen.errors import NotRegistered, TreeMismatch
 from optgen.runtime.arguments import Settings, bind, check_value, described, dialect_of, settings, signature
 from optgen.runtime.entry import Entry
-from optgen.runtime.jax import JaxVariant, ModelState
+from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
 
 
 class HasValue(Protocol):
@@ -108,14 +108,16 @@ class Optimizer:
         self._state = holder((count, [dict(tensor) for tensor in state.tensors], dict(state.shared)))
         self._varying = holder(varying)
 
-    def step(self, grads: Mapping[Hashable, Any]) -> None:
+    def step(self, grads: Mapping[Hashable, Any], **inputs: Any) -> None:
         """Update the weights in place.
 
         Args:
             grads: the gradient of each weight, by the names they were registered under.
+            **inputs: what else the rule asks for at every step; like the gradients where it is one per weight.
 
         Raises:
             NotRegistered: no weights were registered.
+            TypeError: an input is missing, or one that the rule does not ask for.
             TreeMismatch: a gradient is missing or extra, or its tree or shape is another; nothing is changed then.
         """
         holder = self._registered()
@@ -124,10 +126,26 @@ class Optimizer:
         values = [weight.value for weight in self._weights.values()]
         leaves, tree = jax.tree.flatten(values)
         gradients = self._flat_gradients(grads, values)
-        new, state = self._compiled()(leaves, gradients, holder.value, self._varying.value)
+        given = self._flat_inputs(inputs)
+        new, state = self._compiled()(leaves, gradients, holder.value, self._varying.value, given)
         holder.value = state
         for weight, value in zip(self._weights.values(), jax.tree.unflatten(tree, new), strict=True):
             weight.value = value
+
+    def _flat_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = self._variant.info.inputs
+        if set(inputs) != set(wanted):
+            takes = ", ".join(f"{name}=..." for name in wanted) or "no inputs"
+            raise TypeError(f"{type(self).__name__}: step takes {takes} besides the gradients, not {sorted(inputs)}")
+        kinds = {declared.name: declared.kind for declared in self.entry.manifest.inputs}
+        per_weight = ("tensor", "element")
+        found: dict[str, Any] = {}
+        for name in wanted:
+            found[name] = inputs[name]
+            if kinds[name] in per_weight:
+                trees = [inputs[name][weight] for weight in self._weights]
+                found[name] = tuple(leaf for tree in trees for leaf in jax.tree.leaves(tree))
+        return found
 
     def _compiled(self) -> Callable[..., Any]:
         """The jitted step: shared by all optimizers of the same settings, unless a schedule is part of it."""
@@ -181,12 +199,12 @@ def jitted_step(
     """One step under jit; hyperparameters that vary, and the step, are arguments of what is compiled."""
 
     @jax.jit
-    def run(parameters: Any, gradients: Any, state: Any, varying: Any) -> Any:
+    def run(parameters: Any, gradients: Any, state: Any, varying: Any, inputs: Any) -> Any:
         count, tensors, shared = state
         hyperparameters = {**fixed, **varying, **{name: schedule(count) for name, schedule in schedules.items()}}
         t = optax.safe_increment(count)
         new, after = variant.step(
-            gradients, ModelState(tuple(tensors), shared), parameters, t, hyperparameters, form="theta_new"
+            gradients, ModelState(tuple(tensors), shared), parameters, t, hyperparameters, inputs, PARAMETER_FORM
         )
         return list(new), (t, [dict(tensor) for tensor in after.tensors], dict(after.shared))
 

@@ -50,11 +50,6 @@ class Source:
         found = positions(self.text).keys
         return self._nearest(_path(table, keys), {path: stretches[0] for path, stretches in found.items()})
 
-    def find_again(self, table: str, *keys: str | int) -> Span:
-        """Where the same stands for the second time, if it is given twice."""
-        found = positions(self.text).keys
-        return self._nearest(_path(table, keys), {path: stretches[:2][-1] for path, stretches in found.items()})
-
     def value(self, table: str, *keys: str | int) -> Span:
         """Where the value of a key stands; where `find` says if it has none."""
         path = _path(table, keys)

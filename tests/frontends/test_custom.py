@@ -181,5 +181,17 @@ def test_inputs_are_passed_to_update_by_name(tmp_path):
     state = optimizer.init(jnp.ones(2))
     updates, _ = optimizer.update(jnp.ones(2), state, jnp.ones(2), loss=2.0)
     np.testing.assert_allclose(updates, [-2.0, -2.0], rtol=1e-12)
+
+    class Box:
+        value = jnp.ones(2)
+
+    box = Box()
+    stateful = optgen.load(path).optim(1.0, beta=0.0)
+    stateful.register_trainable_weights({"w": box})
+    for wrong in ({}, {"loss": 1.0, "other": 1.0}):
+        with pytest.raises(TypeError, match=r"^Scaled: step takes loss=\.\.\. besides the gradients"):
+            stateful.step({"w": jnp.ones(2)}, **wrong)
+    stateful.step({"w": jnp.ones(2)}, loss=2.0)
+    np.testing.assert_allclose(box.value, [-1.0, -1.0], rtol=1e-12)
     with pytest.raises(ValueError, match=r"^scaled: update also needs loss=\.\.\."):
         optimizer.update(jnp.ones(2), state, jnp.ones(2))
