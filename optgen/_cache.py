@@ -29,7 +29,7 @@ def _source_digest() -> str:
     digest = hashlib.sha256()
     for folder in ("spec", "compiler", "targets"):
         for path in sorted((package / folder).rglob("*")):
-            if path.suffix in (".py", ".jinja"):
+            if path.suffix in (".py", ".jinja", ".toml"):
                 digest.update(path.relative_to(package).as_posix().encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -262,7 +262,8 @@ def list_command() -> None:
         first = manifest.variants[0].cases[0]
         states = ", ".join(s.name if s.kind == "element" else f"{s.name} per {s.kind}" for s in first.states)
         counts = (first.bytes_per_element, first.passes, len(manifest.variants))
-        rows.append((name, states or "none", *map(str, counts), ", ".join(manifest.dialects)))
+        libraries = dict.fromkeys(dialect.library for dialect in manifest.dialects)
+        rows.append((name, states or "none", *map(str, counts), ", ".join(libraries)))
     if not rows:
         raise click.ClickException("nothing is generated yet; run: optgen build")
     _table(("optimizer", "states", "bytes/element", "passes", "variants", "dialects"), rows, numbers=(2, 3, 4))

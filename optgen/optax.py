@@ -20,20 +20,21 @@ from optgen.runtime.arguments import Settings, bind, described, dialect_of, sett
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.jax import JaxVariant, ModelState
 from optgen.runtime.manifests import catalogue_names
+from optgen.spec.model import Dialect
 from optgen.targets.manifest import Manifest
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
 
 
-def factory(entry: Entry) -> Factory:
-    """The factory of one optimizer, in optax's spelling."""
+def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
+    """The factory of one optimizer, in optax's spelling; in the first where optax has several names for it."""
     manifest = entry.manifest
-    dialect = dialect_of(manifest, "optax")
+    dialect = dialect or dialect_of(manifest, "optax")
     call_signature = signature(dialect)
 
     def build(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
         given = bind(dialect.name, call_signature, args, kwargs)
-        return transformation(entry, settings(manifest, dialect, given))
+        return transformation(entry, settings(manifest, dialect, given), dialect)
 
     build.__name__ = build.__qualname__ = dialect.name
     build.__module__ = __name__
@@ -44,12 +45,12 @@ def factory(entry: Entry) -> Factory:
     return build
 
 
-def transformation(entry: Entry, chosen: Settings) -> optax.GradientTransformationExtraArgs:
-    """The gradient transformation for checked settings."""
+def transformation(entry: Entry, chosen: Settings, dialect: Dialect) -> optax.GradientTransformationExtraArgs:
+    """The gradient transformation for checked settings, whose state has the dialect's names."""
     variant = entry.variant(chosen.options, {**chosen.values, **chosen.schedules})
     used = variant.info.hyperparameters
     names = variant.state_names()
-    state_type = _state_type(entry.manifest, names)
+    state_type = _state_type(entry.manifest.class_name, dialect, names)
     shared = variant.shared_names()
 
     def hyperparameters(count: jax.Array) -> dict[str, Any]:
@@ -93,11 +94,11 @@ def _restored(name: str, fields: tuple[str, ...], origins: tuple[str, ...], valu
     return _state_type_of(name, fields, origins)(*values)
 
 
-def _state_type(manifest: Manifest, names: tuple[str, ...]) -> Any:
-    spelled = dialect_of(manifest, "optax").states
+def _state_type(class_name: str, dialect: Dialect, names: tuple[str, ...]) -> Any:
+    spelled = dialect.states
     # `count` is the number of steps, as in optax; a state of that name gets another.
     fields = ("count", *(spelled.get(name, f"{name}_state" if name == "count" else name) for name in names))
-    return _state_type_of(f"{manifest.class_name}State", fields, names)
+    return _state_type_of(f"{class_name}State", fields, names)
 
 
 def _packed(
@@ -168,8 +169,9 @@ def _factories() -> dict[str, Factory]:
     found = {}
     for name in catalogue_names():
         entry = catalogue_entry(name)
-        if "optax" in entry.manifest.dialects:
-            found[entry.manifest.dialects["optax"].name] = factory(entry)
+        for dialect in entry.manifest.dialects:
+            if dialect.library == "optax":
+                found[dialect.name] = factory(entry, dialect)
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 from optgen._paths import specs_folder
 from optgen.errors import SpecError
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
+from optgen.spec.model import spelling
 from optgen.spec.reader import parse_spec
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +44,7 @@ def test_the_mistake_shown_is_reported_so():
 def test_the_catalogue_shown_is_whole():
     rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| `(\w+)` \|", README, re.MULTILINE)
     dialects = [catalogue_manifest(name).dialects for name in catalogue_names()]
-    assert sorted(rows) == sorted((d["optax"].name, d["braintools"].name) for d in dialects)
+    assert sorted(rows) == sorted((spelling(d, "optax").name, spelling(d, "braintools").name) for d in dialects)
 
 
 def test_commands_exist():

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from optgen.spec.model import Dialect, Hyperparameter, Option, OptionValue, Spec
 
+#: The most choices that are generated ahead, where the defaults alone are not more.
+MAX_AHEAD = 6
+
 
 class Switches(Protocol):
     """What a choice is made from: a spec, or the manifest that was generated from it."""
@@ -82,7 +85,10 @@ def variant_name(spec: Switches, choice: Choice) -> str:
 
 
 def choices_ahead(spec: Spec) -> dict[str, Choice]:
-    """The choices that users meet: the spec's and each dialect's defaults, and each single switch away from those.
+    """The choices that are generated ahead: the spec's and each dialect's defaults, then single switches.
+
+    A switch is one option or optional hyperparameter of the spec's own, away from the spec's defaults. Generated files
+    are read by people: beyond `MAX_AHEAD` choices the rest is left to be compiled when it is first used.
 
     Returns them by variant name, in an order that depends on the spec alone.
     """
@@ -92,24 +98,19 @@ def choices_ahead(spec: Spec) -> dict[str, Choice]:
         choice = choose(spec, options, values)
         found.setdefault(variant_name(spec, choice), choice)
 
-    starts: list[tuple[dict[str, OptionValue], dict[str, object], set[str]]] = []
-    own_options = {o.name: o.default for o in spec.options}
-    own_values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
-    starts.append((own_options, own_values, {*own_options, *own_values}))
-    for dialect in spec.dialects.values():
-        options, values = dialect_defaults(spec, dialect)
-        starts.append((options, values, {target for a in dialect.arguments for target in a.targets}))
-    for options, values, exposed in starts:
-        add(options, values)
-        for option in spec.options:
-            if option.name not in exposed or option.choices or not isinstance(option.default, bool):
-                continue
+    options: dict[str, OptionValue] = {o.name: o.default for o in spec.options}
+    values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
+    add(options, values)
+    for dialect in spec.dialects:
+        add(*dialect_defaults(spec, dialect))
+    for hyperparameter in spec.own_hyperparameters:
+        if hyperparameter.optional and len(found) < MAX_AHEAD:
+            there = hyperparameter.present(values[hyperparameter.name])
+            add(options, values | {hyperparameter.name: None if there else _some_value(spec, hyperparameter.name)})
+    for option in spec.own_options:
+        if isinstance(option.default, bool) and len(found) < MAX_AHEAD:
             switched = options | {option.name: not options[option.name]}
             add(switched | _met_options(spec, option.requires), values | _met_values(spec, option.requires, values))
-        for hyperparameter in spec.hyperparameters:
-            if hyperparameter.optional and hyperparameter.name in exposed:
-                there = hyperparameter.present(values[hyperparameter.name])
-                add(options, values | {hyperparameter.name: None if there else _some_value(spec, hyperparameter.name)})
     return found
 
 

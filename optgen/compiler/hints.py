@@ -23,7 +23,7 @@ class Hints:
             for n, v in self.choice.options
             if v != base.option(n)
         ]
-        for name in sorted(h.name for h in self.spec.hyperparameters if h.optional):
+        for name in sorted(h.name for h in self.spec.own_hyperparameters if h.optional):
             if (name in self.choice.present) is not (name in base.present):
                 changed.append(f"{name} {'given' if name in self.choice.present else 'absent'}")
         return f"with {', '.join(changed)}" if changed else "with the default options"

@@ -97,9 +97,10 @@ def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:
         references=spec.references,
         hyperparameters=_hyperparameters(optimizer),
         options=spec.options,
+        shared=spec.preamble.names,
         inputs=_inputs(optimizer),
         states=spec.states,
-        dialects=dict(spec.dialects),
+        dialects=spec.dialects,
         variants=tuple(_variant_info(variant, jax_module) for variant in optimizer.variants),
     )
 

@@ -58,6 +58,7 @@ class Unroller:
         self, spec: Spec, choice: Choice, wrapped: Rule | None, assumed: tuple[tuple[Node, bool], ...]
     ) -> None:
         self.spec = spec
+        self.source = spec.source  # of the statements that are being read
         self.choice = choice
         self.wrapped = wrapped
         self.assumed = assumed
@@ -81,6 +82,9 @@ class Unroller:
         self.call_once = "its state would be updated twice; give its result a name"  # what to say of a second call
 
     def case(self) -> Case:
+        self.source = self.spec.preamble.source
+        self.block(self.spec.preamble.body)
+        self.source = self.spec.source
         self.block(self.spec.body)
         final = {name[:-3]: equation for name, equation in self.current.items() if name.endswith("[t]")}
         for equation in self.equations:
@@ -97,7 +101,7 @@ class Unroller:
         return Case(self.assumed, tuple(self.equations), final)
 
     def fail(self, span: Span, message: str, hint: str = "") -> SpecError:
-        return SpecError(message, self.spec.source.location(span), hint)
+        return SpecError(message, self.source.location(span), hint)
 
     def block(self, statements: tuple[Statement, ...]) -> None:
         for statement in statements:
@@ -120,7 +124,7 @@ class Unroller:
         return f"{target.name}[{self.whole(target.index)}]"
 
     def define(self, key: str, value: Node, branch: bool = False) -> str:
-        self.current[key] = self.write(key, value, self.spec.source, branch)
+        self.current[key] = self.write(key, value, self.source, branch)
         return self.current[key]
 
     def write(self, key: str, value: Node, source: Source, branch: bool = False) -> str:

@@ -20,8 +20,9 @@ def _classes() -> dict[str, type[Optimizer]]:
     found = {}
     for name in catalogue_names():
         entry = catalogue_entry(name)
-        if "braintools" in entry.manifest.dialects:
-            found[entry.manifest.dialects["braintools"].name] = optimizer_class(entry)
+        for dialect in entry.manifest.dialects:
+            if dialect.library == "braintools":
+                found[dialect.name] = optimizer_class(entry, dialect)
     return found
 
 

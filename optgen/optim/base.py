@@ -16,6 +16,7 @@ from optgen.errors import NotRegistered, TreeMismatch
 from optgen.runtime.arguments import Settings, bind, check_value, described, dialect_of, settings, signature
 from optgen.runtime.entry import Entry
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
+from optgen.spec.model import Dialect
 
 
 class HasValue(Protocol):
@@ -38,12 +39,13 @@ class Optimizer:
     """
 
     entry: ClassVar[Entry]
+    dialect: ClassVar[Dialect]
     __signature__: ClassVar[inspect.Signature]
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         manifest = self.entry.manifest
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
-        self._settings: Settings = settings(manifest, dialect_of(manifest, "braintools"), given)
+        self._settings: Settings = settings(manifest, self.dialect, given)
         self._variant: JaxVariant = self.entry.variant(
             self._settings.options, {**self._settings.values, **self._settings.schedules}
         )
@@ -224,15 +226,16 @@ def _holder_type(weights: Mapping[Hashable, HasValue]) -> Callable[[Any], HasVal
     return _Holder
 
 
-def optimizer_class(entry: Entry) -> type[Optimizer]:
-    """The class of one optimizer, with braintools' name and arguments."""
+def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimizer]:
+    """The class of one optimizer, with braintools' name and arguments; the first if it has several names for it."""
     manifest = entry.manifest
-    dialect = dialect_of(manifest, "braintools")
+    dialect = dialect or dialect_of(manifest, "braintools")
     return type(
         dialect.name,
         (Optimizer,),
         {
             "entry": entry,
+            "dialect": dialect,
             "__signature__": signature(dialect),
             "__module__": "optgen.optim",
             "__doc__": described(manifest, dialect),

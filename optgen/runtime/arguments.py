@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue
+from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue, spelling
 from optgen.targets.manifest import Manifest
 
 #: A learning rate that depends on the step: step count → value.
@@ -37,8 +37,8 @@ class Settings:
 
 def dialect_of(manifest: Manifest, library: str) -> Dialect:
     """The library's spelling of an optimizer; for a user's own optimizer, its own names in the library's manner."""
-    if library in manifest.dialects:
-        return manifest.dialects[library]
+    if (spelled := spelling(manifest.dialects, library)) is not None:
+        return spelled
     names = {h.name for h in manifest.hyperparameters}
     learning_rate = "learning_rate" if library == "optax" and "learning_rate" not in names else "lr"
     arguments = [

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from optgen.errors import SpecError
 from optgen.spec.language import RESERVED, SHAPE_NAMES
-from optgen.spec.model import Spec
+from optgen.spec.model import Spec, spelling
 from optgen.spec.source import Span
 from optgen.spec.syntax import (
     Assign,
@@ -343,12 +343,14 @@ class _Check:
                 f"'{self.spec.wraps}' is never called",
                 f"write {self.spec.wraps}(g)",
             )
-        for dialect in self.spec.dialects.values():
+        for dialect in self.spec.dialects:
+            also = dialect is not spelling(self.spec.dialects, dialect.library)
+            table = f"dialect.{dialect.library}" + (f".also.{dialect.name}" if also else "")
             # The states of a wrapped optimizer are not known here.
             for name in () if self.spec.wraps else dialect.states:
                 if f"{name}[t]" not in self.keys:
                     raise self.fail(
-                        source.find(f"dialect.{dialect.library}", "states", name),
+                        source.find(table, "states", name),
                         f"no equation assigns state '{name}'",
                         f"add {name}[t] = ..., or remove it",
                     )

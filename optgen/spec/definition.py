@@ -13,9 +13,10 @@ from optgen.errors import SpecError
 from optgen.spec.check import check_spec
 from optgen.spec.declarations import MAX_COUNT
 from optgen.spec.domain import Domain
+from optgen.spec.gradient import with_transformations
 from optgen.spec.implied import imply_domains
 from optgen.spec.language import RESERVED, name_problem, parse_equations
-from optgen.spec.model import Hyperparameter, Option, Spec
+from optgen.spec.model import Hyperparameter, Option, Preamble, Spec
 from optgen.spec.source import Source, Span
 
 #: What `define` takes as a default.
@@ -94,11 +95,12 @@ def define_spec(
         wraps=wraps,
         equations=equations,
         body=body,
-        dialects={},
+        dialects=(),
         source=source,
+        preamble=Preamble((), (), source),
     )
     check_spec(spec, defined=True)
-    return spec
+    return with_transformations(spec)
 
 
 def _plain(value: object) -> object:

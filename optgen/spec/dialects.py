@@ -1,4 +1,4 @@
-"""How libraries spell an optimizer: the tables [dialect.NAME]."""
+"""How libraries spell an optimizer: the tables [dialect.LIBRARY] and [dialect.LIBRARY.also.NAME]."""
 
 from __future__ import annotations
 
@@ -16,43 +16,61 @@ ABSENT = "none"
 
 Value = float | OptionValue | None
 
+_KEYS = ("arguments", "required", "keyword_only", "defaults", "options", "states", "note")
+
 
 def read_dialects(
     tables: Tables, data: Mapping[str, Any], hyperparameters: tuple[Hyperparameter, ...], options: tuple[Option, ...]
-) -> dict[str, Dialect]:
-    """Every [dialect.NAME].
+) -> tuple[Dialect, ...]:
+    """Every [dialect.LIBRARY], each followed by the library's further names for the same rule.
 
     Raises:
         SpecError: one is malformed, or speaks of something that the spec does not declare.
     """
-    found = {}
-    for library, entry in tables.table(data, "dialect").items():
+    found: list[Dialect] = []
+    for library, raw in tables.table(data, "dialect").items():
         if library not in DIALECTS:
             raise tables.fail(
                 f"unknown dialect '{shortened(library)}'", f"dialect.{library}", hint=suggestion(library, DIALECTS)
             )
-        found[library] = _Reader(tables, library, hyperparameters, options).dialect(entry)
-    return found
+        table = f"dialect.{library}"
+        main = tables.as_table(raw, table)
+        read = _Reader(tables, library, table, hyperparameters, options).dialect(main)
+        found.append(read)
+        for name, entry in tables.table(main, f"{table}.also").items():
+            where = f"{table}.also.{name}"
+            own = tables.as_table(entry, where)
+            tables.keys(own, _KEYS, where)
+            tables.identifier(name, where)
+            if name in [dialect.name for dialect in found if dialect.library == library]:
+                raise tables.fail(f"'{name}' is the name of another entry", where, hint="leave one out")
+            inherited = {key: value for key, value in main.items() if key not in ("name", "also")}
+            reader = _Reader(tables, library, where, hyperparameters, options)
+            found.append(reader.dialect({**inherited, **own, "name": name}))
+    return tuple(found)
 
 
 class _Reader:
     """Reads one dialect."""
 
     def __init__(
-        self, tables: Tables, library: str, hyperparameters: tuple[Hyperparameter, ...], options: tuple[Option, ...]
+        self,
+        tables: Tables,
+        library: str,
+        table: str,
+        hyperparameters: tuple[Hyperparameter, ...],
+        options: tuple[Option, ...],
     ) -> None:
         self.tables = tables
         self.library = library
-        self.name = f"dialect.{library}"
+        self.name = table
         self.hyperparameters = {h.name: h for h in hyperparameters}
         self.options = {o.name: o for o in options}
         self.known = (*self.hyperparameters, *self.options)
 
-    def dialect(self, raw: object) -> Dialect:
+    def dialect(self, entry: Mapping[str, Any]) -> Dialect:
         tables = self.tables
-        entry = tables.as_table(raw, self.name)
-        known = ("name", "arguments", "required", "keyword_only", "defaults", "options", "states", "note")
-        tables.keys(entry, known, self.name)
+        tables.keys(entry, ("name", *_KEYS, "also"), self.name)
         name = tables.string(entry, None, self.name, "name")
         tables.identifier(name, self.name, "name")
         stated = self.defaults(entry)

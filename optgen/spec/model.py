@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from optgen.spec.domain import Domain
@@ -133,6 +133,11 @@ class Dialect:
     note: str = ""
 
 
+def spelling(dialects: Iterable[Dialect], library: str, name: str = "") -> Dialect | None:
+    """A library's spelling of an optimizer: that of the given name, or else its first; None if it has none."""
+    return next((d for d in dialects if d.library == library and name in ("", d.name)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A publication: what a reader would look up."""
@@ -142,8 +147,26 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Preamble:
+    """Equations that precede a spec's own: the gradient transformations that all rules share.
+
+    Attributes:
+        names: the hyperparameters and options that they stand under; none is there by default.
+        body: the equations.
+        source: the text that the equations stand in.
+    """
+
+    names: tuple[str, ...]
+    body: tuple[Statement, ...]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
-    """An optimizer as its file states it; names are checked, equations are parsed, nothing is decided yet."""
+    """An optimizer as its file states it; names are checked, equations are parsed, nothing is decided yet.
+
+    `hyperparameters` and `options` are the spec's own, followed by those of its preamble.
+    """
 
     name: str
     class_name: str
@@ -157,8 +180,19 @@ class Spec:
     wraps: str
     equations: str
     body: tuple[Statement, ...]
-    dialects: Mapping[str, Dialect]
+    dialects: tuple[Dialect, ...]
     source: Source
+    preamble: Preamble
+
+    @property
+    def own_hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """Those that the spec declares itself."""
+        return tuple(h for h in self.hyperparameters if h.name not in self.preamble.names)
+
+    @property
+    def own_options(self) -> tuple[Option, ...]:
+        """Those that the spec declares itself."""
+        return tuple(o for o in self.options if o.name not in self.preamble.names)
 
     def hyperparameter(self, name: str) -> Hyperparameter:
         """The hyperparameter of that name; raises KeyError if there is none."""

@@ -12,9 +12,10 @@ from optgen.errors import SpecError
 from optgen.spec.check import check_spec
 from optgen.spec.declarations import read_hyperparameter, read_input, read_option, read_references, read_state
 from optgen.spec.dialects import read_dialects
+from optgen.spec.gradient import shared_declarations, taken_names, with_transformations
 from optgen.spec.implied import imply_domains
 from optgen.spec.language import parse_equations
-from optgen.spec.model import Spec
+from optgen.spec.model import Preamble, Spec
 from optgen.spec.source import Source, Span
 from optgen.spec.tables import Tables, shortened, suggestion
 from optgen.spec.toml_errors import toml_error
@@ -118,6 +119,9 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
     start = _rule_start(tables.source, rule)
     body = parse_equations(tables.source, rule, start.line, start.column - 1, wraps)
     hyperparameters = imply_domains(hyperparameters, body, tables.source)
+    inputs = tuple(read_input(tables, name, raw) for name, raw in tables.table(data, "inputs").items())
+    declared = frozenset((*(h.name for h in hyperparameters), *(o.name for o in options), *(i.name for i in inputs)))
+    shared_hyperparameters, shared_options = shared_declarations(taken_names(body, declared))
     spec = Spec(
         name=tables.identifier(tables.string(head, None, "optimizer", "name"), "optimizer", "name"),
         class_name=tables.identifier(tables.string(head, None, "optimizer", "class"), "optimizer", "class"),
@@ -126,16 +130,17 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
         references=read_references(tables, head),
         hyperparameters=hyperparameters,
         options=options,
-        inputs=tuple(read_input(tables, name, raw) for name, raw in tables.table(data, "inputs").items()),
+        inputs=inputs,
         states=tuple(read_state(tables, name, raw) for name, raw in tables.table(data, "states").items()),
         wraps=wraps,
         equations=rule,
         body=body,
-        dialects=read_dialects(tables, data, hyperparameters, options),
+        dialects=read_dialects(tables, data, hyperparameters + shared_hyperparameters, options + shared_options),
         source=tables.source,
+        preamble=Preamble((), (), tables.source),
     )
     check_spec(spec)
-    return spec
+    return with_transformations(spec)
 
 
 def _rule_start(source: Source, rule: str) -> Span:

@@ -12,7 +12,7 @@ from optgen.spec.model import Dialect, Hyperparameter, Input, Option, OptionValu
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,12 @@ class VariantInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A generated optimizer. `digest` is the sha256 of the text of the spec at `spec`."""
+    """A generated optimizer.
+
+    Attributes:
+        digest: the sha256 of the text of the spec at `spec`.
+        shared: the hyperparameters and options of the gradient transformations that precede every rule.
+    """
 
     format: int
     spec: str
@@ -101,9 +106,10 @@ class Manifest:
     references: tuple[Reference, ...]
     hyperparameters: tuple[Hyperparameter, ...]
     options: tuple[Option, ...]
+    shared: tuple[str, ...]
     inputs: tuple[Input, ...]
     states: tuple[StateEntry, ...]
-    dialects: dict[str, Dialect]
+    dialects: tuple[Dialect, ...]
     variants: tuple[VariantInfo, ...]
 
     def variant(self, name: str) -> VariantInfo | None:

@@ -19,7 +19,7 @@ from optgen.compiler.choice import Choice, choose, dialect_defaults
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.spec.model import OptionValue, Spec
+from optgen.spec.model import Dialect, OptionValue, Spec
 
 Array = npt.NDArray[np.float64]
 Trajectory = list[list[Array]]
@@ -116,9 +116,8 @@ def distance(a: Trajectory, parameters: Sequence[Array]) -> float:
     return max(float(np.max(np.abs(x - y))) for x, y in zip(a[-1], parameters, strict=True))
 
 
-def in_dialect(spec: Spec, library: str, arguments: Mapping[str, object]) -> tuple[Choice, dict[str, float]]:
+def in_dialect(spec: Spec, dialect: Dialect, arguments: Mapping[str, object]) -> tuple[Choice, dict[str, float]]:
     """What arguments, spelled as a library spells them, mean for a spec: a choice and hyperparameter values."""
-    dialect = spec.dialects[library]
     options, values = dialect_defaults(spec, dialect)
     targets = {argument.name: argument.targets for argument in dialect.arguments}
     for name, given in arguments.items():

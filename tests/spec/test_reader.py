@@ -127,10 +127,15 @@ def test_what_a_spec_declares() -> None:
     assert spec.equations.split("\n")[0] == "  m[0] = theta[0]"
 
 
+#: What precedes every rule, absent by default.
+CLIPPING = {"grad_clip_norm": None, "grad_clip_value": None}
+
+
 def test_dialects() -> None:
     spec = parse_spec(TOY, "toy.toml")
-    assert list(spec.dialects) == ["torch", "optax"]
-    assert spec.dialects["torch"] == Dialect(
+    assert [dialect.library for dialect in spec.dialects] == ["torch", "optax"]
+    in_torch, in_optax = spec.dialects
+    assert in_torch == Dialect(
         library="torch",
         name="Toy",
         arguments=(
@@ -145,30 +150,31 @@ def test_dialects() -> None:
         states={"m": "buf"},
         note="Different.",
     )
-    assert [argument.default for argument in spec.dialects["torch"].arguments] == [1, (0.5, None), None, False, 2]
-    assert spec.dialects["optax"] == Dialect(
+    assert [argument.default for argument in in_torch.arguments] == [1, (0.5, None), None, False, 2]
+    assert in_optax == Dialect(
         "optax", "toy", (Argument("learning_rate", ("lr",), (1,)),), hyperparameters={"weight_decay": 0.25}
     )
-    assert dialect_defaults(spec, spec.dialects["torch"]) == (
-        {"nesterov": False, "mode": "a", "depth": 2},
-        {"lr": 1, "beta1": 0.5, "weight_decay": None, "eps": None, "long_name2": 3},
+    assert dialect_defaults(spec, in_torch) == (
+        {"nesterov": False, "mode": "a", "depth": 2, "maximize": False},
+        {"lr": 1, "beta1": 0.5, "weight_decay": None, "eps": None, "long_name2": 3} | CLIPPING,
     )
-    assert dialect_defaults(spec, spec.dialects["optax"]) == (
-        {"nesterov": True, "mode": "b", "depth": 2},
-        {"lr": 1, "beta1": 0.9, "weight_decay": 0.25, "eps": 0.0, "long_name2": -2.5e-3},
+    assert dialect_defaults(spec, in_optax) == (
+        {"nesterov": True, "mode": "b", "depth": 2, "maximize": False},
+        {"lr": 1, "beta1": 0.9, "weight_decay": 0.25, "eps": 0.0, "long_name2": -2.5e-3} | CLIPPING,
     )
 
 
 def test_choices() -> None:
     """What requires an absent hyperparameter counts as switched off."""
     spec = parse_spec(TOY, "toy.toml")
-    assert default_choice(spec) == Choice((("depth", 2), ("mode", "b"), ("nesterov", False)), ())
-    assert dialect_choice(spec, spec.dialects["torch"]) == Choice(
-        (("depth", 2), ("mode", "a"), ("nesterov", False)), ()
-    )
-    assert dialect_choice(spec, spec.dialects["optax"]) == Choice(
-        (("depth", 2), ("mode", "b"), ("nesterov", True)), ("weight_decay",)
-    )
+    in_torch, in_optax = spec.dialects
+
+    def choice(mode: str, nesterov: bool, *present: str) -> Choice:
+        return Choice((("depth", 2), ("maximize", False), ("mode", mode), ("nesterov", nesterov)), present)
+
+    assert default_choice(spec) == choice("b", False)
+    assert dialect_choice(spec, in_torch) == choice("a", False)
+    assert dialect_choice(spec, in_optax) == choice("b", True, "weight_decay")
 
 
 def at(line: int, column: int, width: int) -> Span:
