@@ -43,7 +43,9 @@ class CustomOptimizer:
                 f"optgen_generated.{spec.name}.jax", generated.files["jax.py"], f"<optgen {spec.name} jax>"
             )
 
-        self._entry = Entry(generated.manifest, read_module, lambda: spec, in_catalogue=False, wrapped=wrapped)
+        self._entry = Entry(
+            generated.manifest, read_module, lambda: spec, in_catalogue=False, read_wrapped=lambda: wrapped
+        )
 
     @functools.cached_property
     def optax(self) -> Callable[..., Any]:
@@ -103,7 +105,7 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
 
     Args:
         path: the file.
-        wraps: the optimizer that it wraps, if it wraps one.
+        wraps: the optimizer that it wraps, if it wraps one; the one that the file names as `wrapped` if None.
 
     Raises:
         SpecError: a mistake in the spec, shown in place.
@@ -113,6 +115,7 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
         spec = read_spec(path)
     except SpecError as error:
         raise error.with_traceback(None) from None
+    wraps = wraps if wraps is not None else spec.wrapped or None
     if bool(spec.wraps) != (wraps is not None):
         wanted = f"wraps an optimizer: load({str(path)!r}, wraps=...)" if spec.wraps else "wraps no optimizer"
         raise ValueError(f"{spec.name} {wanted}")
@@ -120,6 +123,9 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
 
 
 def _wrapped_rule(wrapped: CustomOptimizer | str) -> Rule:
-    spec = catalogue_entry(wrapped).read_spec() if isinstance(wrapped, str) else wrapped.spec
-    inner = None if isinstance(wrapped, str) else wrapped._wrapped
+    if isinstance(wrapped, str):
+        entry = catalogue_entry(wrapped)
+        spec, inner = entry.read_spec(), entry.read_wrapped()
+    else:
+        spec, inner = wrapped.spec, wrapped._wrapped
     return specialise(spec, choose(spec, {}, {}), inner)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from optgen.compiler.build import check_complete
+from optgen._paths import specs_folder
 from optgen.compiler.choice import Choice, choices_ahead
 from optgen.compiler.kinds import Kind
 from optgen.compiler.pipeline import compile_variant, generate
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
+from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import Schedule
 from optgen.compiler.simplify import operations_per_element
+from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import UnknownOptimizer
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
@@ -46,9 +48,8 @@ def show_target(spec: Spec, target: str, variant_name: str | None = None) -> str
     """
     if target == "latex":
         return equations_latex(spec) + "\n"
-    check_complete(spec)
     choices = None if variant_name is None else {variant_name: _choice(spec, variant_name)}
-    files = generate(spec, choices).files
+    files = generate(spec, choices, _wrapped(spec)).files
     if TARGETS[target] not in files:
         raise UnsupportedByTarget(
             f"no code of the target {target} is generated from {spec.name}: only {', '.join(files)}"
@@ -64,9 +65,12 @@ def show_stage(spec: Spec, stage: str, variant_name: str) -> str:
     """
     if stage == "spec":
         return spec.source.text
-    check_complete(spec)
-    variant = compile_variant(spec, variant_name, _choice(spec, variant_name))
+    variant = compile_variant(spec, variant_name, _choice(spec, variant_name), _wrapped(spec))
     return "\n".join(_show_case(variant, case, stage) for case in variant.cases) + "\n"
+
+
+def _wrapped(spec: Spec) -> Rule | None:
+    return wrapped_rule(spec, specs_folder())
 
 
 def _choice(spec: Spec, variant_name: str) -> Choice:

@@ -74,6 +74,9 @@ class Float32Bounds:
             overflows = np.isfinite(value) & (np.abs(value) > LARGEST)
             return Bounded(value, np.where(np.isnan(error) | overflows, np.inf, error))
 
+    def transpose(self, value: Bounded, order: tuple[int, ...]) -> Bounded:
+        return Bounded(np.transpose(value.value, order), np.transpose(value.error, order), value.per_step)
+
     def reduce(self, operation: str, value: Bounded, axes: tuple[int, ...]) -> Bounded:
         with np.errstate(all="ignore"):
             count = int(np.prod([np.shape(value.value)[axis] for axis in axes], dtype=int))

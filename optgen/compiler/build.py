@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from optgen._cache import cache_root, compiler_key
+from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import OptgenError, SpecError
-from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
 
 #: Folders that Python makes by itself and no spec is asked for.
@@ -76,20 +76,7 @@ def generate_file(path: Path) -> dict[str, str]:
     if spec.name != path.stem:
         where = spec.source.location(spec.source.find("optimizer", "name"))
         raise SpecError(f"the name is '{spec.name}' and the file's is '{path.stem}'", where, "make them the same")
-    check_complete(spec)
-    return dict(generate(spec).files)
-
-
-def check_complete(spec: Spec) -> None:
-    """Refuse to compile an optimizer on its own that wraps another one.
-
-    Raises:
-        SpecError: it wraps one, which nothing but a script that loads it can name.
-    """
-    if spec.wraps:
-        where = spec.source.location(spec.source.find("optimizer", "wraps"))
-        hint = "compile it with what it wraps: optgen.load(path, wraps=...)"
-        raise SpecError(f"'{spec.name}' is not complete without the optimizer that it wraps", where, hint)
+    return dict(generate(spec, wrapped=wrapped_rule(spec, path.parent)).files)
 
 
 def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Built]:
@@ -178,8 +165,10 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _key(spec: Path) -> str:
-    """What generated files depend on."""
-    return hashlib.sha256(spec.read_bytes() + compiler_key().encode()).hexdigest()
+    """What generated files depend on: for an optimizer that wraps another, on any spec beside it."""
+    text = spec.read_bytes()
+    around = [path.read_bytes() for path in spec_paths(spec.parent).values()] if b"\nwrapped" in text else []
+    return hashlib.sha256(b"".join([text, compiler_key().encode(), *around])).hexdigest()
 
 
 class _Record:

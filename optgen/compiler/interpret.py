@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from optgen.compiler.analyse import analyse
 from optgen.compiler.infer import is_reduction
-from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.compiler.rule import Case, Rule
 from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
 
@@ -41,6 +41,10 @@ class Arithmetic(Protocol):
 
     def apply(self, operator: str, *operands: Value) -> Value:
         """An operator or function of the language, elementwise."""
+        ...
+
+    def transpose(self, value: Value, order: tuple[int, ...]) -> Value:
+        """The axes in another order."""
         ...
 
     def reduce(self, operation: str, value: Value, axes: tuple[int, ...]) -> Value:
@@ -105,6 +109,9 @@ class Float64:
         with np.errstate(all="ignore"):
             return NUMPY_FUNCTIONS[operator](*operands)
 
+    def transpose(self, value: Value, order: tuple[int, ...]) -> Value:
+        return np.transpose(value, order)
+
     def reduce(self, operation: str, value: Value, axes: tuple[int, ...]) -> Value:
         with np.errstate(all="ignore"):
             return self._folds[operation](value, axis=axes, keepdims=True, initial=self._empty[operation])
@@ -145,15 +152,20 @@ class Interpreter:
         self.hyperparameters = hyperparameters
         self.arithmetic: Arithmetic = arithmetic or Float64()
         self.programs = analyse(rule)
+        self.per_element = [{s.name for s in program.states if s.kind is Kind.ELEMENT} for program in self.programs]
 
     def init(self, parameters: Sequence[Array]) -> ModelState:
         """The state before the first step."""
         model = ModelState([])
         for theta in parameters:
-            case = self.case_of(np.shape(theta))
+            order = matrix_order(self.rule.matrix_axes, np.shape(theta))
+            matrices = np.transpose(theta, order)
+            case = self.case_of(np.shape(matrices))
             tensor = TensorState(self.arithmetic.given(theta), {})
             for state in self.programs[case].states:
-                value = self.initial(state.name, theta, state.kind)
+                value = self.initial(state.name, matrices, state.kind)
+                if state.kind is Kind.ELEMENT:
+                    value = self.moved(value, inverse_order(order))
                 kept = model.shared if state.kind in (Kind.STEP, Kind.GLOBAL) else tensor.history
                 kept.setdefault(state.name, [value] * state.depth)
             model.tensors.append(tensor)
@@ -169,8 +181,12 @@ class Interpreter:
         filled = [self.arithmetic.full(shape, start) for shape in shapes]
         return tuple(filled) if kind is Kind.AXIS else filled[0]
 
+    def moved(self, value: Value, order: tuple[int, ...]) -> Value:
+        """One number per element, with its axes in another order."""
+        return value if order == tuple(range(len(order))) else self.arithmetic.transpose(value, order)
+
     def case_of(self, shape: tuple[int, ...]) -> int:
-        """Which case of the rule a shape takes."""
+        """Which case of the rule a shape takes, its matrix axes being the last two."""
         scope = _Scope({}, {}, None, shape)
         for index, case in enumerate(self.rule.cases):
             if all(bool(_plain(self.evaluate(condition, scope))) is holds for condition, holds in case.conditions):
@@ -186,24 +202,41 @@ class Interpreter:
         cases: list[Case] = []
         for index, (tensor, gradient) in enumerate(zip(model.tensors, gradients, strict=True)):
             names = {name: self.arithmetic.literal(value) for name, value in self.hyperparameters.items()}
+            order = matrix_order(self.rule.matrix_axes, np.shape(gradient))
+            gradient = np.transpose(gradient, order)
             names |= {"t": self.arithmetic.literal(t), "g": self.arithmetic.given(gradient)}
             for given in self.rule.inputs:
                 value = (inputs or {})[given.name]
                 per_tensor = given.kind in ("tensor", "element")
-                names[given.name] = self.arithmetic.given(value[index] if per_tensor else value)
+                value = value[index] if per_tensor else value
+                names[given.name] = self.arithmetic.given(
+                    np.transpose(value, order) if given.kind == "element" else value
+                )
             shape = np.shape(gradient)
-            scopes.append(_Scope(names, {**model.shared, **tensor.history}, tensor.theta, shape))
-            cases.append(self.rule.cases[self.case_of(shape)])
+            number = self.case_of(shape)
+            kept = {
+                name: [self.moved(value, order) for value in values] if name in self.per_element[number] else values
+                for name, values in tensor.history.items()
+            }
+            theta = self.moved(tensor.theta, order)
+            scopes.append(_Scope(names, {**model.shared, **kept}, theta, shape))
+            cases.append(self.rule.cases[number])
         self._run(scopes, cases)
         after = ModelState([], dict(model.shared), t)
-        for tensor, scope, case in zip(model.tensors, scopes, cases, strict=True):
+        for tensor, gradient, scope, case in zip(model.tensors, gradients, scopes, cases, strict=True):
+            back = inverse_order(matrix_order(self.rule.matrix_axes, np.shape(gradient)))
+            per_element = self.per_element[self.rule.cases.index(case)]
             history = {}
             for name, new in case.final.items():
                 if name in tensor.history:
-                    history[name] = [scope.names[new], *tensor.history[name]][: len(tensor.history[name])]
+                    value = scope.names[new]
+                    if name in per_element:
+                        value = self.moved(value, back)
+                    history[name] = [value, *tensor.history[name]][: len(tensor.history[name])]
                 elif name in model.shared:
                     after.shared[name] = [scope.names[new], *model.shared[name]][: len(model.shared[name])]
-            after.tensors.append(TensorState(scope.names[case.final["theta"]], history))
+            theta = self.moved(scope.names[case.final["theta"]], back)
+            after.tensors.append(TensorState(theta, history))
         return after
 
     def _run(self, scopes: list[_Scope], cases: list[Case]) -> None:

@@ -6,6 +6,7 @@ whatever other axes it has count the matrices. A kind says over which of these i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 
@@ -94,6 +95,20 @@ def reduced(kind: Kind, over: str) -> Kind:
 def reducible(kind: Kind) -> tuple[str, ...]:
     """The extents that a value of a kind can be folded over."""
     return tuple(over for over, table in _REDUCED.items() if kind in table)
+
+
+def matrix_order(matrix_axes: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """The order that brings a tensor's matrix axes to the end; of equally long axes the later ones count as larger."""
+    axes = range(len(shape))
+    if matrix_axes == "last":
+        return tuple(axes)
+    largest = sorted(sorted(axes, key=lambda axis: shape[axis])[-2:])
+    return (*(axis for axis in axes if axis not in largest), *largest)
+
+
+def inverse_order(order: Sequence[int]) -> tuple[int, ...]:
+    """The order that undoes another."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
 
 
 def kept_shapes(kind: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:

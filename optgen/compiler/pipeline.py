@@ -44,7 +44,7 @@ def compile_variant(spec: Spec, name: str, choice: Choice, wrapped: Rule | None 
     for analysed in analyse(rule):
         program = simplify(analysed)
         cases.append(CompiledCase(analysed, program, schedule(program)))
-    return Variant(name, choice, tuple(cases))
+    return Variant(name, choice, tuple(cases), rule.matrix_axes)
 
 
 def compile_optimizer(
@@ -100,6 +100,7 @@ def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:
         shared=spec.preamble.names,
         inputs=_inputs(optimizer),
         states=spec.states,
+        wrapped=spec.wrapped,
         dialects=spec.dialects,
         variants=tuple(_variant_info(variant, jax_module) for variant in optimizer.variants),
     )
@@ -131,6 +132,7 @@ def _variant_info(variant: Variant, jax_module: JaxModule) -> VariantInfo:
         present=variant.choice.present,
         hyperparameters=tuple(dict.fromkeys(h.name for p in programs for h in p.hyperparameters)),
         inputs=tuple(dict.fromkeys(i.name for p in programs for i in p.inputs)),
+        matrix_axes=variant.matrix_axes,
         case_function=jax_module.case_functions.get(variant.name, ""),
         cases=tuple(
             CaseInfo(

@@ -40,7 +40,8 @@ class Case:
 class Rule:
     """Straight-line equations of one variant.
 
-    `initial` holds the value at step 0 of each state that does not start at zero.
+    `initial` holds the value at step 0 of each state that does not start at zero; `matrix_axes` says which two axes of
+    a tensor are its rows and columns.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Rule:
     cases: tuple[Case, ...]
     initial: Mapping[str, Node]
     source: Source
+    matrix_axes: str = "last"

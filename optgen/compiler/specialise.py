@@ -13,6 +13,7 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.rule import Case, Rule
 from optgen.compiler.unroll import UndecidedShape, Unroller, is_initial
 from optgen.errors import SpecError
+from optgen.spec.language import MATRIX_AXES_OPTION
 from optgen.spec.model import Spec
 from optgen.spec.syntax import Assign, Name, Node, renamed, walk
 
@@ -68,4 +69,10 @@ def specialise(spec: Spec, choice: Choice, wrapped: Rule | None = None) -> Rule:
         cases=tuple(sorted(cases, key=lambda case: [not holds for _, holds in case.conditions])),
         initial=initial,
         source=spec.source,
+        matrix_axes=_matrix_axes(choice, wrapped),
     )
+
+
+def _matrix_axes(choice: Choice, wrapped: Rule | None) -> str:
+    chosen = dict(choice.options).get(MATRIX_AXES_OPTION)
+    return str(chosen) if chosen is not None else wrapped.matrix_axes if wrapped is not None else "last"

@@ -20,6 +20,9 @@ from optgen.compiler.rule import Rule
 
 Array = npt.NDArray[Any]
 
+#: Values of a rule's inputs by name: a number, or one number or array per tensor.
+Inputs = Mapping[str, Any]
+
 #: Shapes that go wrong first: a number, nothing, one, odd sizes, a vector longer than a block, three axes.
 SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7,), (5, 3), (2, 3, 4), (300,))
 STEPS = 25
@@ -44,8 +47,8 @@ class Target(Protocol):
         """Start from these parameters."""
         ...
 
-    def step(self, gradients: Sequence[Array]) -> None:
-        """Do one step."""
+    def step(self, gradients: Sequence[Array], inputs: Inputs | None = None) -> None:
+        """Do one step, with a value for each input that the rule asks for."""
         ...
 
     def snapshot(self) -> Snapshot:
@@ -57,6 +60,21 @@ def random_tensors(seed: int, shapes: Sequence[tuple[int, ...]], dtype: Any) -> 
     """Standard normal tensors."""
     generator = np.random.default_rng(seed)
     return [generator.normal(size=shape).astype(dtype) for shape in shapes]
+
+
+def random_inputs(rule: Rule, seed: int, shapes: Sequence[tuple[int, ...]], dtype: Any) -> dict[str, Any]:
+    """Standard normal values for each of a rule's inputs, of its kind."""
+    generator = np.random.default_rng(seed)
+    found: dict[str, Any] = {}
+    for given in rule.inputs:
+        match given.kind:
+            case "tensor":
+                found[given.name] = [dtype(generator.normal()) for _ in shapes]
+            case "element":
+                found[given.name] = [generator.normal(size=shape).astype(dtype) for shape in shapes]
+            case _:
+                found[given.name] = float(dtype(generator.normal()))
+    return found
 
 
 def follow_float64(
@@ -77,8 +95,9 @@ def follow_float64(
     worst = 0.0
     for step in range(steps):
         gradients = random_tensors(step + 1, shapes, np.float64)
-        model = interpreter.step(model, gradients)
-        target.step(gradients)
+        inputs = random_inputs(rule, step + 1001, shapes, np.float64)
+        model = interpreter.step(model, gradients, inputs)
+        target.step(gradients, inputs)
         worst = max(worst, _largest_difference(model, target.snapshot()))
     return worst
 
@@ -149,9 +168,10 @@ def _single_steps(
     target.init([np.float32(start) * p for p in random_tensors(0, shapes, np.float32)])
     for step in range(steps):
         gradients = random_tensors(step + 1, shapes, np.float32)
+        inputs = random_inputs(rule, step + 1001, shapes, np.float32)
         before = target.snapshot()
-        allowed = allowed_step(rule, hyperparameters, before, step, gradients)
-        target.step(gradients)
+        allowed = allowed_step(rule, hyperparameters, before, step, gradients, inputs)
+        target.step(gradients, inputs)
         yield before, allowed, target.snapshot()
 
 
@@ -179,10 +199,15 @@ def parameter_ulps(
 
 
 def allowed_step(
-    rule: Rule, hyperparameters: Mapping[str, float], before: Snapshot, t: int, gradients: Sequence[Array]
+    rule: Rule,
+    hyperparameters: Mapping[str, float],
+    before: Snapshot,
+    t: int,
+    gradients: Sequence[Array],
+    inputs: Inputs | None = None,
 ) -> ModelState:
     """One step from a target's own state after `t` steps: the exact result, and what float32 may be off by."""
-    return Interpreter(rule, hyperparameters, Float32Bounds()).step(_as_given(before, t), gradients)
+    return Interpreter(rule, hyperparameters, Float32Bounds()).step(_as_given(before, t), gradients, inputs)
 
 
 def _as_given(snapshot: Snapshot, t: int) -> ModelState:

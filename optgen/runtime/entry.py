@@ -29,14 +29,14 @@ class Entry:
         read_module: reads the generated jax module.
         read_spec: reads the spec, which is needed only for variants that were not generated ahead.
         in_catalogue: whether it comes from files, so that variants compiled later are worth keeping on disk.
-        wrapped: the rule of the optimizer that it wraps, if it wraps one.
+        read_wrapped: the rule of the optimizer that it wraps, None if it wraps none.
     """
 
     manifest: Manifest
     read_module: Callable[[], types.ModuleType]
     read_spec: Callable[[], Spec]
     in_catalogue: bool
-    wrapped: Rule | None = None
+    read_wrapped: Callable[[], Rule | None] = lambda: None
     _module: types.ModuleType | None = None
     _variants: dict[str, JaxVariant] = field(default_factory=dict)
 
@@ -77,4 +77,9 @@ def catalogue_entry(name: str) -> Entry:
 
         return read_spec(specs_folder() / f"{name}.toml", manifest.spec)
 
-    return Entry(manifest, read_module, read, in_catalogue=True)
+    def read_wrapped() -> Rule | None:
+        from optgen.compiler.wrapping import wrapped_rule
+
+        return wrapped_rule(read(), specs_folder())
+
+    return Entry(manifest, read_module, read, in_catalogue=True, read_wrapped=read_wrapped)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.layout import Layout
 from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
 
 #: A state as it is stored: an array, or for a vector per axis a tuple of arrays.
@@ -57,6 +58,10 @@ class JaxVariant:
 
     def case_of(self, shape: tuple[int, ...]) -> CaseInfo:
         """The case that a tensor of a shape takes."""
+        return self._case(self._layout(shape).shape(shape))
+
+    def _case(self, shape: tuple[int, ...]) -> CaseInfo:
+        """The case that a tensor of a shape takes."""
         if not self.info.case_function:
             return self.info.cases[0]
         choose = getattr(self._module, self.info.case_function)
@@ -80,7 +85,9 @@ class JaxVariant:
         widest = jnp.result_type(*(arithmetic_dtype(theta) for theta in parameters)) if parameters else jnp.float32
         for theta in parameters:
             dtype = arithmetic_dtype(theta)
-            case = self.case_of(theta.shape)
+            layout = self._layout(theta.shape)
+            theta = layout.into(theta)
+            case = self._case(theta.shape)
             first = self._first_values(case, theta.astype(dtype), _cast(hyperparameters, dtype))
             kept: dict[str, Stored] = {}
             for state in case.states:
@@ -89,7 +96,8 @@ class JaxVariant:
                     shared.setdefault(state.name, _filled(state, start, theta.shape, widest))
                 else:
                     kept[state.name] = _filled(state, start, theta.shape, dtype)
-            tensors.append(kept)
+            kinds = {state.name: state.kind for state in case.states}
+            tensors.append(layout.states(kinds, kept, back=True))
         return ModelState(tuple(tensors), shared)
 
     def _first_values(self, case: CaseInfo, theta: jax.Array, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,12 +131,53 @@ class JaxVariant:
         Returns:
             one array per tensor, and the state after the step.
         """
+        layouts = [self._layout(gradient.shape) for gradient in gradients]
+        if all(layout.is_plain for layout in layouts):
+            return self._step(gradients, state, parameters, t, hyperparameters, inputs or {}, form)
+        if parameters is not None:
+            _check_shapes(self.optimizer, gradients, parameters)
+            parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
+        gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
+        kinds = {info.name: info.kind for case in self.info.cases for info in case.states}
+        given = {
+            # Of two kinds of inputs that come as one value per tensor, one number per element has the tensor's axes.
+            name: [
+                layout.into(value) if jnp.ndim(value) == len(layout.order) else value
+                for layout, value in zip(layouts, values, strict=True)
+            ]
+            if isinstance(values, tuple | list)
+            else values
+            for name, values in (inputs or {}).items()
+        }
+        before = zip(layouts, state.tensors, strict=True)
+        state = ModelState(tuple(layout.states(kinds, tensor) for layout, tensor in before), state.shared)
+        results, after = self._step(gradients, state, parameters, t, hyperparameters, given, form)
+        tensors = zip(layouts, after.tensors, strict=True)
+        return (
+            tuple(layout.back(result) for layout, result in zip(layouts, results, strict=True)),
+            ModelState(tuple(layout.states(kinds, tensor, back=True) for layout, tensor in tensors), after.shared),
+        )
+
+    def _layout(self, shape: tuple[int, ...]) -> Layout:
+        return Layout.of(self.info.matrix_axes, shape, jnp.transpose)
+
+    def _step(
+        self,
+        gradients: Sequence[jax.Array],
+        state: ModelState,
+        parameters: Sequence[jax.Array] | None,
+        t: jax.Array | int,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        form: str,
+    ) -> tuple[tuple[jax.Array, ...], ModelState]:
+        """The same, on tensors whose matrix axes are the last two."""
         self._check(gradients, state, parameters)
         envs = [
-            self._environment(index, gradient, state, parameters, t, hyperparameters, inputs or {})
+            self._environment(index, gradient, state, parameters, t, hyperparameters, inputs)
             for index, gradient in enumerate(gradients)
         ]
-        cases = [self.case_of(gradient.shape) for gradient in gradients]
+        cases = [self._case(gradient.shape) for gradient in gradients]
         sizes = {"model_size": sum(g.size for g in gradients), "tensor_count": len(gradients)}
         for env in envs:
             env.update(sizes)
@@ -155,13 +204,10 @@ class JaxVariant:
             raise TreeMismatch(
                 f"{self.optimizer}: {len(gradients)} gradients, and the state is one of {len(state.tensors)} tensors"
             )
+        if parameters is not None:
+            _check_shapes(self.optimizer, gradients, parameters)
         for index, (gradient, kept) in enumerate(zip(gradients, state.tensors, strict=True)):
-            if parameters is not None and parameters[index].shape != gradient.shape:
-                raise TreeMismatch(
-                    f"{self.optimizer}: gradient {index} has shape {gradient.shape}, "
-                    f"its parameter {parameters[index].shape}"
-                )
-            for info in self.case_of(gradient.shape).states:
+            for info in self._case(gradient.shape).states:
                 stored = kept.get(info.name, state.shared.get(info.name))
                 history = (info.depth,) if info.depth > 1 else ()
                 wanted = [history + shape for shape in kept_shapes(Kind(info.kind), gradient.shape)]
@@ -195,7 +241,7 @@ class JaxVariant:
         for name in per_tensor:
             value = inputs[name]
             env[name] = jnp.asarray(value[index] if isinstance(value, tuple | list) else value, dtype)
-        for info in self.case_of(gradient.shape).states:
+        for info in self._case(gradient.shape).states:
             if info.name in state.shared:
                 env |= _unpacked(info, state.shared[info.name].astype(dtype), t)
             else:
@@ -237,6 +283,12 @@ class JaxVariant:
     def _call(self, function: Function, env: Mapping[str, Any]) -> dict[str, Any]:
         values = getattr(self._module, function.name)(*(env[name] for name in function.arguments))
         return dict(zip(function.returns, values, strict=True))
+
+
+def _check_shapes(optimizer: str, gradients: Sequence[jax.Array], parameters: Sequence[jax.Array]) -> None:
+    for index, (gradient, theta) in enumerate(zip(gradients, parameters, strict=True)):
+        if theta.shape != gradient.shape:
+            raise TreeMismatch(f"{optimizer}: gradient {index} has shape {gradient.shape}, its parameter {theta.shape}")
 
 
 def arithmetic_dtype(array: jax.Array) -> Any:

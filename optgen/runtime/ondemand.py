@@ -15,6 +15,7 @@ from optgen._cache import cache_root, compiler_key
 from optgen.compiler.choice import Choice
 from optgen.errors import OptgenError
 from optgen.runtime.jax import JaxVariant
+from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
 from optgen.targets.manifest import Manifest, read_manifest
 
@@ -40,7 +41,7 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> JaxVariant:
                 f"{entry.manifest.spec} was edited after its code was generated, and variant '{name}' of it was not: "
                 f"run optgen build {entry.manifest.name}"
             )
-        files = dict(generate(spec, {name: choice}, entry.wrapped, ("jax",)).files)
+        files = dict(generate(spec, {name: choice}, entry.read_wrapped(), ("jax",)).files)
         if cached is not None:
             _write_cached(cached, files)
     manifest = read_manifest(files["manifest.json"].encode())
@@ -50,7 +51,8 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> JaxVariant:
 
 
 def _cache_file(manifest: Manifest, name: str) -> Path:
-    key = hashlib.sha256(f"{manifest.digest} {compiler_key()} {name}".encode()).hexdigest()
+    inner = catalogue_manifest(manifest.wrapped).digest if manifest.wrapped else ""
+    key = hashlib.sha256(f"{manifest.digest} {inner} {compiler_key()} {name}".encode()).hexdigest()
     return cache_root() / "variants" / f"{manifest.name}-{key[:32]}.json"
 
 

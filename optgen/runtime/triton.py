@@ -16,6 +16,7 @@ import torch
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.layout import Layout
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import BLOCK, TILES, Launcher, Run, arithmetic_dtype, on_device
 from optgen.targets.triton.plan import CasePlan, Launch, StatePlan, TritonPlan
@@ -68,6 +69,7 @@ class TritonRule:
 
     def case_of(self, shape: Sequence[int]) -> CasePlan:
         """The case that a tensor of a shape takes."""
+        shape = Layout.of(self.variant.matrix_axes, shape, torch.permute).shape(shape)
         if not self.variant.case_function:
             return self.variant.cases[0]
         index: int = getattr(self.launcher.module, self.variant.case_function)(**shape_numbers(shape))
@@ -80,7 +82,9 @@ class TritonRule:
             TreeMismatch: a parameter does not hold real floating-point numbers.
         """
         state = TritonState([])
-        for theta in parameters:
+        for given in parameters:
+            layout = self.layout(given)
+            theta = layout.into(given)
             case = self.case_of(theta.shape)
             first = self.launcher.call(case.first_numbers, hyperparameters) if case.first_numbers else {}
             kept: dict[str, torch.Tensor] = {}
@@ -96,8 +100,13 @@ class TritonRule:
                         kept[entry.name] = _filled(entry, theta.shape, start, arithmetic_dtype(theta), theta.device)
             if case.first_values is not None:
                 self._write_first_values(case, case.first_values, theta, kept, hyperparameters)
-            state.tensors.append(kept)
+            kinds = {entry.name: entry.kind for entry in case.states}
+            state.tensors.append(layout.states(kinds, kept, back=True))
         return state
+
+    def layout(self, theta: torch.Tensor) -> Layout:
+        """The order of a tensor's axes while the rule works on it."""
+        return Layout.of(self.variant.matrix_axes, theta.shape, torch.permute)
 
     def _write_first_values(
         self,
@@ -177,8 +186,9 @@ class _Step:
         inputs: Mapping[str, Any],
     ) -> None:
         self.launcher = rule.launcher
-        self.parameters = parameters
-        self.gradients = gradients
+        self.layouts = [rule.layout(theta) for theta in parameters]
+        self.parameters = [layout.into(theta) for layout, theta in zip(self.layouts, parameters, strict=True)]
+        self.gradients = [layout.into(one) for layout, one in zip(self.layouts, gradients, strict=True)]
         self.state = state
         self.t = t
         self.inputs = inputs
@@ -190,7 +200,7 @@ class _Step:
             "tensor_count": float(len(parameters)),
         }
         groups: dict[int, _Group] = {}
-        for index, theta in enumerate(parameters):
+        for index, theta in enumerate(self.parameters):
             case = rule.case_of(theta.shape)
             if id(case) not in groups:
                 groups[id(case)] = self.group(case)
@@ -252,7 +262,7 @@ class _Step:
             if given.kind == Kind.TENSOR.value:
                 numbers[given.name] = float(self.inputs[given.name][index])
             elif given.kind == Kind.ELEMENT.value:
-                arrays[given.name] = self.inputs[given.name][index].detach().contiguous()
+                arrays[given.name] = self.layouts[index].into(self.inputs[given.name][index].detach()).contiguous()
         scalars = group.model.scalars
         if dtype != self.model_dtype:
             scalars = self.launcher.scalars(group.returned, dtype, self.device)
@@ -268,10 +278,14 @@ class _Step:
             if entry.kind == Kind.TENSOR.value:
                 self.load_numbers(entry, stored, run.numbers, names)
                 continue
+            if entry.kind != Kind.ELEMENT.value:
+                arrays |= {entry.older(lag): self.slot(entry, stored, lag) for lag in range(1, entry.depth + 1)}
+                continue
+            # Copies only where the tensor is transposed for the rule; `finish` brings those back.
             for lag in range(1, entry.depth + 1):
-                arrays[entry.older(lag)] = self.slot(entry, stored, lag)
-            if entry.kind == Kind.ELEMENT.value and entry.depth > 1:
-                arrays[entry.new] = self.slot(entry, stored, 0)
+                arrays[entry.older(lag)] = self.layouts[index].into(self.slot(entry, stored, lag)).contiguous()
+            if entry.depth > 1:
+                arrays[entry.new] = self.layouts[index].into(self.slot(entry, stored, 0)).contiguous()
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
@@ -325,7 +339,11 @@ class _Step:
                     new = group.model.model[model_names.index(entry.new)]
                     self.slot(entry, self.state.model[entry.name], 0).copy_(new)
                 case Kind.ELEMENT:
-                    continue
+                    for index, run in zip(group.members, group.runs, strict=True):
+                        if not self.layouts[index].is_plain:
+                            place = self.slot(entry, self.state.tensors[index][entry.name], 0)
+                            written = run.arrays[entry.new if entry.depth > 1 else entry.older(1)]
+                            self.layouts[index].into(place).copy_(written.view(self.parameters[index].shape))
                 case kind:
                     for index, run in zip(group.members, group.runs, strict=True):
                         assert run.numbers is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.spec.language import RESERVED, SHAPE_NAMES
+from optgen.spec.language import MATRIX_AXES, MATRIX_AXES_OPTION, RESERVED, SHAPE_NAMES
 from optgen.spec.model import Spec, spelling
 from optgen.spec.source import Span
 from optgen.spec.syntax import (
@@ -110,6 +110,12 @@ class _Check:
                 self.apart_from_wrapped(source.find(table, name), name)
         for option in self.spec.options:
             self.requirement(option.name, option.requires)
+            if option.name == MATRIX_AXES_OPTION and set(option.choices) != set(MATRIX_AXES):
+                choices = ", ".join(f'"{word}"' for word in MATRIX_AXES)
+                hint = f"write choices = [{choices}]"
+                raise self.fail(
+                    source.find("options", option.name), f"'{option.name}' has a meaning in the language", hint
+                )
         if self.spec.wraps in self.known | RESERVED:
             raise self.fail(
                 source.value("optimizer", "wraps"), f"'{self.spec.wraps}' has a meaning already", "choose another name"
@@ -330,7 +336,8 @@ class _Check:
         parts = [part for expression in expressions(body) for part in walk(expression)]
         # An index may hold a count, and stands on the left as well.
         parts += [part for a in assignments(body) if isinstance(a.target, Indexed) for part in walk(a.target.index)]
-        used = {part.name for part in parts if isinstance(part, Name | Indexed)}
+        # Which axes are rows and columns is chosen by an option that no equation reads.
+        used = {part.name for part in parts if isinstance(part, Name | Indexed)} | {MATRIX_AXES_OPTION}
         for table, names in self.tables().items():
             for name in names:
                 if name not in used:

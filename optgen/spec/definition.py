@@ -93,6 +93,7 @@ def define_spec(
         inputs=(),
         states=(),
         wraps=wraps,
+        wrapped="",
         equations=equations,
         body=body,
         dialects=(),

@@ -65,6 +65,9 @@ _EXAMPLES = {
 }
 #: What a reduction may run over.
 EXTENTS = ("tensor", "model", "rows", "columns", "other_axes", "axes")
+#: The option by which a spec says which two axes of a tensor are its rows and columns, and what it may be.
+MATRIX_AXES_OPTION = "matrix_axes"
+MATRIX_AXES = ("last", "largest")
 #: Sizes known from a tensor's shape: its number of elements and axes, and the lengths of its two matrix axes.
 SHAPE_NAMES = ("size", "rank", "rows", "columns")
 #: Names that the language gives a meaning; a spec may not declare them.

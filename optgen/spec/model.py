@@ -165,7 +165,8 @@ class Preamble:
 class Spec:
     """An optimizer as its file states it; names are checked, equations are parsed, nothing is decided yet.
 
-    `hyperparameters` and `options` are the spec's own, followed by those of its preamble.
+    `hyperparameters` and `options` are the spec's own, followed by those of its preamble. `wraps` is the name under
+    which the equations call another optimizer, `wrapped` which one that is unless the user names another.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Spec:
     inputs: tuple[Input, ...]
     states: tuple[StateEntry, ...]
     wraps: str
+    wrapped: str
     equations: str
     body: tuple[Statement, ...]
     dialects: tuple[Dialect, ...]

@@ -106,11 +106,15 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
     for name in _TABLES:
         tables.table(data, name, required=name in ("optimizer", "equations"))
     head, equations = data["optimizer"], data["equations"]
-    tables.keys(head, ("name", "class", "title", "summary", "references", "wraps"), "optimizer")
+    tables.keys(head, ("name", "class", "title", "summary", "references", "wraps", "wrapped"), "optimizer")
     tables.keys(equations, ("rule",), "equations")
     wraps = tables.string(head, "", "optimizer", "wraps")
     if "wraps" in head:
         tables.identifier(wraps, "optimizer", "wraps")
+    wrapped = tables.string(head, "", "optimizer", "wrapped")
+    if wrapped and not wraps:
+        message = "'wrapped' says which optimizer is wrapped"
+        raise tables.fail(message, "optimizer", "wrapped", hint='add wraps = "base"')
     hyperparameters = tuple(
         read_hyperparameter(tables, name, raw) for name, raw in tables.table(data, "hyperparameters").items()
     )
@@ -133,6 +137,7 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
         inputs=inputs,
         states=tuple(read_state(tables, name, raw) for name, raw in tables.table(data, "states").items()),
         wraps=wraps,
+        wrapped=wrapped,
         equations=rule,
         body=body,
         dialects=read_dialects(tables, data, hyperparameters + shared_hyperparameters, options + shared_options),

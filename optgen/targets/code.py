@@ -33,6 +33,7 @@ class Variant:
     name: str
     choice: Choice
     cases: tuple[CompiledCase, ...]
+    matrix_axes: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class VariantInfo:
     present: tuple[str, ...]
     hyperparameters: tuple[str, ...]
     inputs: tuple[str, ...]
+    matrix_axes: str
     case_function: str
     cases: tuple[CaseInfo, ...]
 
@@ -93,6 +94,7 @@ class Manifest:
     Attributes:
         digest: the sha256 of the text of the spec at `spec`.
         shared: the hyperparameters and options of the gradient transformations that precede every rule.
+        wrapped: the optimizer of the catalogue that it wraps, empty if none.
     """
 
     format: int
@@ -109,6 +111,7 @@ class Manifest:
     shared: tuple[str, ...]
     inputs: tuple[Input, ...]
     states: tuple[StateEntry, ...]
+    wrapped: str
     dialects: tuple[Dialect, ...]
     variants: tuple[VariantInfo, ...]
 

@@ -13,7 +13,7 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import Array, Snapshot
+from optgen.compiler.verify import Array, Inputs, Snapshot
 from optgen.runtime.jax import JaxVariant, ModelState
 from optgen.runtime.modules import module_from_text
 from optgen.spec.model import Spec
@@ -31,9 +31,9 @@ class JaxTarget:
         self.state = ModelState((), {})
         self._step = jax.jit(self._run)
 
-    def _run(self, parameters: Any, gradients: Any, tensors: Any, shared: Any, t: Any) -> Any:
+    def _run(self, parameters: Any, gradients: Any, tensors: Any, shared: Any, t: Any, inputs: Any) -> Any:
         results, state = self.variant.step(
-            gradients, ModelState(tensors, shared), parameters, t, self.hyperparameters, form=self.form
+            gradients, ModelState(tensors, shared), parameters, t, self.hyperparameters, inputs, form=self.form
         )
         if self.form == "update":
             results = tuple(p + u for p, u in zip(parameters, results, strict=True))
@@ -44,11 +44,11 @@ class JaxTarget:
         self.state = self.variant.init(self.parameters, self.hyperparameters)
         self.t = 0
 
-    def step(self, gradients: Sequence[Array]) -> None:
+    def step(self, gradients: Sequence[Array], inputs: Inputs | None = None) -> None:
         self.t += 1
         arrays = [jnp.asarray(g) for g in gradients]
         self.parameters, tensors, shared = self._step(
-            self.parameters, arrays, self.state.tensors, self.state.shared, self.t
+            self.parameters, arrays, self.state.tensors, self.state.shared, self.t, dict(inputs or {})
         )
         self.state = ModelState(tensors, shared)
 

@@ -15,10 +15,12 @@ from optgen.compiler.verify import (
     follow_float64,
     largest_fraction,
     parameter_ulps,
+    random_inputs,
     random_tensors,
     relative_difference,
     within_float32,
 )
+from optgen.compiler.wrapping import wrapped_rule
 from optgen.spec.reader import read_spec
 from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
 
@@ -35,7 +37,10 @@ def compiled(request):
     name, variant = request.param
     choice = choices_ahead(SPECS[name])[variant]
     values = hyperparameters_of(SPECS[name], choice)
-    rule, target = compile_target(SPECS[name], variant, choice, values)
+    wrapped = wrapped_rule(SPECS[name], specs_folder())
+    rule, target = compile_target(SPECS[name], variant, choice, values, wrapped)
+    # Those of a wrapped optimizer are known to the rule only.
+    values.update({h.name: h.default for h in rule.hyperparameters if h.name not in values})
     return rule, values, target
 
 
@@ -73,8 +78,9 @@ def test_special_gradients(compiled):
         for step, shift in enumerate((0, 1, 3, 4)):
             gradient = np.roll(SPECIAL, shift)
             flushed = np.where(np.abs(gradient) < SMALLEST_NORMAL, np.copysign(np.float32(0), gradient), gradient)
-            allowed = allowed_step(rule, values, target.snapshot(), step, [flushed])
-            target.step([gradient])
+            inputs = random_inputs(rule, step, [SPECIAL.shape], np.float32)
+            allowed = allowed_step(rule, values, target.snapshot(), step, [flushed], inputs)
+            target.step([gradient], inputs)
             assert largest_fraction(allowed, target.snapshot()) <= 1.0
 
 
@@ -85,8 +91,9 @@ def test_special_gradients_in_float64(compiled):
     start = random_tensors(0, [(8,)], np.float64)
     model = interpreter.init(start)
     target.init(start)
-    for gradient in gradients:
-        model = interpreter.step(model, [gradient])
-        target.step([gradient])
+    for step, gradient in enumerate(gradients):
+        inputs = random_inputs(rule, step, [gradient.shape], np.float64)
+        model = interpreter.step(model, [gradient], inputs)
+        target.step([gradient], inputs)
         expected, actual = np.asarray(model.tensors[0].theta), target.snapshot().parameters[0]
         assert relative_difference(expected, actual) <= 1e-12, (gradient, expected, actual)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from triton.runtime import interpreter as triton_interpreter
 
+from optgen._paths import specs_folder
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
@@ -30,12 +31,14 @@ from optgen.compiler.verify import (
     allowed_step,
     follow_float64,
     largest_fraction,
+    random_inputs,
     random_tensors,
     relative_difference,
     within_float32,
 )
+from optgen.compiler.wrapping import wrapped_rule
 from tests.targets.triton_rules import spec_named
-from tests.targets.triton_target import TritonTarget, compile_target, hyperparameters_of
+from tests.targets.triton_target import TritonTarget, as_torch, compile_target, hyperparameters_of
 
 #: NaN, infinities, zeros of both signs, large and small numbers, the smallest of float32 and of float64.
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e18, -1e18, 1e-30, 1e-45, 5e-324, -5e-324, 0.7])
@@ -62,8 +65,9 @@ def special_values(rule: Rule, target: TritonTarget) -> float:
     worst = 0.0
     for shift in range(3):
         gradient = np.roll(SPECIAL, shift)
-        model = interpreter.step(model, [gradient])
-        target.step([gradient])
+        inputs = random_inputs(rule, shift, [SPECIAL.shape], np.float64)
+        model = interpreter.step(model, [gradient], inputs)
+        target.step([gradient], inputs)
         worst = max(worst, relative_difference(np.asarray(model.tensors[0].theta), target.snapshot().parameters[0]))
     return worst
 
@@ -75,34 +79,14 @@ def special_float32(rule: Rule, target: TritonTarget) -> float:
     worst = 0.0
     for step, shift in enumerate((0, 1, 3, 4)):
         gradients = [np.roll(special, shift)]
-        allowed = allowed_step(rule, target.hyperparameters, target.snapshot(), step, gradients)
-        target.step(gradients)
+        inputs = random_inputs(rule, shift, [special.shape], np.float32)
+        allowed = allowed_step(rule, target.hyperparameters, target.snapshot(), step, gradients, inputs)
+        target.step(gradients, inputs)
         worst = max(worst, largest_fraction(allowed, target.snapshot()))
     return worst
 
 
-def with_inputs(rule: Rule, target: TritonTarget) -> float:
-    """The difference over some steps of a rule that reads values from outside."""
-    generator = np.random.default_rng(0)
-    shapes = [(), (0,), (7,), (5, 3)]
-    parameters = random_tensors(0, shapes, np.float64)
-    interpreter = Interpreter(rule, target.hyperparameters)
-    model = interpreter.init(parameters)
-    target.init(parameters)
-    worst = 0.0
-    for step in range(5):
-        gradients = random_tensors(step + 1, shapes, np.float64)
-        given = {"a": generator.normal(), "b": generator.normal(), "c": generator.normal(size=len(shapes))}
-        given["d"] = random_tensors(step + 100, shapes, np.float64)
-        target.inputs = given | {"d": [torch.tensor(d) for d in given["d"]]}
-        model = interpreter.step(model, gradients, given)
-        target.step(gradients)
-        for tensor, parameter in zip(model.tensors, target.parameters, strict=True):
-            worst = max(worst, relative_difference(np.asarray(tensor.theta), parameter.numpy()))
-    return worst
-
-
-def layouts(target: TritonTarget) -> float:
+def layouts(rule: Rule, target: TritonTarget) -> float:
     """The difference between strided and transposed tensors and contiguous copies of them, steps taken side by side."""
     generator = torch.Generator().manual_seed(0)
     base, changes = (torch.randn(6, 10, dtype=torch.float64, generator=generator) for _ in range(2))
@@ -112,9 +96,10 @@ def layouts(target: TritonTarget) -> float:
     untouched = base.clone()
     ours, theirs = target.rule.init(views, target.hyperparameters), target.rule.init(plain, target.hyperparameters)
     for t in (1, 2, 3):
-        target.rule.step(views, gradients, ours, t, target.hyperparameters)
+        inputs = as_torch(random_inputs(rule, t, [tuple(view.shape) for view in views], np.float64))
+        target.rule.step(views, gradients, ours, t, target.hyperparameters, inputs)
         copies = [gradient.contiguous() for gradient in gradients]
-        target.rule.step(plain, copies, theirs, t, target.hyperparameters)
+        target.rule.step(plain, copies, theirs, t, target.hyperparameters, inputs)
     assert not torch.equal(base, untouched)
     return max(float((a - b).abs().max()) for a, b in zip(views, plain, strict=True))
 
@@ -125,16 +110,15 @@ def results(name: str) -> dict[str, float]:
     found = {}
     for variant, choice in choices_ahead(spec).items():
         values = hyperparameters_of(spec, choice)
-        rule = specialise(spec, choice)
-        target = compile_target(spec, variant, choice, values)
+        wrapped = wrapped_rule(spec, specs_folder())
+        rule = specialise(spec, choice, wrapped)
+        values = {h.name: h.default for h in rule.hyperparameters} | values
+        target = compile_target(spec, variant, choice, values, wrapped)
         key = f"{name} {variant}"
-        if rule.inputs:
-            found[f"{key} inputs"] = with_inputs(rule, target)
-            continue
         found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES)
         found[f"{key} special"] = special_values(rule, target)
         found[f"{key} special float32"] = special_float32(rule, target)
-        found[f"{key} layouts"] = layouts(target)
+        found[f"{key} layouts"] = layouts(rule, target)
         found[f"{key} float32"] = within_float32(rule, values, target, steps=4)
     return found
 

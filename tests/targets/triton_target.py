@@ -12,7 +12,7 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.compiler.pipeline import compile_optimizer
 from optgen.compiler.rule import Rule
-from optgen.compiler.verify import Array, Snapshot
+from optgen.compiler.verify import Array, Inputs, Snapshot
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton import TritonRule, TritonState
 from optgen.spec.model import Spec
@@ -31,7 +31,6 @@ class TritonTarget:
         self.rule = rule
         self.device = device
         self.hyperparameters = hyperparameters
-        self.inputs: Mapping[str, Any] = {}
         self.t = 0
         self.parameters: list[torch.Tensor] = []
         self.state = TritonState([])
@@ -41,10 +40,12 @@ class TritonTarget:
         self.state = self.rule.init(self.parameters, self.hyperparameters)
         self.t = 0
 
-    def step(self, gradients: Sequence[Array]) -> None:
+    def step(self, gradients: Sequence[Array], inputs: Inputs | None = None) -> None:
         self.t += 1
         arrays = [torch.tensor(g, device=self.device) for g in gradients]
-        self.rule.step(self.parameters, arrays, self.state, self.t, self.hyperparameters, self.inputs)
+        self.rule.step(
+            self.parameters, arrays, self.state, self.t, self.hyperparameters, as_torch(inputs or {}, self.device)
+        )
 
     def snapshot(self) -> Snapshot:
         states = []
@@ -66,6 +67,17 @@ class TritonTarget:
         shapes = kept_shapes(Kind.AXIS, shape)
         ends = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
         return [tuple(v.reshape(s) for v, s in zip(np.split(slot, ends), shapes, strict=True)) for slot in slots]
+
+
+def as_torch(inputs: Inputs, device: str = "cpu") -> dict[str, Any]:
+    """Values of inputs, those of kind element as tensors."""
+
+    def converted(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [torch.tensor(one, device=device) if isinstance(one, np.ndarray) else one for one in value]
+
+    return {name: converted(value) for name, value in inputs.items()}
 
 
 def compile_target(

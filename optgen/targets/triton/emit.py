@@ -84,7 +84,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
             case_functions.append(case_function(variant))
             choice = case_functions[-1].name
         cases = tuple(_CaseEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases))
-        variants.append(VariantPlan(variant.name, choice, cases))
+        variants.append(VariantPlan(variant.name, variant.matrix_axes, choice, cases))
     tests = [test for function in case_functions for test in function.tests]
     used = "\n".join([*tests, *(line for f in pool.functions for line in (*f.lines, *f.values)), *pool.kernel_text()])
     text = template("triton").render(

@@ -144,6 +144,7 @@ class VariantPlan:
     """One choice of options; `case_function` says which case a shape takes, empty if there is only one."""
 
     name: str
+    matrix_axes: str
     case_function: str
     cases: tuple[CasePlan, ...]
 
