@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
@@ -234,6 +235,7 @@ class JaxVariant:
         env: dict[str, Any] = dict(_cast(hyperparameters, dtype))
         env |= _sizes(gradient.shape)
         env["t"] = jnp.asarray(t, dtype)
+        env["count"] = t
         env["g"] = gradient.astype(dtype)
         if theta is not None:
             env["theta"] = theta.astype(dtype)
@@ -267,8 +269,11 @@ class JaxVariant:
                     key = (function.name, env["t"].dtype)
                     if function.level == "tensor":
                         values = self._call(function, env)
+                    elif key in once:
+                        values = once[key]
                     else:
-                        values = once[key] if key in once else once.setdefault(key, self._call(function, env))
+                        call = self._call_in_float64 if function.level == "step" else self._call
+                        values = once.setdefault(key, call(function, env))
                     folded = dict(function.folds)
                     env |= {name: value for name, value in values.items() if name not in folded}
                     for name, operation in function.folds:
@@ -280,9 +285,31 @@ class JaxVariant:
                     env[name] = total.astype(env["t"].dtype)
             assert called, "a function waits for a value that none computes"
 
+    def _call_in_float64(self, function: Function, env: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers of the step, computed in float64 and cast once, as for every target.
+
+        There are a handful per step, and some of them cancel: RAdam's rho loses three digits in float32.
+        """
+        dtype = env["t"].dtype
+        with jax.enable_x64(True):
+            wide = {name: _converted(env[name], jnp.float64) for name in function.arguments}
+            if "t" in wide:
+                # The count itself: as a float32 number it would be exact up to 2**24 only.
+                wide["t"] = _converted(jnp.asarray(env["count"]), jnp.float64)
+            values = self._call(function, wide)
+            return {name: _converted(value, dtype) for name, value in values.items()}
+
     def _call(self, function: Function, env: Mapping[str, Any]) -> dict[str, Any]:
         values = getattr(self._module, function.name)(*(env[name] for name in function.arguments))
         return dict(zip(function.returns, values, strict=True))
+
+
+def _converted(value: Any, dtype: Any) -> Any:
+    """A number as an array of a dtype; Python numbers and booleans stay as they are."""
+    if not isinstance(value, jax.Array) or jnp.issubdtype(value.dtype, jnp.bool_):
+        return value
+    # Not `astype`, which would bring float64 back to float32 wherever it is not the default.
+    return lax.convert_element_type(value, dtype)
 
 
 def _check_shapes(optimizer: str, gradients: Sequence[jax.Array], parameters: Sequence[jax.Array]) -> None:

@@ -71,4 +71,25 @@ CASES: Cases = {
         {"weight_decay": 0.1},
         {"weight_decay": 0.1, "eps_root": 1e-3, "b1": 0.5, "b2": 0.6, "eps": 0.1},
     ],
+    ("adadelta", "optax", "adadelta"): [{}, {"weight_decay": 0.1}, {"rho": 0.5, "eps": 0.1}],
+    ("adadelta", "torch", "Adadelta"): [{}, {"maximize": True}, {"weight_decay": 0.1, "rho": 0.5, "eps": 0.1}],
+    ("rprop", "torch", "Rprop"): [
+        {},
+        {"maximize": True},
+        {"etas": (0.3, 1.5), "step_sizes": (1e-2, 0.5)},
+    ],
+    ("lars", "optax", "lars"): [
+        {},
+        {"nesterov": True},
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.1, "trust_coefficient": 0.5, "eps": 0.1, "momentum": 0.5, "nesterov": True},
+    ],
+    ("novograd", "optax", "novograd"): [
+        {},
+        {"eps_root": 1e-3},
+        {"weight_decay": 0.1, "b1": 0.5, "b2": 0.6, "eps": 0.1},
+    ],
+    ("fromage", "optax", "fromage"): [{}, {"min_norm": 5.0}],
+    ("sign_sgd", "optax", "sign_sgd"): [{}],
+    ("sign_sgd", "optax", "signum"): [{}, {"beta": 0.5}, {"beta": 0.0}],
 }
