@@ -39,3 +39,9 @@ def _catalogue() -> Path:
         f"optgen's catalogue is missing: there is no folder 'specs' in {installed} (an installed optgen) "
         f"nor in {checkout} (a checkout); install optgen again"
     )
+
+
+def checkout_folder() -> Path | None:
+    """The root of the checkout that optgen runs from; None for an installed one."""
+    catalogue = _catalogue()
+    return catalogue if (catalogue / "docs").is_dir() else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from optgen import __version__
-from optgen._paths import generated_folder, specs_folder
+from optgen._paths import checkout_folder, generated_folder, specs_folder
 from optgen.errors import OptgenError, SpecError
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
     source, target = _folders(specs, output)
     wanted = _known_names(names, source)
     differences = compare(source, target, wanted if names else ())
+    root = checkout_folder()
+    if not names and root is not None and (source, target) == (root / "specs", root / "generated"):
+        from optgen.docs.write import check_docs
+
+        stale = check_docs(source, root)
+        if stale and not differences:
+            _complain(f"{_counted(len(stale), 'difference')} of the documentation from the specs; run: optgen docs")
+            for difference in stale:
+                click.echo(difference.diff, nl=False)
+            sys.exit(1)
     for difference in differences:
         click.echo(difference.diff, nl=False)
     foreign = [difference.path for difference in differences if difference.foreign]
@@ -98,6 +108,21 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
     click.echo(f"{_counted(len(wanted), 'spec')}: generated code is up to date")
 
 
+@main.command()
+def docs() -> None:
+    """Write the pages, pictures and type stubs that come from the specs, in a checkout."""
+    from optgen.docs.write import write_docs
+
+    root = checkout_folder()
+    if root is None:
+        raise click.ClickException("the documentation belongs to a checkout of optgen, and this is an installed one")
+    written = 0
+    for relative in write_docs(specs_folder(), root):
+        click.echo(f"wrote {relative}")
+        written += 1
+    click.echo(f"{_counted(written, 'file')} of the documentation changed")
+
+
 def _folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:
     if specs is not None and output is None:
         # Building another folder's specs into the catalogue would replace the catalogue.
@@ -106,21 +131,23 @@ def _folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:
 
 
 def _known_names(names: tuple[str, ...], specs: Path) -> tuple[str, ...]:
-    """The names given, each once; those of all specs if none are."""
-    from optgen.compiler.build import spec_paths
+    """The names given, each once; those of all specs if none are. A schedule's follows `schedules/`."""
+    from optgen.compiler.build import SCHEDULES, all_paths
 
-    known = spec_paths(specs)
+    known = all_paths(specs)
     if not known:
         raise click.ClickException(f"there are no specs in {specs}")
-    for name in names:
-        if name not in known:
+    found = [name if name in known else f"{SCHEDULES}/{name}" for name in names]
+    for name, meant in zip(names, found, strict=True):
+        if meant not in known:
             from difflib import get_close_matches
 
             # Whoever names the file means the spec in it.
-            close = get_close_matches(Path(name).stem, known, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+            last = [path.rpartition("/")[2] for path in known]
+            close = get_close_matches(Path(name).stem, last, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(last)}"
             raise click.ClickException(f"no spec '{name}' in {specs}; {hint}")
-    return tuple(dict.fromkeys(names)) or tuple(known)
+    return tuple(dict.fromkeys(found)) or tuple(known)
 
 
 def _build_once(specs: Path, output: Path, names: tuple[str, ...], *, quiet: bool = False) -> bool:
@@ -128,11 +155,11 @@ def _build_once(specs: Path, output: Path, names: tuple[str, ...], *, quiet: boo
     from optgen.compiler.build import build as build_all
 
     started = time.perf_counter()
-    total = len(_known_names(names, specs))
-    progress = _Progress(total)
+    wanted = _known_names(names, specs)
+    progress = _Progress(len(wanted))
     done: list[Built] = []
     try:
-        for built in build_all(specs, output, tuple(dict.fromkeys(names))):
+        for built in build_all(specs, output, wanted if names else ()):
             done.append(built)
             progress.clear()
             for verb, files in (("wrote", built.written), ("removed", built.removed)):
@@ -212,45 +239,66 @@ def _build_for_now(specs: Path, output: Path, names: tuple[str, ...], *, quiet: 
 @click.option(
     "--stage", type=click.Choice(["spec", "analysed", "simplified", "schedule"]), help="Show a stage of the compiler."
 )
-@click.option("--target", type=click.Choice(["jax", "triton", "manifest", "latex"]), help="Show what is generated.")
+@click.option(
+    "--target", type=click.Choice(["jax", "host", "triton", "manifest", "latex"]), help="Show what is generated."
+)
 @click.option("--variant", help="Which variant a stage or a target is shown of.  [default: default; of a target: all]")
 @click.option("--specs", type=_EXISTING, help="The folder of specs.  [default: the catalogue's]")
 def show(name: str, stage: str | None, target: str | None, variant: str | None, specs: Path | None) -> None:
-    """Show one optimizer at a stage of the compiler, or as the code of a target."""
+    """Show one optimizer at a stage of the compiler, or as the code of a target; or a schedule's equations or code."""
     if stage and target:
         raise click.UsageError("--stage and --target exclude each other")
     if variant and (target == "latex" or (not target and stage in (None, "spec"))):
         raise click.UsageError("--variant goes with a later stage or with generated code: this is the same for all")
     folder = specs or specs_folder()
     (name,) = _known_names((name,), folder)
-    from optgen.spec.reader import read_spec
-
-    spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
-    if target:
-        from optgen.show import show_target
-
-        text = show_target(spec, target, variant)
-    elif stage in (None, "spec"):
-        text = spec.source.text
-    else:
-        from optgen.show import show_stage
-
-        text = show_stage(spec, stage, variant or "default")
+    text = _shown(name, folder, stage, target, variant)
     if not sys.stdout.isatty():
         click.echo(text, nl=False)
         return
     from rich.console import Console
     from rich.syntax import Syntax
 
-    language = {"jax": "python", "triton": "python", "manifest": "json", "latex": "latex"}.get(target or "", "toml")
+    languages = {"jax": "python", "host": "python", "triton": "python", "manifest": "json", "latex": "latex"}
+    language = languages.get(target or "", "toml")
     highlighted = Syntax(text, language, background_color="default").highlight(text)
     # Long lines are left to the terminal: what is shown can be copied.
     Console(soft_wrap=True).print(highlighted, end="" if text.endswith("\n") else "\n")
 
 
+def _shown(name: str, folder: Path, stage: str | None, target: str | None, variant: str | None) -> str:
+    from optgen.compiler.build import SCHEDULES, all_paths
+
+    if name.startswith(f"{SCHEDULES}/"):
+        if variant or stage not in (None, "spec"):
+            raise click.UsageError("a schedule has neither variants nor stages: leave out --variant and --stage")
+        from optgen.compiler.lr_schedule_pipeline import show_schedule
+
+        return show_schedule(all_paths(folder)[name], target)
+    from optgen.spec.reader import read_spec
+
+    spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
+    if target:
+        from optgen.show import show_target
+
+        if target == "host":
+            raise click.UsageError("--target host goes with schedules: an optimizer runs on arrays")
+        return show_target(spec, target, variant)
+    if stage in (None, "spec"):
+        return spec.source.text
+    from optgen.show import show_stage
+
+    return show_stage(spec, stage, variant or "default")
+
+
 @main.command("list")
 def list_command() -> None:
-    """List the catalogue."""
+    """List the catalogue, for float32 and each rule's defaults.
+
+    Memory is what is kept, in bytes per parameter. The bytes that a step moves are per element; passes say how often a
+    kernel goes through a tensor.
+    """
+    from optgen.docs.reference import memory
     from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 
     rows = []
@@ -261,12 +309,32 @@ def list_command() -> None:
             raise click.ClickException(f"{name}/manifest.json: {error}; run: optgen build {name}") from None
         first = manifest.variants[0].cases[0]
         states = ", ".join(s.name if s.kind == "element" else f"{s.name} per {s.kind}" for s in first.states)
-        counts = (first.bytes_per_element, first.passes, len(manifest.variants))
+        kernel, jax = (first.bytes_per_element, first.passes), first.jax_bytes_per_element
+        counts = (memory(first), *kernel, jax, len(manifest.variants))
         libraries = dict.fromkeys(dialect.library for dialect in manifest.dialects)
         rows.append((name, states or "none", *map(str, counts), ", ".join(libraries)))
     if not rows:
         raise click.ClickException("nothing is generated yet; run: optgen build")
-    _table(("optimizer", "states", "bytes/element", "passes", "variants", "dialects"), rows, numbers=(2, 3, 4))
+    header = ("optimizer", "states", "memory", "triton bytes", "passes", "jax bytes", "variants", "dialects")
+    _table(header, rows, numbers=(2, 3, 4, 5, 6))
+    if schedules := _schedule_rows():
+        click.echo()
+        _table(("schedule", "hyperparameters", "dialects"), schedules)
+
+
+def _schedule_rows() -> list[tuple[str, str, str]]:
+    from optgen.runtime.lr_schedule_manifests import schedule_manifest, schedule_names
+
+    rows = []
+    for name in schedule_names():
+        try:
+            manifest = schedule_manifest(name)
+        except ValueError as error:
+            message = f"schedules/{name}/manifest.json: {error}; run: optgen build {name}"
+            raise click.ClickException(message) from None
+        libraries = dict.fromkeys(dialect.library for dialect in manifest.dialects)
+        rows.append((name, ", ".join(manifest.order), ", ".join(libraries)))
+    return rows
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:

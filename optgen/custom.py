@@ -50,7 +50,7 @@ class CustomOptimizer:
     @functools.cached_property
     def optax(self) -> Callable[..., Any]:
         """The factory of an `optax.GradientTransformationExtraArgs`; `lr` is called `learning_rate`."""
-        from optgen.optax import factory
+        from optgen.runtime.transformation import factory
 
         return factory(self._entry)
 

@@ -58,6 +58,10 @@ class UnknownOptimizer(OptgenError, LookupError):
     """No optimizer of that name is in the catalogue or the dialect."""
 
 
+class UnknownSchedule(OptgenError, LookupError):
+    """No learning-rate schedule of that name is in the catalogue or the dialect."""
+
+
 class InvalidHyperparameter(OptgenError, ValueError):
     """A hyperparameter lies outside its domain, or an option is none of its choices."""
 

@@ -277,7 +277,7 @@ def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, g
     class Stub:
         files = {"manifest.json": "{}", "jax.py": "# jax"} | ({"triton.py": "# triton\n"} if generated else {})
 
-    monkeypatch.setattr(show, "generate", lambda spec, choices: Stub)
+    monkeypatch.setattr(show, "generate", lambda spec, choices, wrapped: Stub)
     error = "no code of the target triton is generated from plain: only manifest.json, jax.py\n"
     assert said(run("show", "plain", "--target", "triton")) == ((0, "# triton\n", "") if generated else (1, "", error))
 
@@ -366,10 +366,10 @@ def test_list_has_one_line_to_a_row(specs: Path) -> None:
     width = len(name)
     assert said(run("list")) == (
         0,
-        f"{'optimizer':{width}}  states  bytes/element  passes  variants  dialects\n"
-        f"{name:{width}}  m                  20       1         3  optax, braintools\n"
-        f"{'plain':{width}}  none               12       1         2\n"
-        f"{'starter':{width}}  m                  20       1         3  optax, braintools\n",
+        f"{'optimizer':{width}}  states  memory  triton bytes  passes  jax bytes  variants  dialects\n"
+        f"{name:{width}}  m            4            20       1         28         3  optax, braintools\n"
+        f"{'plain':{width}}  none         0            12       1         20         2\n"
+        f"{'starter':{width}}  m            4            20       1         28         3  optax, braintools\n",
         "",
     )
 

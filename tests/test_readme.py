@@ -11,8 +11,7 @@ import pytest
 
 from optgen._paths import specs_folder
 from optgen.errors import SpecError
-from optgen.runtime.manifests import catalogue_manifest, catalogue_names
-from optgen.spec.model import spelling
+from optgen.runtime.manifests import catalogue_manifest
 from optgen.spec.reader import parse_spec
 
 ROOT = Path(__file__).parent.parent
@@ -39,12 +38,6 @@ def test_the_mistake_shown_is_reported_so():
     with pytest.raises(SpecError) as caught:
         parse_spec(text, "specs/adam.toml")
     assert str(caught.value) == shown.group(1)
-
-
-def test_the_catalogue_shown_is_whole():
-    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| `(\w+)` \|", README, re.MULTILINE)
-    dialects = [catalogue_manifest(name).dialects for name in catalogue_names()]
-    assert sorted(rows) == sorted((spelling(d, "optax").name, spelling(d, "braintools").name) for d in dialects)
 
 
 def test_commands_exist():

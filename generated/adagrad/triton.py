@@ -24,7 +24,6 @@
 #   eps_in_sqrt: 20 bytes in 1 pass, 9 operations
 #   lr_decay: 20 bytes in 1 pass, 7 operations
 #   weight_decay: 20 bytes in 1 pass, 9 operations
-#   unscaled_weight_decay__weight_decay: 20 bytes in 1 pass, 8 operations
 
 import math
 
@@ -151,61 +150,3 @@ def weight_decay_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.co
         _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
     else:
         _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
-@triton.jit
-def _unscaled_weight_decay__weight_decay_elements_block(
-    theta_ptr,
-    g_ptr,
-    G_ptr,
-    scalars_ptr,
-    _program,
-    _offsets,
-    _mask,
-):
-    _number = scalars_ptr.dtype.element_ty
-    eps = tl.load(scalars_ptr + 0)
-    step_size = tl.load(scalars_ptr + 1)
-    weight_decay = tl.load(scalars_ptr + 2)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    G = tl.load(G_ptr + _offsets, _mask).to(_number)
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    G_new = G + g*g
-    theta_update = -weight_decay*theta - step_size*(_quotient(g, _root(G_new) + eps))
-    tl.store(G_ptr + _offsets, G_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def unscaled_weight_decay__weight_decay_elements(
-    theta_ptr,
-    g_ptr,
-    G_ptr,
-    scalars_ptr,
-    _n,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: G_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _unscaled_weight_decay__weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            G_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
-    else:
-        _unscaled_weight_decay__weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            G_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )

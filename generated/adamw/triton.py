@@ -32,10 +32,6 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
 #   nesterov: 28 bytes in 1 pass, 18 operations
-#   raw_eps: 28 bytes in 1 pass, 16 operations
-#   eps_root: 28 bytes in 1 pass, 17 operations
-#   no_weight_decay: 28 bytes in 1 pass, 14 operations
-#   amsgrad: 36 bytes in 1 pass, 17 operations
 
 import math
 
@@ -53,10 +49,6 @@ def _host_log(x):
     if x > 0:
         return math.log(x)
     return -math.inf if x == 0 else math.nan
-
-
-def _host_root(x):
-    return math.sqrt(x) if x >= 0 else math.nan
 
 
 def _host_expm1(x):
@@ -82,12 +74,6 @@ def _root(x):
         return tl.sqrt(x)
     else:
         return tl.sqrt_rn(x)
-
-
-@triton.jit
-def _maximum(a, b):
-    """NaN if either is."""
-    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 def default_step(t, beta1, beta2):
@@ -116,33 +102,6 @@ def nesterov_step(t, beta1, beta2):
     correction_beta2 = -_host_expm1(t*log_beta2)
     inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
-
-
-def raw_eps_step(t, beta1, beta2, eps):
-    """Numbers of one step, in float64."""
-    one_minus_beta1 = 1.0 - beta1
-    one_minus_beta2 = 1.0 - beta2
-    log_beta1 = _host_log(beta1)
-    correction_beta1 = -_host_expm1(t*log_beta1)
-    inverse_correction_beta1 = _host_quotient(1.0, correction_beta1)
-    log_beta2 = _host_log(beta2)
-    correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
-    scale = _host_quotient(eps, _host_root(correction_beta2))
-    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2, scale)
-
-
-def amsgrad_step(t, beta1, beta2):
-    """Numbers of one step, in float64."""
-    one_minus_beta1 = 1.0 - beta1
-    one_minus_beta2 = 1.0 - beta2
-    log_beta2 = _host_log(beta2)
-    correction_beta2 = -_host_expm1(t*log_beta2)
-    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
-    log_beta1 = _host_log(beta1)
-    correction_beta1 = -_host_expm1(t*log_beta1)
-    inverse_correction_beta1 = _host_quotient(1.0, correction_beta1)
-    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, inverse_correction_beta1)
 
 
 @triton.jit
@@ -230,212 +189,6 @@ def nesterov_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl
             g_ptr,
             m_ptr,
             v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _raw_eps_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    lr = tl.load(scalars_ptr + 7)
-    scale = tl.load(scalars_ptr + 9)
-    weight_decay = tl.load(scalars_ptr + 8)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*(g*g)
-    theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + scale) + weight_decay*theta)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def raw_eps_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _raw_eps_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _raw_eps_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
-    eps_root = tl.load(scalars_ptr + 11)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    weight_decay = tl.load(scalars_ptr + 8)
-    lr = tl.load(scalars_ptr + 7)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*(g*g)
-    total = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new + eps_root) + eps) + weight_decay*theta
-    theta_update = -lr*total
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def eps_root_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _eps_root_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _eps_root_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _no_weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    lr = tl.load(scalars_ptr + 7)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*(g*g)
-    theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps))
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def no_weight_decay_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _no_weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _no_weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _amsgrad_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    v_ptr,
-    v_max_ptr,
-    scalars_ptr,
-    _program,
-    _offsets,
-    _mask,
-):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    lr = tl.load(scalars_ptr + 7)
-    weight_decay = tl.load(scalars_ptr + 8)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    v_max = tl.load(v_max_ptr + _offsets, _mask).to(_number)
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*(g*g)
-    v_hat = inverse_correction_beta2*v_new
-    v_max_new = _maximum(v_max, v_hat)
-    theta_update = -lr*(_quotient(inverse_correction_beta1*m_new, _root(v_max_new) + eps) + weight_decay*theta)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(v_max_ptr + _offsets, v_max_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def amsgrad_elements(theta_ptr, g_ptr, m_ptr, v_ptr, v_max_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, v_new, v_max_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _amsgrad_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            v_max_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
-    else:
-        _amsgrad_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            v_max_ptr,
             scalars_ptr,
             _program,
             _offsets,

@@ -18,7 +18,6 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 2 passes, 7 operations
 #   momentum: 28 bytes in 2 passes, 10 operations
-#   as_printed: 24 bytes in 2 passes, 6 operations
 
 import math
 
@@ -69,25 +68,3 @@ def momentum_tensor(theta, g, m, lr, momentum, min_norm, one_minus_momentum, roo
     scale = -lr*ratio
     theta_new = (theta + scale*d)/root
     return (m_new, theta_new)
-
-
-def as_printed_tensor_1(g, g_last):
-    """One tensor's step, as far as the model's numbers are known."""
-    g_last_new = g
-    sum_g_squared_over_model = jnp.sum(g*g)
-    total = g - g_last
-    sum_over_model = jnp.sum(total*total)
-    return (g_last_new, sum_g_squared_over_model, sum_over_model)
-
-
-def as_printed_model_2(lr, min_norm, sum_g_squared_over_model, sum_over_model):
-    """Numbers of the whole model."""
-    ratio = jnp.sqrt(sum_g_squared_over_model)/(jnp.sqrt(sum_over_model) + min_norm)
-    scale = -lr*ratio
-    return (scale,)
-
-
-def as_printed_tensor_2(g, scale):
-    """One tensor's step, as far as the model's numbers are known."""
-    theta_update = scale*g
-    return (theta_update,)

@@ -18,7 +18,6 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 2 passes, 7 operations
 #   momentum: 28 bytes in 2 passes, 10 operations
-#   as_printed: 24 bytes in 2 passes, 6 operations
 
 import math
 
@@ -292,119 +291,6 @@ def momentum_elements_2(theta_ptr, m_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl
             m_ptr,
             scalars_ptr,
             tensor_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _as_printed_elements_block(
-    g_ptr,
-    g_last_ptr,
-    sum_g_squared_over_model_parts_ptr,
-    sum_over_model_parts_ptr,
-    scalars_ptr,
-    _program,
-    _offsets,
-    _mask,
-):
-    _number = scalars_ptr.dtype.element_ty
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
-    g_last_new = g
-    total = g - g_last
-    tl.store(sum_g_squared_over_model_parts_ptr + _program, tl.sum(_kept(g*g, _mask, 0.0), axis=0))
-    tl.store(sum_over_model_parts_ptr + _program, tl.sum(_kept(total*total, _mask, 0.0), axis=0))
-    tl.store(g_last_ptr + _offsets, g_last_new, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def as_printed_elements(
-    g_ptr,
-    g_last_ptr,
-    sum_g_squared_over_model_parts_ptr,
-    sum_over_model_parts_ptr,
-    scalars_ptr,
-    _n,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: g_last_new, sum_g_squared_over_model, sum_over_model."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _as_printed_elements_block(
-            g_ptr,
-            g_last_ptr,
-            sum_g_squared_over_model_parts_ptr,
-            sum_over_model_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
-    else:
-        _as_printed_elements_block(
-            g_ptr,
-            g_last_ptr,
-            sum_g_squared_over_model_parts_ptr,
-            sum_over_model_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit(do_not_specialize=["_sum_g_squared_over_model_count", "_sum_over_model_count"])
-def as_printed_model(
-    sum_g_squared_over_model_parts_ptr,
-    sum_over_model_parts_ptr,
-    scalars_ptr,
-    model_ptr,
-    _sum_g_squared_over_model_count,
-    _sum_over_model_count,
-    BLOCK: tl.constexpr,
-):
-    """Numbers of the model, by one program."""
-    _number = scalars_ptr.dtype.element_ty
-    min_norm = tl.load(scalars_ptr + 0)
-    lr = tl.load(scalars_ptr + 1)
-    sum_g_squared_over_model = _sum_of_parts(sum_g_squared_over_model_parts_ptr, _sum_g_squared_over_model_count, _number, BLOCK)
-    tl.store(model_ptr + 0, sum_g_squared_over_model)
-    sum_over_model = _sum_of_parts(sum_over_model_parts_ptr, _sum_over_model_count, _number, BLOCK)
-    tl.store(model_ptr + 1, sum_over_model)
-    ratio = _quotient(_root(sum_g_squared_over_model), _root(sum_over_model) + min_norm)
-    scale = -lr*ratio
-    tl.store(model_ptr + 2, ratio)
-    tl.store(model_ptr + 3, scale)
-
-
-@triton.jit
-def _as_printed_elements_2_block(theta_ptr, g_ptr, scalars_ptr, model_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    scale = tl.load(model_ptr + 3).to(_number)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    theta_update = scale*g
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def as_printed_elements_2(theta_ptr, g_ptr, scalars_ptr, model_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _as_printed_elements_2_block(theta_ptr, g_ptr, scalars_ptr, model_ptr, _program, _offsets, None)
-    else:
-        _as_printed_elements_2_block(
-            theta_ptr,
-            g_ptr,
-            scalars_ptr,
-            model_ptr,
             _program,
             _offsets,
             _offsets < _n,

@@ -18,8 +18,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 40 bytes in 2 passes, 17 operations
-#   eps_root: 40 bytes in 2 passes, 18 operations
-#   weight_decay: 40 bytes in 2 passes, 19 operations
 
 import math
 
@@ -76,62 +74,4 @@ def default_tensor(
     ratio = jnp.where((theta_norm > 0) & (r_norm > 0), theta_norm/r_norm, 1)
     scale = -lr*ratio
     theta_update = scale*r
-    return (m_new, v_new, theta_update)
-
-
-def eps_root_tensor(
-    theta,
-    g,
-    m,
-    v,
-    lr,
-    beta1,
-    beta2,
-    eps,
-    eps_root,
-    one_minus_beta1,
-    one_minus_beta2,
-    inverse_correction_beta1,
-    inverse_correction_beta2,
-):
-    """One tensor's step."""
-    m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*(g*g)
-    r = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps)
-    sum_theta_squared = jnp.sum(theta*theta)
-    theta_norm = jnp.sqrt(sum_theta_squared)
-    sum_r_squared = jnp.sum(r*r)
-    r_norm = jnp.sqrt(sum_r_squared)
-    ratio = jnp.where((theta_norm > 0) & (r_norm > 0), theta_norm/r_norm, 1)
-    scale = -lr*ratio
-    theta_update = scale*r
-    return (m_new, v_new, theta_update)
-
-
-def weight_decay_tensor(
-    theta,
-    g,
-    m,
-    v,
-    lr,
-    beta1,
-    beta2,
-    eps,
-    weight_decay,
-    one_minus_beta1,
-    one_minus_beta2,
-    inverse_correction_beta1,
-    inverse_correction_beta2,
-):
-    """One tensor's step."""
-    m_new = beta1*m + one_minus_beta1*g
-    v_new = beta2*v + one_minus_beta2*(g*g)
-    r_2 = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta
-    sum_theta_squared = jnp.sum(theta*theta)
-    theta_norm = jnp.sqrt(sum_theta_squared)
-    sum_r_2_squared = jnp.sum(r_2*r_2)
-    r_norm = jnp.sqrt(sum_r_2_squared)
-    ratio = jnp.where((theta_norm > 0) & (r_norm > 0), theta_norm/r_norm, 1)
-    scale = -lr*ratio
-    theta_update = scale*r_2
     return (m_new, v_new, theta_update)

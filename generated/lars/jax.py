@@ -29,11 +29,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 2 passes, 9 operations
-#   lr_in_buffer__safe_ratio: 28 bytes in 2 passes, 7 operations
-#   lr_in_buffer__safe_ratio__separate_norms__weight_decay: 28 bytes in 2 passes, 9 operations
-#   weight_decay: 28 bytes in 2 passes, 11 operations
-#   nesterov: 28 bytes in 2 passes, 11 operations
-#   safe_ratio: 28 bytes in 2 passes, 9 operations
 
 import jax.numpy as jnp
 
@@ -44,79 +39,6 @@ def default_tensor(theta, g, v, lr, momentum, trust_coefficient, eps):
     sum_g_squared = jnp.sum(g*g)
     ratio = trust_coefficient*jnp.sqrt(sum_theta_squared)/(jnp.sqrt(sum_g_squared) + eps)
     d = ratio*g
-    v_new = momentum*v + d
-    theta_update = -lr*v_new
-    return (v_new, theta_update)
-
-
-def lr_in_buffer__safe_ratio_tensor(theta, g, v, lr, momentum, trust_coefficient, eps):
-    """One tensor's step."""
-    sum_theta_squared = jnp.sum(theta*theta)
-    theta_norm = jnp.sqrt(sum_theta_squared)
-    sum_g_squared = jnp.sum(g*g)
-    g_norm = jnp.sqrt(sum_g_squared)
-    ratio_2 = jnp.where((theta_norm == 0) | (g_norm == 0), 1, trust_coefficient*theta_norm/(g_norm + eps))
-    scale = -lr*ratio_2
-    d = scale*g
-    v_new = momentum*v + d
-    theta_update = v_new
-    return (v_new, theta_update)
-
-
-def lr_in_buffer__safe_ratio__separate_norms__weight_decay_tensor(
-    theta,
-    g,
-    v,
-    lr,
-    momentum,
-    trust_coefficient,
-    eps,
-    weight_decay,
-):
-    """One tensor's step."""
-    sum_theta_squared = jnp.sum(theta*theta)
-    theta_norm = jnp.sqrt(sum_theta_squared)
-    sum_g_squared = jnp.sum(g*g)
-    g_norm_2 = jnp.sqrt(sum_g_squared) + weight_decay*theta_norm
-    ratio_2 = jnp.where((theta_norm == 0) | (g_norm_2 == 0), 1, trust_coefficient*theta_norm/(g_norm_2 + eps))
-    scale = -lr*ratio_2
-    d = scale*(g + weight_decay*theta)
-    v_new = momentum*v + d
-    theta_update = v_new
-    return (v_new, theta_update)
-
-
-def weight_decay_tensor(theta, g, v, lr, momentum, trust_coefficient, eps, weight_decay):
-    """One tensor's step."""
-    sum_theta_squared = jnp.sum(theta*theta)
-    g_2 = g + weight_decay*theta
-    sum_g_2_squared = jnp.sum(g_2*g_2)
-    ratio = trust_coefficient*jnp.sqrt(sum_theta_squared)/(jnp.sqrt(sum_g_2_squared) + eps)
-    d = ratio*g_2
-    v_new = momentum*v + d
-    theta_update = -lr*v_new
-    return (v_new, theta_update)
-
-
-def nesterov_tensor(theta, g, v, lr, momentum, trust_coefficient, eps):
-    """One tensor's step."""
-    sum_theta_squared = jnp.sum(theta*theta)
-    sum_g_squared = jnp.sum(g*g)
-    ratio = trust_coefficient*jnp.sqrt(sum_theta_squared)/(jnp.sqrt(sum_g_squared) + eps)
-    d = ratio*g
-    v_new = momentum*v + d
-    theta_update = -lr*(d + momentum*v_new)
-    return (v_new, theta_update)
-
-
-def safe_ratio_tensor(theta, g, v, lr, momentum, trust_coefficient, eps):
-    """One tensor's step."""
-    sum_theta_squared = jnp.sum(theta*theta)
-    theta_norm = jnp.sqrt(sum_theta_squared)
-    sum_g_squared = jnp.sum(g*g)
-    g_norm = jnp.sqrt(sum_g_squared)
-    ratio_2 = jnp.where((theta_norm == 0) | (g_norm == 0), 1, trust_coefficient*theta_norm/(g_norm + eps))
-    d = ratio_2*g
     v_new = momentum*v + d
     theta_update = -lr*v_new
     return (v_new, theta_update)

@@ -26,8 +26,6 @@
 # Per element, float32, parameter updated in place:
 #   default: 24 bytes in 2 passes, 7 operations
 #   eps_root: 24 bytes in 2 passes, 7 operations
-#   weight_decay: 24 bytes in 2 passes, 9 operations
-#   as_printed: 24 bytes in 2 passes, 8 operations
 
 import jax.numpy as jnp
 
@@ -64,30 +62,3 @@ def eps_root_tensor(g, v, m, t, lr, beta1, beta2, eps, eps_root, one_minus_beta2
     m_new = beta1*m + d
     theta_update = -lr*m_new
     return (v_new_3, m_new, theta_update)
-
-
-def weight_decay_tensor(theta, g, v, m, t, lr, beta1, beta2, eps, weight_decay, one_minus_beta2):
-    """One tensor's step."""
-    dot_g_g = jnp.sum(g*g)
-    square = dot_g_g
-    v_new = square
-    v_new_2 = beta2*v + one_minus_beta2*square
-    v_new_3 = jnp.where(t == 1, v_new, v_new_2)
-    total = jnp.sqrt(v_new_3) + eps
-    d_2 = g/total + weight_decay*theta
-    m_new = beta1*m + d_2
-    theta_update = -lr*m_new
-    return (v_new_3, m_new, theta_update)
-
-
-def as_printed_tensor(g, v, m, lr, beta1, beta2, eps, one_minus_beta2):
-    """One tensor's step."""
-    dot_g_g = jnp.sum(g*g)
-    square = dot_g_g
-    v_new = beta2*v + one_minus_beta2*square
-    total = jnp.sqrt(square) + eps
-    d = g/total
-    m_new = beta1*m + d
-    total_2 = jnp.sqrt(v_new) + eps
-    theta_update = -lr*m_new/total_2
-    return (v_new, m_new, theta_update)

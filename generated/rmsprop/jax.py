@@ -43,25 +43,8 @@
 #   default: 20 bytes in 1 pass, 9 operations
 #   no_eps_in_sqrt: 20 bytes in 1 pass, 9 operations
 #   weight_decay: 20 bytes in 1 pass, 11 operations
-#   momentum: 28 bytes in 1 pass, 11 operations
-#   centered: 28 bytes in 1 pass, 14 operations
-#   bias_correction: 20 bytes in 1 pass, 10 operations
 
-import math
-
-import jax
 import jax.numpy as jnp
-
-
-def _constant(host, traced, *arguments):
-    """Compute in float64 what is known ahead, and trace what is not."""
-    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else host(*arguments)
-
-
-def _host_log(x):
-    if x > 0:
-        return math.log(x)
-    return -math.inf if x == 0 else math.nan
 
 
 def default_initial(initial_scale):
@@ -95,37 +78,4 @@ def weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alp
     g_2 = g + weight_decay*theta
     v_new = alpha*v + one_minus_alpha*(g_2*g_2)
     theta_update = -lr*(g_2/jnp.sqrt(v_new + eps))
-    return (v_new, theta_update)
-
-
-def momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
-    """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*(g*g)
-    d = g/jnp.sqrt(v_new + eps)
-    b_new = momentum*b + d
-    theta_update = -lr*b_new
-    return (v_new, b_new, theta_update)
-
-
-def centered_tensor(g, v, m, lr, alpha, eps, one_minus_alpha):
-    """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*(g*g)
-    m_new = alpha*m + one_minus_alpha*g
-    theta_update = -lr*(g/jnp.sqrt(v_new - m_new*m_new + eps))
-    return (v_new, m_new, theta_update)
-
-
-def bias_correction_step(t, alpha):
-    """Numbers of one step."""
-    one_minus_alpha = 1.0 - alpha
-    log_alpha = _constant(_host_log, jnp.log, alpha)
-    correction_alpha = -jnp.expm1(t*log_alpha)
-    inverse_correction_alpha = 1/correction_alpha
-    return (one_minus_alpha, inverse_correction_alpha)
-
-
-def bias_correction_tensor(g, v, lr, alpha, eps, one_minus_alpha, inverse_correction_alpha):
-    """One tensor's step."""
-    v_new = alpha*v + one_minus_alpha*(g*g)
-    theta_update = -lr*(g/jnp.sqrt(inverse_correction_alpha*v_new + eps))
     return (v_new, theta_update)

@@ -43,33 +43,9 @@
 #   default: 20 bytes in 1 pass, 9 operations
 #   no_eps_in_sqrt: 20 bytes in 1 pass, 9 operations
 #   weight_decay: 20 bytes in 1 pass, 11 operations
-#   momentum: 28 bytes in 1 pass, 11 operations
-#   centered: 28 bytes in 1 pass, 14 operations
-#   bias_correction: 20 bytes in 1 pass, 10 operations
-
-import math
 
 import triton
 import triton.language as tl
-
-
-def _host_quotient(a, b):
-    if b:
-        return a / b
-    return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
-
-
-def _host_log(x):
-    if x > 0:
-        return math.log(x)
-    return -math.inf if x == 0 else math.nan
-
-
-def _host_expm1(x):
-    try:
-        return math.expm1(x)
-    except OverflowError:
-        return math.inf
 
 
 @triton.jit
@@ -99,15 +75,6 @@ def default_step(alpha):
 def default_first_numbers(initial_scale):
     """What states start at."""
     return (initial_scale,)
-
-
-def bias_correction_step(t, alpha):
-    """Numbers of one step, in float64."""
-    one_minus_alpha = 1.0 - alpha
-    log_alpha = _host_log(alpha)
-    correction_alpha = -_host_expm1(t*log_alpha)
-    inverse_correction_alpha = _host_quotient(1.0, correction_alpha)
-    return (one_minus_alpha, inverse_correction_alpha)
 
 
 @triton.jit
@@ -202,122 +169,3 @@ def weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.co
         _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
     else:
         _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
-@triton.jit
-def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    alpha = tl.load(scalars_ptr + 0)
-    one_minus_alpha = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    momentum = tl.load(scalars_ptr + 5)
-    lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    b = tl.load(b_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*(g*g)
-    d = _quotient(g, _root(v_new + eps))
-    b_new = momentum*b + d
-    theta_update = -lr*b_new
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(b_ptr + _offsets, b_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def momentum_elements(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, b_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, b_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _momentum_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            b_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    alpha = tl.load(scalars_ptr + 0)
-    one_minus_alpha = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*(g*g)
-    m_new = alpha*m + one_minus_alpha*g
-    theta_update = -lr*(_quotient(g, _root(v_new - m_new*m_new + eps)))
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def centered_elements(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, m_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _centered_elements_block(theta_ptr, g_ptr, v_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _centered_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            m_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    alpha = tl.load(scalars_ptr + 0)
-    one_minus_alpha = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    inverse_correction_alpha = tl.load(scalars_ptr + 6)
-    lr = tl.load(scalars_ptr + 3)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    v_new = alpha*v + one_minus_alpha*(g*g)
-    theta_update = -lr*(_quotient(g, _root(inverse_correction_alpha*v_new + eps)))
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def bias_correction_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _bias_correction_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _bias_correction_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )

@@ -17,8 +17,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 1 pass, 13 operations
-#   weight_decay: 20 bytes in 1 pass, 15 operations
-#   as_printed: 24 bytes in 2 passes, 10 operations
 
 import functools
 
@@ -47,27 +45,4 @@ def default_tensor(g, V, m, lr, momentum, eps, one_minus_momentum):
     u = jnp.where(nu > 0, 1/jnp.sqrt(nu + eps), 0)*g
     m_new = momentum*m + one_minus_momentum*u
     theta_update = -lr*m_new
-    return (V_new, m_new, theta_update)
-
-
-def weight_decay_tensor(theta, g, V, m, lr, momentum, eps, weight_decay, one_minus_momentum):
-    """One tensor's step."""
-    g_2 = g + weight_decay*theta
-    min_V_over_axes = functools.reduce(jnp.minimum, V)
-    nu = min_V_over_axes + g_2*g_2
-    max_nu_over_other_axes = _other_axes(jnp.max, nu, initial=-jnp.inf)
-    V_new = tuple(_max_nu_over_other_axes_i for _max_nu_over_other_axes_i in max_nu_over_other_axes)
-    u = jnp.where(nu > 0, 1/jnp.sqrt(nu + eps), 0)*g_2
-    m_new = momentum*m + one_minus_momentum*u
-    theta_update = -lr*m_new
-    return (V_new, m_new, theta_update)
-
-
-def as_printed_tensor(g, V, m, lr, momentum, eps, one_minus_momentum):
-    """One tensor's step."""
-    max_g_squared_over_other_axes = _other_axes(jnp.max, g*g, initial=-jnp.inf)
-    V_new = tuple(jnp.maximum(_V_i, _max_g_squared_over_other_axes_i) for _V_i, _max_g_squared_over_other_axes_i in zip(V, max_g_squared_over_other_axes, strict=True))
-    m_new = momentum*m + one_minus_momentum*g
-    min_V_new_over_axes = functools.reduce(jnp.minimum, V_new)
-    theta_update = -lr*m_new/jnp.sqrt(min_V_new_over_axes + eps)
     return (V_new, m_new, theta_update)

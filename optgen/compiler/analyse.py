@@ -65,6 +65,42 @@ def analyse(rule: Rule) -> tuple[Program, ...]:
     return programs
 
 
+def arithmetic(operator: str, left: Expr, right: Expr) -> Expr:
+    """An operator of the language between two trees."""
+    match operator:
+        case "+":
+            return add(left, right)
+        case "-":
+            return add(left, negate(right))
+        case "*":
+            return multiply(left, right)
+        case "/":
+            return divide(left, right)
+        case "**":
+            return power(left, right)
+        case "%":
+            return Modulo(left, right)
+    raise ValueError(f"unknown operator {operator!r}")
+
+
+def applied(function: str, arguments: list[Expr]) -> Expr:
+    """A function of the language, other than a reduction, of trees."""
+    match function:
+        case "sqrt":
+            return square_root(arguments[0])
+        case "max" | "min":
+            node = Maximum if function == "max" else Minimum
+            value = arguments[0]
+            for argument in arguments[1:]:
+                value = node(value, argument)
+            return value
+        case "clip":
+            return Minimum(Maximum(arguments[0], arguments[1]), arguments[2])
+        case "every":
+            return Equal(Modulo(symbol("t"), arguments[0]), number(0))
+    return FUNCTION_NODES[function](*arguments)
+
+
 class _Analyser:
     """Turns the equations of one case into definitions, once their kinds are known."""
 
@@ -114,7 +150,7 @@ class _Analyser:
             case Unary(operand=operand):
                 return Negation(self.convert(operand))
             case Binary(operator=operator, left=left, right=right):
-                return self.arithmetic(operator, self.convert(left), self.convert(right))
+                return arithmetic(operator, self.convert(left), self.convert(right))
             case Compare(operator=operator, left=left, right=right):
                 return COMPARISON_NODES[operator](self.convert(left), self.convert(right))
             case Logical(operator=operator, left=left, right=right):
@@ -123,40 +159,8 @@ class _Analyser:
             case Call() if is_reduction(node):
                 return self.reduction(node)
             case Call(function=function, arguments=arguments):
-                return self.function(function, [self.convert(argument) for argument in arguments])
+                return applied(function, [self.convert(argument) for argument in arguments])
         raise TypeError(f"no expression for {type(node).__name__}")
-
-    def arithmetic(self, operator: str, left: Expr, right: Expr) -> Expr:
-        match operator:
-            case "+":
-                return add(left, right)
-            case "-":
-                return add(left, negate(right))
-            case "*":
-                return multiply(left, right)
-            case "/":
-                return divide(left, right)
-            case "**":
-                return power(left, right)
-            case "%":
-                return Modulo(left, right)
-        raise ValueError(f"unknown operator {operator!r}")
-
-    def function(self, function: str, arguments: list[Expr]) -> Expr:
-        match function:
-            case "sqrt":
-                return square_root(arguments[0])
-            case "max" | "min":
-                node = Maximum if function == "max" else Minimum
-                value = arguments[0]
-                for argument in arguments[1:]:
-                    value = node(value, argument)
-                return value
-            case "clip":
-                return Minimum(Maximum(arguments[0], arguments[1]), arguments[2])
-            case "every":
-                return Equal(Modulo(symbol("t"), arguments[0]), number(0))
-        return FUNCTION_NODES[function](*arguments)
 
     def reduction(self, node: Call) -> Expr:
         kind = self.inference.joined(node, node.arguments)

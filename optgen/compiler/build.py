@@ -19,6 +19,8 @@ from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import OptgenError, SpecError
 from optgen.spec.reader import read_spec
 
+#: The folder of learning-rate schedules, among specs and among generated code.
+SCHEDULES = "schedules"
 #: Folders that Python makes by itself and no spec is asked for.
 _IGNORED = "__pycache__"
 #: Part of the name of a file that is being written; one that is left was interrupted.
@@ -59,13 +61,34 @@ class Difference:
 
 
 def spec_paths(specs: Path) -> dict[str, Path]:
-    """The spec files of a folder by name, in alphabetical order."""
+    """The spec files of optimizers in a folder by name, in alphabetical order."""
     found = sorted(path for path in specs.glob("*.toml") if path.is_file() and not path.name.startswith("."))
     return {path.stem: path for path in found}
 
 
+def all_paths(specs: Path) -> dict[str, Path]:
+    """The spec files of optimizers and of learning-rate schedules, by the folder that their code is generated into."""
+    return spec_paths(specs) | {f"{SCHEDULES}/{name}": path for name, path in spec_paths(specs / SCHEDULES).items()}
+
+
+def generate_schedule_file(path: Path) -> dict[str, str]:
+    """The files generated from the spec file of a learning-rate schedule, by name.
+
+    Raises:
+        SpecError: the spec is wrong, or its name is not its file's.
+    """
+    from optgen.compiler.lr_schedule_pipeline import generate_schedule
+    from optgen.spec.lr_schedule_reader import schedule_at
+
+    return dict(generate_schedule(schedule_at(path)))
+
+
+def _generated(name: str, path: Path) -> dict[str, str]:
+    return generate_schedule_file(path) if name.startswith(f"{SCHEDULES}/") else generate_file(path)
+
+
 def generate_file(path: Path) -> dict[str, str]:
-    """The files generated from one spec file, by name.
+    """The files generated from the spec file of an optimizer, by name.
 
     Raises:
         SpecError: the spec is wrong, or its name is not its file's.
@@ -89,7 +112,7 @@ def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Bu
         KeyError: one of `names` is no spec.
         OSError: a spec cannot be read or a file cannot be written.
     """
-    paths = spec_paths(specs)
+    paths = all_paths(specs)
     record = _Record(output)
     for name in names or paths:
         key = _key(paths[name])
@@ -98,7 +121,7 @@ def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Bu
             yield Built(name, skipped=True)
             continue
         try:
-            files = generate_file(paths[name])
+            files = _generated(name, paths[name])
         except OptgenError as error:
             yield Built(name, error=error)
             continue
@@ -106,11 +129,12 @@ def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Bu
         removed = tuple(path.name for path in _files(folder) if path.name not in files and _remove(path))
         record.note(name, key, folder)
         yield Built(name, written, removed)
-    if not names and output.is_dir():
-        for folder in sorted(path for path in output.iterdir() if path.is_dir() and not path.is_symlink()):
-            if folder.name not in paths and (removed := _clear(folder)):
-                record.forget(folder.name)
-                yield Built(folder.name, removed=removed)
+    for name in () if names else _folders(output):
+        if name not in paths and (removed := _clear(output / name)):
+            record.forget(name)
+            yield Built(name, removed=removed)
+    if not names and (output / SCHEDULES).is_dir() and not any((output / SCHEDULES).iterdir()):
+        (output / SCHEDULES).rmdir()
 
 
 def check(specs: Path, output: Path, names: tuple[str, ...] = ()) -> list[Difference]:
@@ -121,12 +145,13 @@ def check(specs: Path, output: Path, names: tuple[str, ...] = ()) -> list[Differ
         SpecError: a spec is wrong.
         OSError: a file cannot be read.
     """
-    paths = spec_paths(specs)
+    paths = all_paths(specs)
     wanted = names or tuple(paths)
-    expected = {f"{name}/{file}": text for name in wanted for file, text in generate_file(paths[name]).items()}
+    expected = {f"{name}/{file}": text for name in wanted for file, text in _generated(name, paths[name]).items()}
     present = {path.relative_to(output).as_posix(): path for path in _tree(output)}
     if names:
-        present = {relative: path for relative, path in present.items() if relative.split("/")[0] in names}
+        inside = tuple(f"{name}/" for name in names)
+        present = {relative: path for relative, path in present.items() if f"{relative}/".startswith(inside)}
     found = []
     for relative in sorted(expected.keys() | present.keys()):
         path = present.get(relative)
@@ -198,6 +223,16 @@ class _Record:
         # Without a record the next build only takes longer.
         with contextlib.suppress(OSError):
             _write(self._path, msgspec.json.encode(self._entries).decode())
+
+
+def _folders(output: Path) -> list[str]:
+    """The folders that code is generated into: those of optimizers, and those of schedules in a folder of their own."""
+    found = []
+    for parent in (output, output / SCHEDULES):
+        if parent.is_dir():
+            inside = sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+            found += [path.relative_to(output).as_posix() for path in inside]
+    return found
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -85,7 +85,7 @@ def variant_name(spec: Switches, choice: Choice) -> str:
 
 
 def choices_ahead(spec: Spec) -> dict[str, Choice]:
-    """The choices that are generated ahead: the spec's and each dialect's defaults, then single switches.
+    """The choices worth generating ahead: the spec's and each dialect's defaults, then single switches.
 
     A switch is one option or optional hyperparameter of the spec's own, away from the spec's defaults. Generated files
     are read by people: beyond `MAX_AHEAD` choices the rest is left to be compiled when it is first used.

@@ -12,21 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import Choice, choices_ahead
+from optgen.compiler.choice import Choice, choices_ahead, default_choice
+from optgen.compiler.chosen import chosen_body
+from optgen.compiler.kinds import Kind
+from optgen.compiler.program import UPDATE, Program
 from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import schedule
 from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
+from optgen.spec.latex import equations_latex
 from optgen.spec.model import Hyperparameter, Input, Spec
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
 from optgen.targets.jax.emit import JaxModule, emit_jax
-from optgen.targets.manifest import FORMAT, CaseInfo, Manifest, StateInfo, VariantInfo, write_manifest
+from optgen.targets.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
 from optgen.targets.triton.emit import emit_triton
 from optgen.targets.triton.plan import write_plan
 
 #: Every target there is.
 TARGETS = ("jax", "triton")
+
+#: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
+READABLE_LINES = 400
+#: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none generated ahead.
+LONGEST_AHEAD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,18 @@ def compile_optimizer(
 ) -> Optimizer:
     """The choices of a spec's options that are asked for; those that users meet, if none are named."""
     wanted = choices_ahead(spec) if choices is None else choices
-    return Optimizer(spec, tuple(compile_variant(spec, name, choice, wrapped) for name, choice in wanted.items()))
+    variants = tuple(compile_variant(spec, name, choice, wrapped) for name, choice in wanted.items())
+    return Optimizer(spec, _readable(spec, variants) if choices is None else variants)
+
+
+def _readable(spec: Spec, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """The first of the variants, as many as make a file of kernels that people still read; one at least."""
+    lines = 0
+    for number, variant in enumerate(variants):
+        lines += emit_triton(Optimizer(spec, (variant,))).text.count("\n")
+        if lines > READABLE_LINES:
+            return variants[: max(1, number)]
+    return variants
 
 
 def generate(
@@ -79,6 +99,7 @@ def generate(
     files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
     if "triton" in targets:
         triton_module = emit_triton(optimizer)
+    if "triton" in targets and (choices is not None or triton_module.text.count("\n") <= LONGEST_AHEAD):
         files |= {"triton.py": triton_module.text, "triton.json": write_plan(triton_module.plan)}
     return Generated(manifest, files)
 
@@ -94,6 +115,7 @@ def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:
         title=spec.title,
         summary=spec.summary,
         equations=spec.equations,
+        latex=equations_latex(spec, chosen_body(spec, default_choice(spec))),
         references=spec.references,
         hyperparameters=_hyperparameters(optimizer),
         options=spec.options,
@@ -144,8 +166,20 @@ def _variant_info(variant: Variant, jax_module: JaxModule) -> VariantInfo:
                 jax=calls,
                 bytes_per_element=case.schedule.bytes_per_element(),
                 passes=case.schedule.element_passes,
+                jax_bytes_per_element=_jax_bytes(case.program, calls),
                 operations=operations_per_element(case.program),
             )
             for case, calls in zip(variant.cases, jax_module.calls[variant.name], strict=True)
         ),
     )
+
+
+def _jax_bytes(program: Program, calls: tuple[Function, ...]) -> int:
+    """Bytes per element that the generated functions read and write, the parameter's own update included."""
+    kinds = program.kinds
+    moved = 0
+    for call in calls:
+        if call.level == "tensor":
+            moved += sum(kinds.get(name) is Kind.ELEMENT for name in (*call.arguments, *call.returns))
+    # What is added to the parameter is read once more, and the parameter read and written.
+    return 4 * (moved + (3 if program.result == UPDATE else 2))

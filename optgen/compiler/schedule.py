@@ -214,7 +214,9 @@ class _Scheduler:
         """Decide which earlier values this pass reads from scratch instead of computing them again."""
         available = stored | set(self.scratch_before(level))
         needed = self.trace(roots, level, available)[1]
-        for name in [n for n in needed if self.levels[n] < level and n not in roots]:
+        # Later values first: what is kept of them makes keeping the earlier ones needless.
+        order = [d.name for d in reversed(self.program.definitions) if d.name in needed]
+        for name in [n for n in order if self.levels[n] < level and n not in roots]:
             if name in self.scratch or self.kinds[name] is not Kind.ELEMENT:
                 continue
             with_it = self.element_reads(roots, level, available | {name})

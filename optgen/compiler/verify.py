@@ -184,14 +184,15 @@ def parameter_ulps(
 ) -> float:
     """The largest error of a parameter in a single float32 step, in units of the last place of the parameter.
 
-    That of the larger one, before or after the step: where they nearly cancel, no more can be asked. Correct rounding
-    alone makes 0.5. Parameters start from size 1.
+    That of the largest of parameter before, parameter after and update: where two of them nearly cancel, no more can be
+    asked. Correct rounding alone makes 0.5. Parameters start from size 1.
     """
     worst = 0.0
     for start, exact, end in _single_steps(rule, hyperparameters, target, shapes, steps, 1.0):
         for before, tensor, after in zip(start.parameters, exact.tensors, end.parameters, strict=True):
             value = np.asarray(tensor.theta.value, np.float64)
-            place = np.spacing(np.maximum(np.abs(before), np.abs(value)).astype(np.float32))
+            largest = np.maximum.reduce([np.abs(before), np.abs(value), np.abs(value - before)])
+            place = np.spacing(largest.astype(np.float32))
             errors = np.abs(value - after) / place
             # `max` forgets NaN, and here it is as wrong as can be.
             worst = max(worst, float(np.max(np.where(np.isnan(errors), np.inf, errors), initial=0.0)))

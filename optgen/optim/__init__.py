@@ -1,6 +1,7 @@
-"""Generated optimizers as stateful objects over JAX arrays, with braintools.optim's interface.
+"""Generated optimizers and schedulers as stateful objects over JAX arrays, with braintools.optim's interface.
 
 `from optgen.optim import AdamW`; the weights are any objects with a settable `.value`, brainstate's States among them.
+`from optgen.optim import StepLR`: a scheduler goes where a learning rate goes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 from typing import Any
 
 from optgen.optim.base import Optimizer, optimizer_class
+from optgen.optim.schedulers import scheduler_classes
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 
@@ -16,14 +18,14 @@ __all__ = ["Optimizer", "optimizer_class"]  # and the classes of the catalogue, 
 
 
 @functools.cache
-def _classes() -> dict[str, type[Optimizer]]:
-    found = {}
+def _classes() -> dict[str, type]:
+    found: dict[str, type] = {}
     for name in catalogue_names():
         entry = catalogue_entry(name)
         for dialect in entry.manifest.dialects:
             if dialect.library == "braintools":
                 found[dialect.name] = optimizer_class(entry, dialect)
-    return found
+    return found | scheduler_classes()
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from optgen.errors import NotRegistered, TreeMismatch
-from optgen.runtime.arguments import Settings, bind, check_value, described, dialect_of, settings, signature
+from optgen.optim.schedulers import LRScheduler
+from optgen.runtime.arguments import Settings, bind, check_value, dialect_of, settings, signature
+from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
 from optgen.spec.model import Dialect
@@ -45,6 +47,12 @@ class Optimizer:
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         manifest = self.entry.manifest
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
+        self._scheduler: LRScheduler | None = None
+        for argument in self.dialect.arguments:
+            scheduler = given.get(argument.name)
+            if argument.targets == ("lr",) and isinstance(scheduler, LRScheduler):
+                self._scheduler = scheduler
+                given[argument.name] = scheduler.current_lrs.value[0]
         self._settings: Settings = settings(manifest, self.dialect, given)
         self._variant: JaxVariant = self.entry.variant(
             self._settings.options, {**self._settings.values, **self._settings.schedules}
@@ -68,6 +76,8 @@ class Optimizer:
     @property
     def lr(self) -> Any:
         """The learning rate of the next step; raises AttributeError where the rule has none."""
+        if self._scheduler is not None:
+            return self._scheduler.current_lrs.value[0]
         if "lr" in self._settings.schedules:
             return self._settings.schedules["lr"](self.step_count)
         if "lr" not in self._varying_values:
@@ -78,11 +88,14 @@ class Optimizer:
         return float(self._varying.value["lr"])
 
     @lr.setter
-    def lr(self, value: float) -> None:
+    def lr(self, value: float | LRScheduler) -> None:
         if "lr" not in self._varying_values:
             why = "is a schedule and cannot be set" if "lr" in self._settings.schedules else "is not part of this rule"
             raise AttributeError(f"{type(self).__name__}: the learning rate {why}")
         (declared,) = (h for h in self.entry.manifest.hyperparameters if h.name == "lr")
+        self._scheduler = value if isinstance(value, LRScheduler) else None
+        if isinstance(value, LRScheduler):
+            value = value.current_lrs.value[0]
         self._varying_values["lr"] = check_value(f"{type(self).__name__}: lr", declared, value)
         if self._varying is not None:
             self._varying.value = {**self._varying.value, "lr": jnp.asarray(self._varying_values["lr"], float)}
@@ -129,6 +142,9 @@ class Optimizer:
         leaves, tree = jax.tree.flatten(values)
         gradients = self._flat_gradients(grads, values)
         given = self._flat_inputs(inputs)
+        if self._scheduler is not None:
+            rate = jnp.asarray(self._scheduler.current_lrs.value[0], float)
+            self._varying.value = {**self._varying.value, "lr": rate}
         new, state = self._compiled()(leaves, gradients, holder.value, self._varying.value, given)
         holder.value = state
         for weight, value in zip(self._weights.values(), jax.tree.unflatten(tree, new), strict=True):

@@ -78,26 +78,6 @@ def bind(label: str, called: inspect.Signature, args: tuple[Any, ...], kwargs: M
         raise TypeError(f"{label}: {error}{hint}") from None
 
 
-def described(manifest: Manifest, dialect: Dialect) -> str:
-    """A constructor's docstring: summary, equations, and each argument with its meaning and domain."""
-    meanings = {h.name: (h.meaning, h.domain.text) for h in manifest.hyperparameters}
-    meanings |= {o.name: (o.meaning, " or ".join(o.choices)) for o in manifest.options}
-    lines = [f"{manifest.title}.", "", manifest.summary or "Defined from its equations.", ""]
-    lines += [f"    {line}".rstrip() for line in manifest.equations.strip("\n").split("\n")]
-    lines += ["", "Args:"]
-    for argument in dialect.arguments:
-        parts = []
-        for target in argument.targets:
-            meaning, domain = meanings[target]
-            parts.append(" ".join(part for part in (meaning or target, f"({domain})" if domain else "") if part))
-        lines.append(f"    {argument.name}: {'; '.join(parts)}.")
-    if dialect.note:
-        lines += ["", dialect.note]
-    if manifest.references:
-        lines += ["", "References:", *(f"    {r.text}" + (f" {r.url}" if r.url else "") for r in manifest.references)]
-    return "\n".join(lines) + "\n"
-
-
 def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> Settings:
     """Check arguments and spread them over hyperparameters and options.
 
@@ -124,7 +104,10 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
         for target, part in zip(argument.targets, parts, strict=True):
             label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
             if target in declared_options:
-                options[target] = _option(label, declared_options[target], part)
+                options[target] = check_option(label, declared_options[target], part)
+            elif hasattr(part, "current_lrs"):
+                # Called as an optax schedule, it would give its negated rate.
+                raise HyperparameterTypeError(f"{label} is a number, an array or a schedule; {part!r} is a scheduler")
             elif callable(part) and hyperparameters[target].varies:
                 schedules[target] = part
             else:
@@ -141,7 +124,13 @@ def _parts(manifest: Manifest, argument: Argument, value: Any) -> tuple[Any, ...
     return tuple(value)
 
 
-def _option(label: str, option: Option, value: Any) -> OptionValue:
+def check_option(label: str, option: Option, value: Any) -> OptionValue:
+    """An option's value, if it is one of its choices.
+
+    Raises:
+        InvalidHyperparameter: it is not.
+        HyperparameterTypeError: it is of the wrong type.
+    """
     if option.choices:
         if value not in option.choices:
             raise InvalidHyperparameter(f"{label} is one of {', '.join(option.choices)}, not {value!r}")

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from optgen.errors import SpecError
 from optgen.spec.domain import Domain, parse_domain
 from optgen.spec.model import Hyperparameter, Input, Option, Reference, StateEntry
 from optgen.spec.tables import Tables
@@ -45,7 +44,7 @@ def read_hyperparameter(tables: Tables, name: str, raw: object) -> Hyperparamete
     return Hyperparameter(
         name=name,
         default=default,
-        symbol=tables.string(entry, _latex_name(name), table, name, "symbol"),
+        symbol=tables.string(entry, latex_name(name), table, name, "symbol"),
         domain=domain,
         meaning=tables.string(entry, "", table, name, "meaning"),
         optional=optional,
@@ -138,18 +137,18 @@ def read_state(tables: Tables, name: str, raw: object) -> StateEntry:
     entry = tables.inline(raw, ("symbol", "meaning"), table, name)
     return StateEntry(
         name,
-        tables.string(entry, _latex_name(name), table, name, "symbol"),
+        tables.string(entry, latex_name(name), table, name, "symbol"),
         tables.string(entry, "", table, name, "meaning"),
     )
 
 
-def read_references(tables: Tables, head: Mapping[str, Any]) -> tuple[Reference, ...]:
-    """The publications that [optimizer] names.
+def read_references(tables: Tables, head: Mapping[str, Any], table: str = "optimizer") -> tuple[Reference, ...]:
+    """The publications that the first table of a spec names.
 
     Raises:
         SpecError: the list or one of its items is malformed.
     """
-    where = ("optimizer", "references")
+    where = (table, "references")
     hint = 'write { text = "...", url = "..." }'
     entries = head.get("references", [])
     if not isinstance(entries, list):
@@ -157,18 +156,16 @@ def read_references(tables: Tables, head: Mapping[str, Any]) -> tuple[Reference,
     found = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or "text" not in entry:
-            raise _bad_reference(tables, number, hint)
+            message = "a reference has 'text' and may have 'url'"
+            raise tables.fail_value(message, *where, number, hint=hint)
         tables.keys(entry, ("text", "url"), *where, number)
         text = tables.string(entry, "", *where, number, "text")
         found.append(Reference(text, tables.string(entry, "", *where, number, "url")))
     return tuple(found)
 
 
-def _bad_reference(tables: Tables, number: int, hint: str) -> SpecError:
-    return tables.fail_value("a reference has 'text' and may have 'url'", "optimizer", "references", number, hint=hint)
-
-
-def _latex_name(name: str) -> str:
+def latex_name(name: str) -> str:
+    """The symbol that a name suggests: `beta_2` is a beta with a subscript."""
     stem = name.rstrip("0123456789").rstrip("_")
     digits = name[len(stem) :].lstrip("_")
     if stem == "lr":

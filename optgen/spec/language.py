@@ -55,6 +55,8 @@ FUNCTIONS: dict[str, tuple[int, int]] = {
 }
 #: Functions that fold many numbers into fewer: name → number of arguments. `max` and `min` of one value fold too.
 REDUCTIONS: dict[str, int] = {"sum": 1, "mean": 1, "norm": 1, "rms": 1, "dot": 2, "max": 1, "min": 1}
+#: The number of entries of a hyperparameter that is a list; schedules have such, optimizers do not.
+LENGTH = "len"
 #: How functions of more than one argument are called, for messages.
 _EXAMPLES = {
     "clip": "clip(x, lowest, highest)",
@@ -121,6 +123,7 @@ class _Reader:
     first_column: int
     wrapped: str
     added_lines: int
+    lists: bool
     nodes: int = 0
 
     def span(self, node: ast.expr | ast.stmt | ast.keyword) -> Span:
@@ -251,6 +254,8 @@ class _Reader:
         return joined
 
     def call(self, node: ast.Call, function: str, depth: int) -> Call:
+        if self.lists and function == LENGTH:
+            return self.length(node, depth)
         known = function in FUNCTIONS or function in REDUCTIONS
         if not known and function != self.wrapped:
             close = get_close_matches(function, [*FUNCTIONS, *REDUCTIONS], 1, 0.7)
@@ -270,6 +275,11 @@ class _Reader:
         arguments = tuple(self.expression(argument, depth) for argument in node.args)
         self.check_arguments(node, function, len(arguments), over)
         return Call(function, arguments, over, self.span(node))
+
+    def length(self, node: ast.Call, depth: int) -> Call:
+        if len(node.args) != 1 or node.keywords or not isinstance(node.args[0], ast.Name):
+            raise self.fail(node, f"'{LENGTH}' takes the name of one list", f"write {LENGTH}(milestones)")
+        return Call(LENGTH, (self.expression(node.args[0], depth),), "", self.span(node))
 
     def check_arguments(self, node: ast.Call, function: str, count: int, over: str) -> None:
         if function == self.wrapped:
@@ -297,7 +307,7 @@ class _Reader:
 
 
 def parse_equations(
-    source: Source, text: str, first_line: int, first_column: int, wrapped: str
+    source: Source, text: str, first_line: int, first_column: int, wrapped: str, lists: bool = False
 ) -> tuple[Statement, ...]:
     """Read equations.
 
@@ -307,6 +317,7 @@ def parse_equations(
         first_line: the line of the file on which `text` starts.
         first_column: the number of characters before `text` on that line.
         wrapped: the name under which the rule calls the optimizer it wraps, empty if none.
+        lists: whether hyperparameters may be lists of numbers, whose length the equations ask for.
 
     Raises:
         SpecError: the text is not in the language.
@@ -317,7 +328,7 @@ def parse_equations(
     check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
     # Equations may all be indented; under a head of their own they still stand where they stand in the file.
     indented = lines[0].indent > 0
-    reader = _Reader(source, text.split("\n"), first_line, first_column, wrapped, int(indented))
+    reader = _Reader(source, text.split("\n"), first_line, first_column, wrapped, int(indented), lists)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)

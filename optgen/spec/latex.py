@@ -45,18 +45,19 @@ _ESCAPES = {"_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\
 }
 
 
-def equations_latex(spec: Spec) -> str:
-    """The equations of a spec as one `aligned` environment.
+def equations_latex(spec: Spec, body: tuple[Statement, ...] | None = None) -> str:
+    """The equations of a spec, or those of its statements that are given, as one `aligned` environment.
 
     Equations are aligned at their sign. With branches or loops among them they start at the margin instead, since
     only there can they be indented under their condition.
     """
     writer = _Writer(spec)
-    straight = [statement for statement in spec.body if isinstance(statement, Assign)]
-    if len(straight) == len(spec.body):
+    body = spec.body if body is None else body
+    straight = [statement for statement in body if isinstance(statement, Assign)]
+    if len(straight) == len(body):
         lines = [writer.equation(statement, " &") for statement in straight if not writer.says_nothing(statement)]
     else:
-        lines = writer.block(spec.body, 0)
+        lines = writer.block(body, 0)
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 

@@ -39,14 +39,23 @@ def read_spec(path: Path | str, shown_as: str = "") -> Spec:
         SpecError: the file is not a valid spec.
         OSError: it cannot be read.
     """
-    path = Path(path)
     name = shown_as or str(path)
-    with path.open("rb") as file:
+    return parse_spec(read_text(path, name), name)
+
+
+def read_text(path: Path | str, name: str) -> str:
+    """The text of a spec file that goes by a name in messages.
+
+    Raises:
+        SpecError: it is too large, or not UTF-8.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise _too_large(name)
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         readable = data[: error.start].decode()
         source = Source(name, data.decode(errors="replace"))
@@ -55,7 +64,6 @@ def read_spec(path: Path | str, shown_as: str = "") -> Spec:
             source.location(source.span(len(readable), len(readable) + 1)),
             "save the file as UTF-8",
         ) from None
-    return parse_spec(text, name)
 
 
 def parse_spec(text: str, path: str) -> Spec:
@@ -64,11 +72,20 @@ def parse_spec(text: str, path: str) -> Spec:
     Raises:
         SpecError: the text is not a valid spec.
     """
+    source = spec_source(text, path)
+    return _spec(Tables(source), spec_tables(source))
+
+
+def spec_source(text: str, path: str) -> Source:
+    """The text of a spec, as messages show it.
+
+    Raises:
+        SpecError: it is too large.
+    """
     if len(text) > MAX_FILE:
         raise _too_large(path)
     # Editors on Windows start files with a byte order mark and end lines with two characters.
-    source = Source(path, text.removeprefix("\ufeff").replace("\r\n", "\n"))
-    return _spec(Tables(source), _toml(source))
+    return Source(path, text.removeprefix("\ufeff").replace("\r\n", "\n"))
 
 
 def _too_large(path: str) -> SpecError:
@@ -76,7 +93,12 @@ def _too_large(path: str) -> SpecError:
     return SpecError(f"a spec file is at most {MAX_FILE // 1024} KiB", start, "an update rule is a few dozen lines")
 
 
-def _toml(source: Source) -> Mapping[str, Any]:
+def spec_tables(source: Source) -> Mapping[str, Any]:
+    """The tables of a spec.
+
+    Raises:
+        SpecError: the text is not TOML.
+    """
     for pattern, message in ((_LONG_KEY, "this key has too many parts"), (_LONG_NUMBER, "this number is too long")):
         if found := pattern.search(source.text):
             raise SpecError(message, source.location(source.span(*found.span())))
@@ -120,7 +142,7 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
     )
     options = tuple(read_option(tables, name, raw) for name, raw in tables.table(data, "options").items())
     rule = tables.text(equations, None, "equations", "rule")
-    start = _rule_start(tables.source, rule)
+    start = rule_start(tables.source, rule)
     body = parse_equations(tables.source, rule, start.line, start.column - 1, wraps)
     hyperparameters = imply_domains(hyperparameters, body, tables.source)
     inputs = tuple(read_input(tables, name, raw) for name, raw in tables.table(data, "inputs").items())
@@ -148,8 +170,12 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
     return with_transformations(spec)
 
 
-def _rule_start(source: Source, rule: str) -> Span:
-    """Where the equations start; every position in them is right only if they stand in the file as they are read."""
+def rule_start(source: Source, rule: str) -> Span:
+    """Where the equations start; every position in them is right only if they stand in the file as they are read.
+
+    Raises:
+        SpecError: they do not.
+    """
     start = source.string_start("equations", "rule")
     written = source.text[start : start + len(rule)]
     if written != rule:

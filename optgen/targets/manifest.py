@@ -60,8 +60,10 @@ class CaseInfo:
         result: `theta_update` if the functions return what is to be added to the parameter, `theta_new` if they return
             the parameter.
         jax: the functions of jax.py, in the order in which they are called.
-        bytes_per_element: memory traffic of one pass over float32 tensors, parameter updated in place.
-        passes: how often a tensor is gone through.
+        bytes_per_element: memory traffic of a step over float32 tensors by kernels that update in place.
+        passes: how often those kernels go through a tensor.
+        jax_bytes_per_element: the same for the functions of jax.py, each of which XLA compiles to loops that read its
+            arguments and write its results, and for the addition of the update.
         operations: arithmetic per element.
     """
 
@@ -70,6 +72,7 @@ class CaseInfo:
     jax: tuple[Function, ...]
     bytes_per_element: int
     passes: int
+    jax_bytes_per_element: int
     operations: int
 
 
@@ -93,6 +96,7 @@ class Manifest:
 
     Attributes:
         digest: the sha256 of the text of the spec at `spec`.
+        latex: the equations of the spec's defaults, as an `aligned` environment.
         shared: the hyperparameters and options of the gradient transformations that precede every rule.
         wrapped: the optimizer of the catalogue that it wraps, empty if none.
     """
@@ -105,6 +109,7 @@ class Manifest:
     title: str
     summary: str
     equations: str
+    latex: str
     references: tuple[Reference, ...]
     hyperparameters: tuple[Hyperparameter, ...]
     options: tuple[Option, ...]

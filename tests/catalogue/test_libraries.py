@@ -15,18 +15,27 @@ from optgen._paths import specs_folder
 from optgen.compiler.specialise import specialise
 from optgen.spec.model import Dialect, Spec, spelling
 from optgen.spec.reader import read_spec
-from tests.catalogue import adam_cases, classic_cases
+from tests.catalogue import adam_cases, classic_cases, matrix_cases
 from tests.catalogue.cases import Cases
 from tests.language.trajectories import difference, distance, in_dialect, problem, run_optax, run_rule, run_torch
 
 TOLERANCE = 1e-9
-CASES: Cases = adam_cases.CASES | classic_cases.CASES
+CASES: Cases = adam_cases.CASES | classic_cases.CASES | matrix_cases.CASES
 RUNS = [(*key, arguments) for key, cases in CASES.items() for arguments in cases]
 
-#: What a library takes and a spec does not: how numbers are stored, which tensors take part, how the code runs.
+#: What a library takes and a spec does not: how numbers are stored, which tensors take part, how the code runs, and
+#: what calls for more than a rule: line searches, other optimizers.
 NOT_OF_THE_RULE = {
-    "optax": {"mu_dtype", "accumulator_dtype", "state_dtype", "mask", "weight_decay_mask", "trust_ratio_mask"},
-    "torch": {"params", "foreach", "capturable", "differentiable", "fused"},
+    "optax": {
+        *("mu_dtype", "accumulator_dtype", "state_dtype", "dtype_momentum"),
+        *("mask", "weight_decay_mask", "trust_ratio_mask"),
+        *("verbose", "print_win_rate_every_n_steps"),
+        *("linesearch", "hessian_diagonal_fn", "fast_optimizer", "reset_state", "base_optimizer"),
+    },
+    "torch": {
+        *("params", "foreach", "capturable", "differentiable", "fused"),
+        *("line_search_fn", "max_iter", "max_eval", "tolerance_grad", "tolerance_change"),
+    },
 }
 #: Defaults that the library has in its signature, and fails with.
 UNUSABLE_DEFAULTS = {("adadelta", "learning_rate")}
@@ -66,7 +75,7 @@ def test_twenty_steps_agree(name: str, library: str, spelled: str, arguments: di
     ours = run_rule(specialise(spec, choice), values, parameters, gradients)
     make = library_function(library, spelled)
     if library == "optax":
-        theirs = run_optax(make(**given), parameters, gradients)
+        theirs = run_optax(make(**(matrix_cases.FLOAT64.get((name, library), {}) | given)), parameters, gradients)
     else:
         theirs = run_torch(lambda tensors: make(tensors, **given), parameters, gradients)
     assert distance(theirs, parameters) > 1e-3

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from optgen.compiler import build as building
-from optgen.compiler.build import Built, Difference, build, check, generate_file, spec_paths
+from optgen.compiler.build import Built, Difference, all_paths, build, check, generate_file, spec_paths
 from optgen.errors import SpecError
 from optgen.spec.starter import starter_spec
 
@@ -218,10 +218,30 @@ def test_name_must_be_that_of_the_file(specs: Path) -> None:
     assert caught.value.hint == "make them the same"
 
 
-def test_optimizer_that_wraps_another_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "'lookahead' is not complete without the optimizer that it wraps"),
+        ('wrapped = "firts"', "there is no optimizer 'firts' to wrap"),
+        ('wrapped = "lookahead"', "'lookahead' would wrap itself"),
+    ],
+)
+def test_what_a_spec_wraps_has_to_be_there(specs: Path, line: str, message: str) -> None:
+    text = (ROOT / "specs" / "lookahead.toml").read_text()
+    (specs / "lookahead.toml").write_text(re.sub(r"^wrapped = .*$", line, text, flags=re.MULTILINE))
     with pytest.raises(SpecError) as caught:
-        generate_file(ROOT / "tests" / "language" / "sketches" / "lookahead.toml")
-    assert caught.value.message == "'lookahead' is not complete without the optimizer that it wraps"
+        generate_file(specs / "lookahead.toml")
+    assert caught.value.message == message
+
+
+def test_a_change_of_what_is_wrapped_builds_the_wrapping_one_again(specs: Path, output: Path) -> None:
+    text = (ROOT / "specs" / "lookahead.toml").read_text()
+    (specs / "lookahead.toml").write_text(re.sub(r"^wrapped = .*$", 'wrapped = "first"', text, flags=re.MULTILINE))
+    list(build(specs, output))
+    edit(specs / "first.toml", "lr*d", "2*lr*d")
+    built = {result.name: result for result in build(specs, output)}
+    assert not built["lookahead"].skipped
+    assert "jax.py" in built["lookahead"].written
 
 
 def test_hidden_files_and_folders_are_no_specs(specs: Path) -> None:
@@ -405,7 +425,7 @@ def built_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, 
 
 def test_every_byte_is_the_same_everywhere(built_elsewhere: list[dict[str, bytes]]) -> None:
     first, second = built_elsewhere
-    assert {path.split("/")[0] for path in first} == set(spec_paths(ROOT / "specs"))
+    assert {path.rpartition("/")[0] for path in first} == set(all_paths(ROOT / "specs"))
     assert first == second
 
 
@@ -427,7 +447,7 @@ def test_floats_keep_their_value(name: str) -> None:
     assert [literal for literal in literals if repr(float(literal)) != literal] == []
     written = tomllib.loads((ROOT / "specs" / f"{name}.toml").read_text())["hyperparameters"]
     read = {h["name"]: h["default"] for h in msgspec.json.decode(generated["manifest.json"])["hyperparameters"]}
-    assert read == {key: entry.get("default") for key, entry in written.items()}
+    assert {key: read[key] for key in written} == {key: entry.get("default") for key, entry in written.items()}
 
 
 def test_floats_of_an_equation_reach_the_code(specs: Path) -> None:

@@ -40,7 +40,10 @@ def test_define():
         h = 0.99 * h + 0.01 * g * g
         theta = theta - 3e-4 * np.clip(m / np.maximum(0.01 * h, 1e-12), -1, 1)
     np.testing.assert_allclose(run(sophon.optax(learning_rate=3e-4)), theta, rtol=1e-12)
-    assert repr(sophon) == "<optgen optimizer sophon(lr=0.001, *, beta1=0.96, beta2=0.99, gamma=0.01, eps=1e-12)>"
+    assert repr(sophon) == (
+        "<optgen optimizer sophon(lr=0.001, *, beta1=0.96, beta2=0.99, gamma=0.01, eps=1e-12, "
+        "grad_clip_norm=None, grad_clip_value=None, maximize=False)>"
+    )
 
 
 def test_the_stateful_front_end():

@@ -280,7 +280,7 @@ class TestBadInput:
             optgen.optax.adam(0.1, beta1=0.9)
 
     def test_unknown_optimizer(self):
-        with pytest.raises(AttributeError, match=r"has no attribute 'adamm'; there are: adagrad, adam, "):
+        with pytest.raises(AttributeError, match=r"has no attribute 'adamm'; there are: adabelief, adadelta, "):
             _ = optgen.optax.adamm
 
     def test_parameters_missing(self):

@@ -22,6 +22,7 @@ from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import Pass, Schedule, schedule
 from optgen.compiler.simplify import simplify
+from optgen.compiler.verify import random_inputs
 from tests.language.trajectories import Array, Trajectory
 
 Values = dict[str, Any]
@@ -156,20 +157,24 @@ class Memory:
 
 
 def one_step(
-    rule: Rule, values: Mapping[str, float], model: ModelState, gradients: Sequence[Array]
+    rule: Rule, values: Mapping[str, float], model: ModelState, gradients: Sequence[Array], inputs: Mapping[str, Any]
 ) -> list[tuple[Any, Values]]:
     """Each tensor's new parameter and new states, by the schedules of the simplified programs."""
     programs = [simplify(program) for program in analyse(rule)]
     plans = [schedule(program) for program in programs]
     interpreter = Interpreter(rule, values)
     memories = []
-    for tensor, gradient in zip(model.tensors, gradients, strict=True):
+    for index, (tensor, gradient) in enumerate(zip(model.tensors, gradients, strict=True)):
         shape = np.shape(gradient)
         case = interpreter.case_of(shape)
         program, plan = programs[case], plans[case]
         given: Values = dict(values) | {"t": np.float64(model.t + 1)}
         given |= {"model_size": float(sum(np.size(g) for g in gradients)), "tensor_count": float(len(gradients))}
         stored: Values = {"theta": tensor.theta, "g": gradient}
+        for entry in rule.inputs:
+            value = inputs[entry.name]
+            known = given if entry.kind == "step" else stored
+            known[entry.name] = value[index] if entry.kind in ("tensor", "element") else value
         for state in program.states:
             history = tensor.history.get(state.name) or model.shared[state.name]
             known = given if state.kind.is_per_step else stored
@@ -207,9 +212,11 @@ def largest_difference(
     model = interpreter.init(parameters)
     worst = 0.0
     with np.errstate(all="ignore"):
-        for step in gradients:
-            after = interpreter.step(model, step)
-            for tensor, (theta, states) in zip(after.tensors, one_step(rule, values, model, step), strict=True):
+        for number, step in enumerate(gradients):
+            inputs = random_inputs(rule, number, [np.shape(gradient) for gradient in step], np.float64)
+            after = interpreter.step(model, step, inputs)
+            results = one_step(rule, values, model, step, inputs)
+            for tensor, (theta, states) in zip(after.tensors, results, strict=True):
                 worst = max(worst, apart(tensor.theta, theta))
                 for name, state in states.items():
                     worst = max(worst, apart((tensor.history.get(name) or after.shared[name])[0], state))

@@ -35,8 +35,8 @@ def test_a_numpy_integer_is_a_number() -> None:
 def test_a_numpy_bool_is_a_switch_and_a_numpy_integer_a_count() -> None:
     equations = f"if flip:\n    g = -g\nfor i in range(k):\n    g = 2*g\n{SGD}"
     spec = define_spec("toy", equations, {"lr": 0.1, "flip": np.bool_(True)}, counts={"k": np.int64(2)})
-    assert spec.options == (Option("k", 2, (), ""), Option("flip", True, (), ""))
-    assert [type(option.default) for option in spec.options] == [int, bool]
+    assert spec.own_options == (Option("k", 2, (), ""), Option("flip", True, (), ""))
+    assert [type(option.default) for option in spec.own_options] == [int, bool]
 
 
 @pytest.mark.parametrize("value", ["0.1", np.complex64(1), np.zeros(2), np.str_("a")])

@@ -16,7 +16,7 @@ from optgen.spec.reader import parse_spec, read_spec
 from optgen.spec.starter import starter_spec
 
 ROOT = Path(__file__).resolve().parents[2]
-SPECS = sorted([*(ROOT / "specs").glob("*.toml"), *(ROOT / "tests" / "language" / "sketches").glob("*.toml")])
+SPECS = sorted((ROOT / "specs").glob("*.toml"))
 
 HEAD = r"""
 [optimizer]

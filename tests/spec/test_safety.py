@@ -21,7 +21,7 @@ from optgen.errors import SpecError
 from optgen.spec.reader import MAX_FILE, parse_spec, read_spec
 
 ADAM = (Path(__file__).parents[2] / "specs" / "adam.toml").read_text(encoding="utf-8")
-START, END = (ADAM.index(mark) for mark in ("if weight_decay:", "'''\n\n[dialect.optax]"))
+START, END = (ADAM.index(mark) for mark in ("if weight_decay and", "'''\n\n[dialect.optax]"))
 
 RULE = """\
 [optimizer]

@@ -28,6 +28,7 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import (
     SHAPES,
+    STEPS,
     allowed_step,
     follow_float64,
     largest_fraction,
@@ -115,7 +116,7 @@ def results(name: str) -> dict[str, float]:
         values = {h.name: h.default for h in rule.hyperparameters} | values
         target = compile_target(spec, variant, choice, values, wrapped)
         key = f"{name} {variant}"
-        found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES)
+        found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES, 16 if name == "lbfgs" else STEPS)
         found[f"{key} special"] = special_values(rule, target)
         found[f"{key} special float32"] = special_float32(rule, target)
         found[f"{key} layouts"] = layouts(rule, target)

@@ -1,0 +1,159 @@
+"""What documentation says of an optimizer, as plain values: the tables of a page, gathered from spec and manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from optgen.compiler.kinds import Kind
+from optgen.spec.latex import equations_latex
+from optgen.spec.model import Argument, Dialect, Option, Spec
+from optgen.targets.manifest import CaseInfo, Manifest, StateInfo
+
+#: Bytes of a number that is kept, for parameters of any dtype but float64.
+STATE_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table, cell by cell."""
+
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One optimizer's page."""
+
+    name: str
+    title: str
+    summary: str
+    latex: str
+    algorithm: str
+    has_options: bool
+    hyperparameters: tuple[Row, ...]
+    options: tuple[Row, ...]
+    inputs: tuple[Row, ...]
+    states: tuple[Row, ...]
+    costs: tuple[Row, ...]
+    dialects: tuple[Row, ...]
+    notes: tuple[Row, ...]
+    references: tuple[Row, ...]
+    wrapped: str
+    picture: str
+
+
+def page_of(spec: Spec, manifest: Manifest, picture: str) -> Page:
+    """Everything that an optimizer's page says.
+
+    Args:
+        spec: the optimizer.
+        manifest: what is generated from it.
+        picture: the picture's path as seen from the page; empty if there is none.
+    """
+    default = manifest.variants[0].cases[0]
+    hyperparameters = (_hyperparameter(h.name, manifest) for h in spec.own_hyperparameters)
+    return Page(
+        name=spec.name,
+        title=spec.title,
+        summary=spec.summary,
+        latex=manifest.latex,
+        algorithm=equations_latex(spec),
+        has_options=equations_latex(spec) != manifest.latex,
+        hyperparameters=tuple(hyperparameters),
+        options=tuple(_option(option) for option in spec.own_options),
+        inputs=tuple(Row((f"`{i.name}`", i.kind, i.meaning)) for i in spec.inputs),
+        states=tuple(_state(name, spec, manifest) for name in _state_names(manifest)),
+        costs=tuple(_cost(variant.name, variant.cases) for variant in manifest.variants),
+        dialects=tuple(Row((d.library, f"`{d.name}`", f"`{call_of(d)}`")) for d in spec.dialects),
+        notes=tuple(Row((f"{d.library} `{d.name}`", d.note)) for d in notes_of(spec.dialects)),
+        references=tuple(Row((r.text, r.url)) for r in spec.references),
+        wrapped=f"{spec.wraps}: {spec.wrapped}" if spec.wraps else "",
+        picture=picture if default.passes else "",
+    )
+
+
+def notes_of(dialects: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
+    """The dialects that have something to say, each note once."""
+    found: dict[tuple[str, str], Dialect] = {}
+    for dialect in dialects:
+        if dialect.note:
+            found.setdefault((dialect.library, dialect.note), dialect)
+    return tuple(found.values())
+
+
+def call_of(dialect: Dialect) -> str:
+    """A call with every argument's default, as a signature is printed."""
+    parts = []
+    starred = False
+    for argument in sorted(dialect.arguments, key=lambda a: a.keyword_only):
+        if argument.keyword_only and not starred:
+            parts.append("*")
+            starred = True
+        parts.append(argument.name if argument.required else f"{argument.name}={_default(argument)}")
+    return f"{dialect.name}({', '.join(parts)})"
+
+
+def _default(argument: Argument) -> str:
+    return repr(argument.default)
+
+
+def _hyperparameter(name: str, manifest: Manifest) -> Row:
+    h = next(h for h in manifest.hyperparameters if h.name == name)
+    default = "absent" if h.default is None else repr(h.default)
+    domain = f"`{h.domain.text}`" if h.domain.text else "any"
+    meaning = h.meaning + ("; may change at every step" if h.varies else "")
+    absent = "; absent at " + repr(h.absent) if h.absent is not None else "; may be absent" if h.optional else ""
+    return Row((f"${h.symbol}$", f"`{h.name}`", default, domain, meaning + absent))
+
+
+def _option(option: Option) -> Row:
+    values = ", ".join(f"`{word}`" for word in option.choices) or (
+        "switch" if isinstance(option.default, bool) else "n"
+    )
+    default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
+    requires = f"; has an effect with `{option.requires}` only" if option.requires else ""
+    return Row((f"`{option.name}`", default, values, option.meaning + requires))
+
+
+def _state_names(manifest: Manifest) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(s.name for v in manifest.variants for c in v.cases for s in c.states))
+
+
+def _state(name: str, spec: Spec, manifest: Manifest) -> Row:
+    entries = {entry.name: entry for entry in spec.states}
+    infos = [(v, s) for v in manifest.variants for c in v.cases for s in c.states if s.name == name]
+    always = any(s.name == name for c in manifest.variants[0].cases for s in c.states)
+    info = infos[0][1]
+    entry = entries.get(name)
+    symbol = f"${entry.symbol}$" if entry else ""
+    meaning = (entry.meaning if entry else "of the wrapped optimizer") or name
+    start = "0" if info.zero else "see equations"
+    return Row((symbol, f"`{name}`", kept(info), start, meaning + ("" if always else " (with an option)")))
+
+
+def kept(state: StateInfo) -> str:
+    """How much of a state is kept, in words: per parameter, tensor, row, ..., and how many earlier values."""
+    unit = "parameter" if state.kind == Kind.ELEMENT.value else state.kind
+    depth = f"{state.depth} × " if state.depth > 1 else ""
+    return f"{depth}{STATE_BYTES} bytes per {unit}"
+
+
+def memory(case: CaseInfo) -> int:
+    """Bytes that are kept per parameter; what there is one of per row, tensor or step does not count."""
+    return STATE_BYTES * sum(s.depth for s in case.states if s.kind == Kind.ELEMENT.value)
+
+
+def _cost(name: str, cases: tuple[CaseInfo, ...]) -> Row:
+    def each(values: list[int]) -> str:
+        return " / ".join(str(value) for value in dict.fromkeys(values))
+
+    return Row(
+        (
+            f"`{name}`",
+            each([memory(c) for c in cases]),
+            each([c.operations for c in cases]),
+            each([c.bytes_per_element for c in cases]),
+            each([c.passes for c in cases]),
+            each([c.jax_bytes_per_element for c in cases]),
+        )
+    )

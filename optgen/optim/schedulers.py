@@ -1,0 +1,247 @@
+"""Learning-rate schedules as objects that count their own steps, with the interface of braintools' schedulers.
+
+`from optgen.optim import StepLR`; `AdamW(lr=StepLR(0.1, 30))` reads the scheduler's rate at every step, and
+`scheduler.step()`, once per step or per epoch as the training loop likes, moves it on.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.runtime.arguments import bind
+from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature
+from optgen.runtime.lr_schedule_docstrings import described_schedule
+from optgen.runtime.lr_schedule_manifests import spelled
+from optgen.runtime.lr_schedules import Schedule
+from optgen.spec.model import Dialect
+from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+
+
+class Cell(Protocol):
+    """Holds a value that changes."""
+
+    value: Any
+
+
+class _PlainCell:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Cell({self.value!r})"
+
+
+def cell(value: Any) -> Cell:
+    """What holds a value: brainstate's State where that library is loaded, so that its transformations see changes."""
+    brainstate = sys.modules.get("brainstate")
+    if brainstate is not None:
+        return brainstate.LongTermState(value)  # type: ignore[no-any-return]
+    return _PlainCell(value)
+
+
+class LRScheduler:
+    """A learning rate, or one for each group of weights, that changes when `step` is called.
+
+    Attributes:
+        last_epoch: holds the number of steps done, under `.value`.
+        current_lrs: holds the list of the groups' learning rates, under `.value`.
+        optimizer: the optimizer that it is attached to, None if none.
+    """
+
+    def __init__(self, base_lr: float | list[float] = 1e-3, last_epoch: int = 0) -> None:
+        if isinstance(last_epoch, bool) or not isinstance(last_epoch, int | np.integer):
+            raise HyperparameterTypeError(f"{type(self).__name__}: last_epoch is an integer, not {last_epoch!r}")
+        if last_epoch < 0:
+            raise InvalidHyperparameter(f"{type(self).__name__}: last_epoch = {last_epoch} is below 0, the first step")
+        self.optimizer: Any = None
+        self.last_epoch = cell(int(last_epoch))
+        self.base_lrs = list(base_lr) if isinstance(base_lr, list | tuple) else [base_lr]
+        self._current_lrs = cell(list(self.base_lrs))
+
+    @property
+    def base_lrs(self) -> list[Any]:
+        """The learning rate of each group that the schedule scales."""
+        return self._base_lrs
+
+    @base_lrs.setter
+    def base_lrs(self, values: list[Any]) -> None:
+        self._base_lrs = list(values)
+
+    @property
+    def current_lrs(self) -> Cell:
+        """The groups' learning rates, in a list under `.value`."""
+        return self._current_lrs
+
+    def get_lr(self) -> list[Any]:
+        """The groups' learning rates after `last_epoch` steps."""
+        raise NotImplementedError
+
+    def get_last_lr(self) -> list[Any]:
+        """The groups' learning rates, as `step` or `apply` last set them."""
+        return list(self._current_lrs.value)
+
+    def attach_optimizer(self, optimizer: Any) -> None:
+        """Make an optimizer of `optgen.optim` read its learning rate here, as `lr=scheduler` does.
+
+        Raises:
+            TypeError: it is no such optimizer.
+        """
+        from optgen.optim.base import Optimizer
+
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(self).__name__}: an optimizer of optgen.optim is attached, not {optimizer!r}")
+        optimizer.lr = self
+        self.optimizer = optimizer
+
+    def step(self, epoch: Any = None) -> None:
+        """Count one step, or go to the given one, and set the learning rates."""
+        self.last_epoch.value = self.last_epoch.value + 1 if epoch is None else self._checked_epoch(epoch)
+        self.apply(lambda rate: rate)
+
+    def step_epoch(self) -> None:
+        """The same as `step()`."""
+        self.step()
+
+    def apply(self, apply_fn: Callable[[Any], Any]) -> None:
+        """Set each group's learning rate to a function of what it is after `last_epoch` steps."""
+        self._current_lrs.value = [apply_fn(rate) for rate in self.get_lr()]
+
+    def __call__(self, count: Any) -> Any:
+        """The first group's learning rate, negated, as braintools' schedulers give it; `count` is not looked at."""
+        return -self._current_lrs.value[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be saved to go on from here."""
+        return {
+            "last_epoch": self.last_epoch.value,
+            "base_lrs": list(self.base_lrs),
+            "current_lrs": list(self.current_lrs.value),
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            KeyError: an entry is missing; nothing is changed then.
+        """
+        epoch, base_lrs = state_dict["last_epoch"], state_dict["base_lrs"]
+        self.last_epoch.value = epoch
+        self.base_lrs = list(base_lrs)
+        self.current_lrs.value = list(state_dict.get("current_lrs", base_lrs))
+
+    def _checked_epoch(self, epoch: Any) -> Any:
+        if isinstance(epoch, int | np.integer) and epoch < 0:
+            raise InvalidHyperparameter(f"{type(self).__name__}: step {epoch} is below 0, the first one")
+        return epoch
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(last_epoch={self.last_epoch.value}, current_lrs={self.current_lrs.value})"
+
+
+#: What the front-end adds to the arguments of a schedule.
+LAST_EPOCH = inspect.Parameter("last_epoch", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=0)
+
+
+class ScheduledLR(LRScheduler):
+    """A scheduler whose rate is a schedule of the catalogue. Subclasses are made by `scheduler_class`."""
+
+    manifest: ClassVar[LrScheduleManifest]
+    dialect: ClassVar[Dialect]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
+        given = bind(type(self).__name__, self.__signature__, args, kwargs)
+        last_epoch = given.pop("last_epoch", 0)
+        self._schedules = self.schedules(given)
+        super().__init__(self.base_lrs, last_epoch)
+        self.apply(lambda rate: rate)
+
+    def schedules(self, given: Mapping[str, Any]) -> list[Schedule]:
+        """The schedule of each group; an argument that is one number may be a list, of one for each group.
+
+        Raises:
+            InvalidHyperparameter: a value is wrong, or lists are not of one length.
+        """
+        name = type(self).__name__
+        single = {
+            a.name for a in self.dialect.arguments if a.targets[0] in {h.name for h in self.manifest.hyperparameters}
+        }
+        listed = {n: list(v) for n, v in given.items() if n in single and isinstance(v, list | tuple)}
+        lengths = {len(values) for values in listed.values()} or {1}
+        if len(lengths) > 1 or 0 in lengths:
+            told = ", ".join(f"{n} has {len(v)}" for n, v in listed.items())
+            raise InvalidHyperparameter(f"{name}: there is one value for each group, and {told}")
+        found = []
+        for group in range(lengths.pop()):
+            values = {**given, **{n: v[group] for n, v in listed.items()}}
+            found.append(Schedule(self.manifest, schedule_settings(self.manifest, self.dialect, values), name))
+        return found
+
+    @property
+    def base_lrs(self) -> list[Any]:
+        """The learning rate of each group that the schedule scales."""
+        return [schedule.base for schedule in self._schedules]
+
+    @base_lrs.setter
+    def base_lrs(self, values: list[Any]) -> None:
+        last = self._schedules[-1]
+        filled = [*self._schedules, *([last] * (len(values) - len(self._schedules)))]
+        self._schedules = [s.with_base(base) for s, base in zip(filled, values, strict=False)]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The first group's schedule, a function of the number of steps done."""
+        return self._schedules[0]
+
+    def get_lr(self) -> list[Any]:
+        """The groups' learning rates after `last_epoch` steps: Python floats outside of jit, arrays under it."""
+        epoch = self.last_epoch.value
+        if isinstance(epoch, int):
+            return [schedule.at(epoch) if schedule.known else schedule(epoch) for schedule in self._schedules]
+        return [schedule(jnp.asarray(epoch)) for schedule in self._schedules]
+
+
+def scheduler_class(
+    manifest: LrScheduleManifest, dialect: Dialect, parent: type[ScheduledLR] = ScheduledLR
+) -> type[ScheduledLR]:
+    """The class of one schedule's schedulers, with braintools' name and arguments."""
+    own = parent.__dict__.get("__signature__")  # of a class that takes more than the schedule does
+    return type(
+        dialect.name,
+        (parent,),
+        {
+            "manifest": manifest,
+            "dialect": dialect,
+            "__signature__": own or scheduler_signature(schedule_signature(manifest, dialect)),
+            "__module__": "optgen.optim",
+            "__doc__": parent.__doc__ if own else described_schedule(manifest, dialect),
+        },
+    )
+
+
+def scheduler_signature(own: inspect.Signature) -> inspect.Signature:
+    """The signature of a scheduler whose schedule has the given one."""
+    return own.replace(parameters=[*own.parameters.values(), LAST_EPOCH])
+
+
+@functools.cache
+def scheduler_classes() -> dict[str, type[LRScheduler]]:
+    """Every scheduler of `optgen.optim`, by its name."""
+    from optgen.optim.composed_schedulers import ChainedScheduler, SequentialLR
+    from optgen.optim.extended_schedulers import EXTENDED
+    from optgen.optim.plateau import ReduceLROnPlateau
+
+    found: dict[str, type[LRScheduler]] = {
+        name: scheduler_class(manifest, dialect, EXTENDED.get(name, ScheduledLR))
+        for name, (manifest, dialect) in spelled("braintools").items()
+    }
+    others = (LRScheduler, ChainedScheduler, SequentialLR, ReduceLROnPlateau)
+    return found | {other.__name__: other for other in others}

@@ -1,0 +1,112 @@
+"""The docstrings of generated factories and classes: what `help(adam)` shows."""
+
+from __future__ import annotations
+
+import textwrap
+
+from optgen.spec.model import Argument, Dialect
+from optgen.targets.manifest import Manifest
+
+
+def described(manifest: Manifest, dialect: Dialect) -> str:
+    """A constructor's docstring.
+
+    Summary, the symbols of the equations and the arguments that set them, the first values of the states, the update,
+    what the arguments mean, a runnable example, what libraries do differently, references.
+    """
+    parts = [
+        f"{manifest.title}.",
+        manifest.summary or "Defined from its equations.",
+        _symbols(manifest, dialect),
+        _states(manifest),
+        f".. math::\n\n{textwrap.indent(manifest.latex, '    ')}",
+        _arguments(manifest, dialect),
+        _example(manifest, dialect),
+        _notes(manifest, dialect),
+        _references(manifest),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _symbols(manifest: Manifest, dialect: Dialect) -> str:
+    """Which argument sets which symbol."""
+    symbols = {h.name: h.symbol for h in manifest.hyperparameters}
+    pairs = [
+        f":math:`{symbols[target]}` is ``{argument.name}``" + (f"[{index}]" if argument.packed else "")
+        for argument in dialect.arguments
+        for index, target in enumerate(argument.targets)
+        if target in symbols and target not in manifest.shared
+    ]
+    sentence = "The gradient is :math:`g`, the parameter :math:`\\theta`, the step :math:`t = 1, 2, \\dots`"
+    return textwrap.fill("; ".join([sentence, *pairs]) + ".", 100, break_long_words=False)
+
+
+def _states(manifest: Manifest) -> str:
+    """The values before the first step, of the variant with the defaults."""
+    symbols = {state.name: state.symbol for state in manifest.states}
+    states = {state.name: state for case in manifest.variants[0].cases for state in case.states}
+    zero = [symbols.get(name, name) for name, state in states.items() if state.zero]
+    if not zero:
+        return ""
+    listed = ", ".join(f":math:`{symbol}`" for symbol in zero)
+    return textwrap.fill(f"Before the first step, {listed} {'is' if len(zero) == 1 else 'are'} zero. Each step is", 100)
+
+
+def _arguments(manifest: Manifest, dialect: Dialect) -> str:
+    meanings = {h.name: (h.meaning, h.domain.text) for h in manifest.hyperparameters}
+    meanings |= {o.name: (o.meaning, " or ".join(o.choices)) for o in manifest.options}
+    lines = ["Args:"]
+    for argument in dialect.arguments:
+        told = []
+        for target in argument.targets:
+            meaning, domain = meanings[target]
+            told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
+        lines.append(f"    {argument.name}: {'; '.join(told)}.")
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _example(manifest: Manifest, dialect: Dialect) -> str:
+    """A step of one tensor; it runs as it stands."""
+    inputs = "".join(f", {given.name}={_input(given.kind)}" for given in manifest.inputs)
+    needed = ", ".join(f"{a.name}={_some(a)}" for a in dialect.arguments if a.required)
+    if dialect.library == "optax":
+        lines = [
+            "import jax.numpy as jnp",
+            f"from optgen.optax import {dialect.name}",
+            f"optimizer = {dialect.name}({needed})",
+            'params = {"w": jnp.ones(3)}',
+            "state = optimizer.init(params)",
+            f'updates, state = optimizer.update({{"w": jnp.ones(3)}}, state, params{inputs})',
+        ]
+    else:
+        lines = [
+            "import jax.numpy as jnp, types",
+            f"from optgen.optim import {dialect.name}",
+            'weights = {"w": types.SimpleNamespace(value=jnp.ones(3))}',
+            f"optimizer = {dialect.name}({needed})",
+            "optimizer.register_trainable_weights(weights)",
+            f'optimizer.step({{"w": jnp.ones(3)}}{inputs})',
+        ]
+    return "Example:\n" + "\n".join(f"    >>> {line}" for line in lines)
+
+
+def _input(kind: str) -> str:
+    return {"element": '{"w": jnp.ones(3)}', "tensor": '{"w": 1.0}'}.get(kind, "1.0")
+
+
+def _some(argument: Argument) -> str:
+    """A value for a required argument: the rule's own default, or 0.1 where there is none."""
+    values = [0.1 if default is None else default for default in argument.defaults]
+    return repr(tuple(values) if argument.packed else values[0])
+
+
+def _notes(manifest: Manifest, dialect: Dialect) -> str:
+    """What libraries do differently, this spelling's own first."""
+    others = [d for d in manifest.dialects if d.note and d != dialect]
+    lines = [f"    {d.library} {d.name}: {d.note}" for d in ([dialect] if dialect.note else []) + others]
+    return "\n".join(["Libraries differ:", *dict.fromkeys(lines)]) if lines else ""
+
+
+def _references(manifest: Manifest) -> str:
+    lines = [f"    {r.text}" + (f" {r.url}" if r.url else "") for r in manifest.references]
+    return "\n".join(["References:", *lines]) if lines else ""

@@ -1,0 +1,28 @@
+"""Learning-rate schedules under the names of their specs, and in the spelling of any library.
+
+`from optgen.schedules import cosine_annealing` gives the function that makes one from the hyperparameters of
+`specs/schedules/cosine_annealing.toml`; `spelled_schedule("torch", "CosineAnnealingLR")` takes torch's arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optgen.errors import UnknownSchedule
+from optgen.runtime.lr_schedule_manifests import schedule_names
+from optgen.runtime.lr_schedules import Schedule, own_schedule, spelled_schedule
+
+__all__ = ["Schedule", "spelled_schedule"]  # and the schedules of the catalogue, see `__dir__`
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return own_schedule(name)
+    except UnknownSchedule as error:
+        raise AttributeError(str(error)) from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *schedule_names()})

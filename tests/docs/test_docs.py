@@ -1,0 +1,150 @@
+"""What `optgen docs` writes: pages, stubs and pictures that say what the specs say."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import optgen.optax
+import optgen.optim
+from optgen._paths import specs_folder
+from optgen.compiler.choice import choose, default_choice
+from optgen.compiler.chosen import chosen_body
+from optgen.docs.paths import FUNCTIONS, STEPS, best_path
+from optgen.docs.write import check_docs, documented, picture_digest, text_files
+from optgen.runtime.manifests import catalogue_manifest, catalogue_names
+from optgen.spec.latex import equations_latex
+from optgen.spec.reader import parse_spec, read_spec
+
+ROOT = Path(__file__).parents[2]
+FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]
+CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "braintools"]
+
+
+@pytest.fixture(scope="module")
+def optimizers():
+    return documented(specs_folder())
+
+
+def test_the_documentation_is_up_to_date():
+    assert [difference.path for difference in check_docs(specs_folder(), ROOT)] == []
+
+
+def test_what_is_stale_is_told(tmp_path, optimizers):
+    """Of an empty folder everything is missing; of a changed spec the page and the picture."""
+    missing = {difference.path for difference in check_docs(specs_folder(), tmp_path)}
+    assert "docs/optimizers/adam.md" in missing
+    assert "docs/optimizers/pictures/adam.png" in missing
+    before = picture_digest(optimizers, "yogi")
+    spec = optimizers["sgd"].spec
+    changed = parse_spec(spec.source.text.replace("1e-3", "1e-4", 1), "specs/sgd.toml")
+    assert picture_digest(optimizers | {"sgd": type(optimizers["sgd"])(changed, None)}, "yogi") != before
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(optgen.optax, n) for n in FACTORIES] + [(optgen.optim, n) for n in CLASSES]
+)
+def test_examples_in_docstrings_run(module, name):
+    entry = getattr(module, name)
+    found = doctest.DocTestFinder().find(entry, name, globs={})
+    runner = doctest.DocTestRunner(verbose=False)
+    failed = sum(runner.run(test, clear_globs=False).failed for test in found if test.examples)
+    assert runner.tries >= 5
+    assert failed == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "names"),
+    [("optgen/optax.pyi", optgen.optax, FACTORIES), ("optgen/optim/__init__.pyi", optgen.optim, CLASSES)],
+)
+def test_stubs_are_the_signatures(path, module, names):
+    """Every argument's name, kind and default in the stub is what `inspect.signature` says."""
+    tree = ast.parse((ROOT / path).read_text())
+    found = {}
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name, args=args) if not name.startswith("_"):
+                found[name] = args
+            case ast.ClassDef(name=name, body=[_, ast.FunctionDef(args=args)]):
+                args.args = args.args[1:]  # self
+                found[name] = args
+    assert sorted(found) == sorted(names)
+    for name, args in found.items():
+        plain = [None] * (len(args.args) - len(args.defaults)) + args.defaults
+        written = [(a.arg, False, d) for a, d in zip(args.args, plain, strict=True)]
+        written += [(a.arg, True, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+        signature = inspect.signature(getattr(module, name)).parameters
+        empty = inspect.Parameter.empty
+        stated = [(n, only, empty if d is None else ast.literal_eval(d)) for n, only, d in written]
+        assert stated == [(p.name, p.kind is inspect.Parameter.KEYWORD_ONLY, p.default) for p in signature.values()], (
+            name
+        )
+
+
+def test_pages_say_everything(optimizers):
+    files = text_files(optimizers)
+    for name, optimizer in optimizers.items():
+        page = files[f"docs/optimizers/{name}.md"]
+        for item in (*optimizer.spec.own_hyperparameters, *optimizer.spec.own_options):
+            assert f"`{item.name}`" in page
+            assert item.meaning in page
+        for dialect in optimizer.spec.dialects:
+            assert f"`{dialect.name}`" in page
+            assert dialect.note in page
+        for reference in optimizer.spec.references:
+            assert reference.text in page
+        assert page.count("$$") in (2, 4)
+        assert f"]({name}.md)" in files["docs/optimizers/index.md"]
+
+
+def test_a_chosen_body_has_no_options_left():
+    for path in sorted(specs_folder().glob("*.toml")):
+        spec = read_spec(path)
+        text = equations_latex(spec, chosen_body(spec, default_choice(spec)))
+        for option in spec.options:
+            if not isinstance(option.default, int) or isinstance(option.default, bool):
+                assert f"mathtt{{{option.name}" not in text.replace(r"\_", "_"), spec.name
+
+
+def test_a_chosen_body_keeps_what_the_choice_says():
+    spec = read_spec(specs_folder() / "lion.toml")
+    with_decay = chosen_body(spec, choose(spec, {}, {"weight_decay": 0.1}))
+    without = chosen_body(spec, choose(spec, {}, {"weight_decay": 0.0}))
+    assert len(with_decay) == len(without) + 1
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.name)
+def test_the_test_functions_gradients(function):
+    """Against central differences; both are zero at the minimum."""
+    point, h = np.array([0.7, -0.4]), 1e-5
+    for axis, unit in enumerate(np.eye(2)):
+        slope = (function.value(point + h * unit) - function.value(point - h * unit)) / (2 * h)
+        bend = (function.gradient(point + h * unit) - function.gradient(point - h * unit))[axis] / (2 * h)
+        np.testing.assert_allclose(function.gradient(point)[axis], slope, rtol=1e-6)
+        np.testing.assert_allclose(function.curvature(point)[axis], bend, rtol=1e-6)
+    assert function.value(np.array(function.minimum)) == 0
+    np.testing.assert_array_equal(function.gradient(np.array(function.minimum)), 0)
+
+
+def test_a_path_is_the_rules():
+    """Plain gradient descent, by hand; the step size is the best of those tried."""
+    rosenbrock = FUNCTIONS[0]
+    path = best_path(read_spec(specs_folder() / "sgd.toml"), rosenbrock)
+    point = np.array(rosenbrock.start)
+    for taken in path.points:
+        np.testing.assert_allclose(taken, point, rtol=1e-9)
+        point = point - path.step_size * rosenbrock.gradient(point)
+    assert len(path.points) == STEPS + 1
+    assert path.end < 5
+
+
+def test_the_readme_names_the_catalogue():
+    readme = (ROOT / "README.md").read_text()
+    table = re.findall(r"^\| .*$", readme, re.MULTILINE)
+    assert {name for name in FACTORIES if f"`{name}`" not in "\n".join(table)} == set()
