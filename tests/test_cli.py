@@ -22,7 +22,7 @@ from optgen import cli
 from optgen.compiler import build as building
 from optgen.compiler.build import generate_file
 from optgen.doctor import Finding
-from optgen.runtime import manifests
+from optgen.runtime import lr_schedule_manifests, manifests
 from optgen.spec.latex import equations_latex
 from optgen.spec.reader import read_spec
 from optgen.spec.starter import starter_spec
@@ -81,6 +81,7 @@ def catalogue(specs: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(cli, "specs_folder", lambda: specs)
     monkeypatch.setattr(cli, "generated_folder", lambda: output)
     monkeypatch.setattr(manifests, "generated_folder", lambda: output)
+    monkeypatch.setattr(lr_schedule_manifests, "generated_folder", lambda: output)
     for function in (manifests.catalogue_names, manifests.catalogue_manifest):
         function.cache_clear()
     yield

@@ -34,7 +34,7 @@ TARGETS = ("jax", "triton")
 
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 400
-#: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none generated ahead.
+#: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none made ahead.
 LONGEST_AHEAD = 1000
 
 

@@ -60,6 +60,9 @@ class ReduceLROnPlateau(LRScheduler):
             if not count >= 0:
                 raise InvalidHyperparameter(f"ReduceLROnPlateau: {name} = {count!r} is outside its domain: {name} >= 0")
         least = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr]
+        if not 1 <= len(least) <= len(self.base_lrs):
+            message = f"ReduceLROnPlateau: min_lr has {len(least)} entries, and there are {len(self.base_lrs)} groups"
+            raise InvalidHyperparameter(message)
         self.min_lrs = least + [least[-1]] * (len(self.base_lrs) - len(least))
         self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode, self.cooldown, self.eps = threshold, threshold_mode, cooldown, eps

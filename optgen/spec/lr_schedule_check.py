@@ -276,7 +276,7 @@ class _Check:
         if node.function == LENGTH:
             (over,) = node.arguments
             if not isinstance(over, Name) or over.name not in self.lists:
-                raise self.fail(over.span, f"'{LENGTH}' is asked of no list", f"known: {', '.join(self.lists)}")
+                raise self.fail(over.span, f"'{LENGTH}' is asked of no list", f"known: {', '.join(sorted(self.lists))}")
             return
         if node.function == "every":
             raise self.fail(node.span, "'every' counts from 1, the step of a schedule from 0", "write t % n == 0")
@@ -318,6 +318,8 @@ class _Check:
             known = node.name in self.known
             hint = f"write {node.name}" if known else self.nearest(node.name, self.lists)
             message = f"'{node.name}' is no list" if known else f"unknown name '{node.name}'"
+            if node.name in self.assigned:
+                message = _KEPT
             raise self.fail(node.span, message, hint)
         for part in walk(node.index):
             match part:

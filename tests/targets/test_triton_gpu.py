@@ -7,9 +7,11 @@ import os
 import pytest
 import torch
 
+from optgen._paths import specs_folder
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, within_float32
+from optgen.compiler.wrapping import wrapped_rule
 from tests.targets.triton_rules import catalogue_names, small_rules, spec_named
 
 pytestmark = [
@@ -25,9 +27,10 @@ def test_kernels_follow_the_equations_on_the_gpu(name):
 
     spec = spec_named(name)
     for variant, choice in choices_ahead(spec).items():
-        values = hyperparameters_of(spec, choice)
-        rule = specialise(spec, choice)
-        target = compile_target(spec, variant, choice, values, device="cuda")
+        wrapped = wrapped_rule(spec, specs_folder())
+        rule = specialise(spec, choice, wrapped)
+        values = {h.name: h.default for h in rule.hyperparameters} | hyperparameters_of(spec, choice)
+        target = compile_target(spec, variant, choice, values, wrapped, device="cuda")
         # Sums are taken in another order, and functions are not numpy's.
         assert follow_float64(rule, values, target) <= 1e-12
         assert within_float32(rule, values, target, steps=8) <= 1.0

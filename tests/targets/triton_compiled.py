@@ -21,8 +21,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from optgen.compiler.choice import choices_ahead
+from optgen._paths import specs_folder
 from optgen.compiler.pipeline import compile_optimizer
+from optgen.compiler.wrapping import wrapped_rule
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_launch import BLOCK, LAUNCH_OPTIONS, TILES
 from optgen.targets.triton.emit import emit_triton
@@ -94,7 +95,7 @@ def literals_near(text: str, *wanted: float) -> list[float]:
 def facts(name: str, targets: list[str], precisions: list[str]) -> Iterator[dict[str, Any]]:
     """What became of each kernel of a rule."""
     spec = spec_named(name)
-    generated = emit_triton(compile_optimizer(spec, choices_ahead(spec)))
+    generated = emit_triton(compile_optimizer(spec, None, wrapped_rule(spec, specs_folder())))
     module = module_from_text(f"test.{name}", generated.text, f"<test {name}>")
     for kernel, launch in launches(generated.plan).items():
         for target in targets:

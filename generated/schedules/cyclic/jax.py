@@ -35,7 +35,7 @@ def learning_rate(t, base_lr, max_lr, step_size_up, step_size_down, gamma, *, mo
         down = step_size_down
     else:
         down = step_size_up
-    n = jnp.floor(t/(step_size_up + down))
+    n = jnp.floor_divide(t, step_size_up + down)
     s = t - n*(step_size_up + down)
     if wave == "distance":
         height = jnp.maximum(1 - jnp.abs(t/step_size_up - 2*n - 1), 0)

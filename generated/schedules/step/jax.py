@@ -13,5 +13,5 @@ def learning_rate(t, base_lr, step_size, gamma):
     base_lr = jnp.asarray(base_lr, float)
     step_size = jnp.asarray(step_size, float)
     gamma = jnp.asarray(gamma, float)
-    lr = base_lr*jnp.power(gamma, jnp.floor(t/step_size))
+    lr = base_lr*jnp.power(gamma, jnp.floor_divide(t, step_size))
     return lr

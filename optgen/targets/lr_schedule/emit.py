@@ -9,6 +9,7 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.lr_schedule_program import Branch, Let, Loop, LrScheduleProgram, Step, static_test
+from optgen.compiler.operations import Floor, is_reciprocal, multiply
 from optgen.spec.lr_schedule_model import LrSchedule
 from optgen.targets.header import spec_digest
 from optgen.targets.host import HostPrinter
@@ -24,6 +25,15 @@ class _TracedPrinter(JaxPrinter):
 
     def _print_Symbol(self, expr: sympy.Symbol) -> str:
         return "math.pi" if expr.name == "pi" else str(expr.name)
+
+    def _print_Floor(self, expr: Floor) -> str:
+        # XLA divides by a constant by multiplying with its rounded reciprocal, so that floor(49/49) is 0 in jitted
+        # code; floor_divide takes the remainder, which is exact.
+        (value,) = expr.args
+        if isinstance(value, sympy.Mul) and is_reciprocal(value.args[-1]):
+            numerator, denominator = multiply(*value.args[:-1]), value.args[-1].base
+            return f"jnp.floor_divide({self.text(numerator)}, {self.text(denominator)})"
+        return self.call("floor", self.text(value))
 
 
 class _FloatPrinter(HostPrinter):
