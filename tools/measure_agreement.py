@@ -3,9 +3,9 @@
     python tools/measure_agreement.py [--output docs/agreement.md]
 
 Each optimizer is run with its defaults and with each option and optional hyperparameter that a library has an argument
-for: twenty steps in float64 on tensors of zero to three axes. A library is compared with the equation that its arguments
-ask for, that of the spec's own rule: what the spec holds as the library's different formula does not excuse it. Libraries
-that are not installed are said to be not run; `pip install braintools brainpy torch` adds their columns.
+for: twenty steps in float64 on tensors of zero to three axes. A library is compared with the equation that its
+arguments ask for, that of the spec's own rule: what the spec holds as the library's different formula does not excuse
+it. Libraries that are not installed are said to be not run; `pip install braintools brainpy torch` adds their columns.
 """
 
 from __future__ import annotations
@@ -295,10 +295,11 @@ def page(rows: list[list[str]], versions: Mapping[str, str]) -> str:
         "",
         "*Written by `python tools/measure_agreement.py`.* Each library is called with arguments that say what the row",
         "says, every one of them stated, so that formulas are compared and not defaults. It is compared with the",
-        f"documented equation of optgen's spec, run by the interpreter: {STEPS} steps in float64 on tensors of zero to three",
-        f"axes, one learning rate of {LEARNING_RATE} for all. *same* is a difference below {SAME:g} of the distance that the",
-        "documented rule moved; other numbers are that difference. – stands where a library has no such optimizer or",
-        "argument, a word in one piece for the error that it raised. Column optgen is the generated jax code.",
+        f"documented equation of optgen's spec, run by the interpreter: {STEPS} steps in float64 on tensors of zero to",
+        f"three axes, one learning rate of {LEARNING_RATE} for all. *same* is a difference below {SAME:g} of the",
+        "distance that the documented rule moved; other numbers are that difference. – stands where a library has no such",
+        "optimizer or argument, a word in one piece for the error that it raised. Column optgen is the generated jax",
+        "code.",
         "",
         *counts,
         "",
