@@ -1,10 +1,14 @@
 """Written by `optgen docs` from the catalogue; do not edit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import optax
+from optax import join_schedules as join_schedules
+
+from optgen.runtime.lr_schedules import Schedule as _Schedule
+from optgen.runtime.lr_schedules import sgdr_schedule as sgdr_schedule
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
@@ -113,3 +117,39 @@ def sophia(learning_rate: Number | Schedule, b1: Number = 0.965, b2: Number = 0.
 
 def yogi(learning_rate: Number | Schedule, b1: Number = 0.9, b2: Number = 0.999, eps: Number = 0.001) -> optax.GradientTransformationExtraArgs:
     """Adam whose second moment changes by no more than a part of the squared gradient in each step."""
+
+def constant_schedule(value: Number) -> _Schedule:
+    """The same learning rate at every step."""
+
+def cosine_decay_schedule(init_value: Number, decay_steps: int, alpha: Number = 0.0, exponent: Number = 1.0) -> _Schedule:
+    """Half a cosine, or a power of it, from the learning rate down to a fraction of it."""
+
+def cosine_onecycle_schedule(transition_steps: int, peak_value: Number, pct_start: Number = 0.3, div_factor: Number = 25.0, final_div_factor: Number = 10000.0) -> _Schedule:
+    """Half a cosine up to the largest learning rate, and half a one down."""
+
+def exponential_decay(init_value: Number, transition_steps: int, decay_rate: Number, transition_begin: int = 0, staircase: bool = False, end_value: Number | None = None) -> _Schedule:
+    """Multiplied by the decay rate once every so many steps, smoothly or at once."""
+
+def linear_onecycle_schedule(transition_steps: int, peak_value: Number, pct_start: Number = 0.3, pct_final: Number = 0.85, div_factor: Number = 25.0, final_div_factor: Number = 10000.0) -> _Schedule:
+    """Straight lines up to the largest learning rate, down to the first and on to the last."""
+
+def linear_schedule(init_value: Number, end_value: Number, transition_steps: int, transition_begin: int = 0) -> _Schedule:
+    """A straight line from one value to another, held at both ends."""
+
+def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None) -> _Schedule:
+    """Multiplied by a scale at each of some boundaries, and constant between them."""
+
+def piecewise_interpolate_schedule(interpolate_type: Literal['linear', 'cosine'], init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None) -> _Schedule:
+    """Multiplied by a scale at each of some boundaries, along a line or half a cosine between them."""
+
+def polynomial_schedule(init_value: Number, end_value: Number, power: Number, transition_steps: int, transition_begin: int = 0) -> _Schedule:
+    """From one value to another along a power of what is left of the way."""
+
+def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: int) -> _Schedule:
+    """A straight line up to the learning rate, which then stays."""
+
+def warmup_cosine_decay_schedule(init_value: Number, peak_value: Number, warmup_steps: int, decay_steps: int, end_value: Number = 0.0, exponent: Number = 1.0) -> _Schedule:
+    """A straight line up to the learning rate, then half a cosine, or a power of it, down to the end value."""
+
+def warmup_exponential_decay_schedule(init_value: Number, peak_value: Number, warmup_steps: int, transition_steps: int, decay_rate: Number, transition_begin: int = 0, staircase: bool = False, end_value: Number | None = None) -> _Schedule:
+    """A straight line up to the learning rate, then exponential decay, smoothly or in steps."""

@@ -126,6 +126,17 @@ def arguments_for(case: Case, dialect: Dialect) -> dict[str, Any] | None:
     return {a.name: _argument(a, wanted) for a in dialect.arguments if not _left_out(a, wanted)}
 
 
+def fixed_otherwise(case: Case, dialect: Dialect) -> str:
+    """The options that a library has no argument for and decides otherwise than the row says, in a sentence."""
+    wanted: dict[str, Any] = {o.name: o.default for o in case.spec.options} | dict(case.options)
+    fixed = {n: v for n, v in dialect.options.items() if wanted[n] != v}
+    return f"Its formula is that of {', '.join(f'`{n} = {_word(v)}`' for n, v in fixed.items())}." if fixed else ""
+
+
+def _word(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _left_out(argument: Argument, wanted: Mapping[str, Any]) -> bool:
     """Whether an argument stays at its default: those of the front-ends, and absent ones that cannot be stated."""
     return any(target in ("maximize", "grad_clip_norm", "grad_clip_value") for target in argument.targets) or (
@@ -135,7 +146,14 @@ def _left_out(argument: Argument, wanted: Mapping[str, Any]) -> bool:
 
 def _argument(argument: Argument, wanted: Mapping[str, Any]) -> Any:
     values = tuple(wanted[target] for target in argument.targets)
+    values = tuple(-v if _negated(argument, i, v) else v for i, v in enumerate(values))
     return values if argument.packed else values[0]
+
+
+def _negated(argument: Argument, index: int, value: Any) -> bool:
+    """Whether a library wants the value's sign the other way round, as for Adafactor's exponent."""
+    default = argument.defaults[index]
+    return isinstance(default, float) and default < 0 < float(value or 0.0)
 
 
 def run_optgen(case: Case, _: Dialect, __: dict[str, Any], parameters: Tensors, gradients: Path_) -> Path_:
@@ -168,17 +186,21 @@ def run_optax(_: Case, dialect: Dialect, given: dict[str, Any], parameters: Tens
     return path
 
 
+#: What makes a call of `step` one iteration of the rule.
+ONE_ITERATION = {"LBFGS": {"max_iter": 1, "tolerance_grad": 0.0, "tolerance_change": 0.0}}
+
+
 def run_torch(_: Case, dialect: Dialect, given: dict[str, Any], parameters: Tensors, gradients: Path_) -> Path_:
     import torch
 
     torch.set_default_dtype(torch.float64)
     current = [torch.tensor(p) for p in parameters]
-    optimizer = getattr(torch.optim, dialect.name)(current, **given)
+    optimizer = getattr(torch.optim, dialect.name)(current, **given, **ONE_ITERATION.get(dialect.name, {}))
     path = []
     for step in gradients:
         for parameter, gradient in zip(current, step, strict=True):
             parameter.grad = torch.tensor(gradient)
-        optimizer.step()
+        optimizer.step(lambda: torch.zeros(()))  # L-BFGS asks for one
         path.append([p.numpy().copy() for p in current])
     return path
 
@@ -212,11 +234,28 @@ def run_brainpy(_: Case, dialect: Dialect, given: dict[str, Any], parameters: Te
     return path
 
 
+def run_lucid(_: Case, dialect: Dialect, given: dict[str, Any], parameters: Tensors, gradients: Path_) -> Path_:
+    import lucid.nn
+    import lucid.optim
+
+    # It fails for a parameter without axes; its rules are elementwise, so one of a single entry tells the same.
+    current = [lucid.nn.Parameter(np.atleast_1d(p).copy()) for p in parameters]
+    optimizer = getattr(lucid.optim, dialect.name)(current, **given)
+    path = []
+    for step in gradients:
+        for parameter, gradient in zip(current, step, strict=True):
+            parameter.grad = np.atleast_1d(gradient).copy()
+        optimizer.step()
+        path.append([np.array(p.data).reshape(s.shape) for p, s in zip(current, parameters, strict=True)])
+    return path
+
+
 RUNNERS: dict[str, Callable[..., Path_]] = {
     "optax": run_optax,
     "torch": run_torch,
     "braintools": run_braintools,
     "brainpy": run_brainpy,
+    "lucid": run_lucid,
 }
 
 
@@ -274,8 +313,9 @@ def rows_of(spec: Spec, versions: Mapping[str, str]) -> list[list[str]]:
                     continue
                 apart = difference(theirs, expected, parameters)
                 told.append(label + shown(apart))
-                if apart >= SAME and dialect.note:
-                    notes.append(f"{library}: {dialect.note}")
+                why = " ".join(filter(None, (fixed_otherwise(case, dialect), dialect.note)))
+                if apart >= SAME and why:
+                    notes.append(f"{library}: {why}")
             cells.append("; ".join(told) or "–")
         rows.append([spec.name, case.label, *cells, " ".join(dict.fromkeys(notes))])
     return rows

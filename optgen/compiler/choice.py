@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,14 +103,46 @@ def choices_ahead(spec: Spec) -> dict[str, Choice]:
     add(options, values)
     for dialect in spec.dialects:
         add(*dialect_defaults(spec, dialect))
+    for switched in single_switches(spec, options, values):
+        if len(found) >= MAX_AHEAD:
+            break
+        add(*switched)
+    return found
+
+
+def single_switches(
+    spec: Spec, options: Mapping[str, OptionValue], values: Mapping[str, object]
+) -> Iterator[tuple[dict[str, OptionValue], dict[str, object]]]:
+    """Every option and optional hyperparameter of the spec's own switched by itself, each with what it requires.
+
+    Args:
+        spec: the optimizer.
+        options: a value for every option, from which one at a time is switched.
+        values: the same for every hyperparameter.
+    """
+    options, values = dict(options), dict(values)
     for hyperparameter in spec.own_hyperparameters:
-        if hyperparameter.optional and len(found) < MAX_AHEAD:
+        if hyperparameter.optional:
             there = hyperparameter.present(values[hyperparameter.name])
-            add(options, values | {hyperparameter.name: None if there else _some_value(spec, hyperparameter.name)})
+            yield options, values | {hyperparameter.name: None if there else _some_value(spec, hyperparameter.name)}
     for option in spec.own_options:
-        if isinstance(option.default, bool) and len(found) < MAX_AHEAD:
-            switched = options | {option.name: not options[option.name]}
-            add(switched | _met_options(spec, option.requires), values | _met_values(spec, option.requires, values))
+        old = options[option.name]
+        others = [not old] if isinstance(old, bool) else [word for word in option.choices if word != old]
+        for other in others:
+            met = _met_options(spec, option.requires), _met_values(spec, option.requires, values)
+            yield options | met[0] | {option.name: other}, values | met[1]
+
+
+def every_choice(spec: Spec) -> dict[str, Choice]:
+    """The spec's defaults, each dialect's, and every single switch away from any of them, by variant name."""
+    options: dict[str, OptionValue] = {o.name: o.default for o in spec.options}
+    values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
+    bases = [(options, values), *(dialect_defaults(spec, dialect) for dialect in spec.dialects)]
+    found: dict[str, Choice] = {}
+    for base in bases:
+        for switched in (base, *single_switches(spec, *base)):
+            choice = choose(spec, *switched)
+            found.setdefault(variant_name(spec, choice), choice)
     return found
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
+from optgen.optim.extended_schedulers import EXTENDED
+from optgen.optim.schedulers import scheduler_signature
+from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
 from optgen.spec.model import Argument, Dialect, Option
+from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
 
 _OPTAX_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import optax
+from optax import join_schedules as join_schedules
+
+from optgen.runtime.lr_schedules import Schedule as _Schedule
+from optgen.runtime.lr_schedules import sgdr_schedule as sgdr_schedule
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
@@ -21,36 +30,115 @@ Schedule = Callable[[Any], Any]
 
 _OPTIM_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 
 from optgen.optim.base import Optimizer as Optimizer
 from optgen.optim.base import optimizer_class as optimizer_class
+from optgen.optim.composed_schedulers import ChainedScheduler as ChainedScheduler
+from optgen.optim.composed_schedulers import SequentialLR as SequentialLR
+from optgen.optim.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from optgen.optim.schedulers import LRScheduler as LRScheduler
+from optgen.optim.schedulers import ScheduledLR
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
 '''
 
+_SCHEDULES_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
 
-def optax_stub(manifests: Sequence[Manifest]) -> str:
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+
+from optgen.runtime.lr_schedules import Schedule as Schedule
+from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
+
+Number = float | jax.Array
+'''
+
+
+def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
     """The text of optgen/optax.pyi."""
     lines = [_OPTAX_HEAD]
     for manifest, dialect in _spellings(manifests, "optax"):
         lines.append(f"def {dialect.name}({_parameters(manifest, dialect)}) -> optax.GradientTransformationExtraArgs:")
         lines.append(f'    """{manifest.summary}"""\n')
+    for schedule, dialect in _spelled(schedules, "optax"):
+        lines.append(_schedule_function(schedule, dialect, "_Schedule"))
     return "\n".join(lines)
 
 
-def optim_stub(manifests: Sequence[Manifest]) -> str:
+def schedules_stub(schedules: Sequence[LrScheduleManifest]) -> str:
+    """The text of optgen/schedules.pyi."""
+    functions = [_schedule_function(manifest, own_dialect(manifest), "Schedule") for manifest in schedules]
+    return "\n".join([_SCHEDULES_HEAD, *functions])
+
+
+def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
     """The text of optgen/optim/__init__.pyi."""
     lines = [_OPTIM_HEAD]
     for manifest, dialect in _spellings(manifests, "braintools"):
         lines.append(f"class {dialect.name}(Optimizer):")
         lines.append(f'    """{manifest.summary}"""\n')
         lines.append(f"    def __init__(self, {_parameters(manifest, dialect)}) -> None: ...\n")
+    for schedule, dialect in _spelled(schedules, "braintools"):
+        lines.append(f"class {dialect.name}(ScheduledLR):")
+        lines.append(f'    """{schedule.summary}"""\n')
+        lines.append(f"    def __init__(self, {_scheduler_parameters(schedule, dialect)}) -> None: ...\n")
     return "\n".join(lines)
+
+
+def _spelled(schedules: Sequence[LrScheduleManifest], library: str) -> list[tuple[LrScheduleManifest, Dialect]]:
+    return sorted(
+        ((m, d) for m in schedules for d in m.dialects if d.library == library), key=lambda pair: pair[1].name
+    )
+
+
+def _schedule_function(manifest: LrScheduleManifest, dialect: Dialect, result: str) -> str:
+    parameters = _typed(manifest, dialect, schedule_signature(manifest, dialect), "Number")
+    return f'def {dialect.name}({parameters}) -> {result}:\n    """{manifest.summary}"""\n'
+
+
+def _scheduler_parameters(manifest: LrScheduleManifest, dialect: Dialect) -> str:
+    if dialect.name in EXTENDED:
+        return _typed(manifest, dialect, inspect.signature(EXTENDED[dialect.name]), "Number | Sequence[Number]")
+    # One number may be a list, of one for each group of weights.
+    signature = scheduler_signature(schedule_signature(manifest, dialect))
+    return _typed(manifest, dialect, signature, "Number | Sequence[Number]")
+
+
+def _typed(manifest: LrScheduleManifest, dialect: Dialect, signature: inspect.Signature, number: str) -> str:
+    arguments = {argument.name: argument for argument in dialect.arguments}
+    parts = []
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and "*" not in parts:
+            parts.append("*")
+        kind = _schedule_type(manifest, arguments.get(name), name, number)
+        if parameter.default is None and not kind.endswith("None"):
+            kind += " | None"
+        default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
+        parts.append(f"{name}: {kind}{default}")
+    return ", ".join(parts)
+
+
+def _schedule_type(manifest: LrScheduleManifest, argument: Argument | None, name: str, number: str) -> str:
+    if argument is None:
+        return "int" if name == "last_epoch" else "Any"
+    if argument.packed:
+        return "Mapping[int, Number] | None"
+    target = argument.targets[0]
+    options = {o.name: o for o in manifest.options}
+    if target in options:
+        return _option_type(options[target])
+    if any(found.name == target for found in manifest.lists):
+        return "Sequence[Number]"
+    (h,) = (h for h in manifest.hyperparameters if h.name == target)
+    kind = number.replace("Number", "int") if target in manifest.whole else number
+    return kind + (" | None" if h.optional else "")
 
 
 def _spellings(manifests: Sequence[Manifest], library: str) -> list[tuple[Manifest, Dialect]]:

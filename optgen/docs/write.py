@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,14 @@ import jinja2
 from optgen.compiler.build import Difference, spec_paths
 from optgen.compiler.pipeline import generate
 from optgen.compiler.wrapping import wrapped_rule
+from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
-from optgen.docs.stubs import optax_stub, optim_stub
+from optgen.docs.stubs import optax_stub, optim_stub, schedules_stub
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
+from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest, read_manifest
 
 #: What every rule's paths are drawn beside, by label.
@@ -50,7 +52,7 @@ def documented(specs: Path) -> dict[str, Documented]:
     return found
 
 
-def text_files(optimizers: Mapping[str, Documented]) -> dict[str, str]:
+def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrScheduleManifest]) -> dict[str, str]:
     """The text files of the documentation, by their path from the root of the checkout."""
     files = {}
     page = _template("optimizer.md.jinja")
@@ -65,8 +67,12 @@ def text_files(optimizers: Mapping[str, Documented]) -> dict[str, str]:
         shared=[Row((f"`{name}`", shared[name])) for name in any_spec.preamble.names],
     )
     manifests = [optimizer.manifest for optimizer in optimizers.values()]
-    files["optgen/optax.pyi"] = optax_stub(manifests)
-    files["optgen/optim/__init__.pyi"] = optim_stub(manifests)
+    files["docs/schedule_catalogue.md"] = _template("schedules.md.jinja").render(
+        schedules=[section_of(manifest) for manifest in schedules]
+    )
+    files["optgen/optax.pyi"] = optax_stub(manifests, schedules)
+    files["optgen/optim/__init__.pyi"] = optim_stub(manifests, schedules)
+    files["optgen/schedules.pyi"] = schedules_stub(schedules)
     return files
 
 
@@ -105,7 +111,7 @@ def write_docs(specs: Path, root: Path) -> Iterator[str]:
         OSError: a file cannot be written.
     """
     optimizers = documented(specs)
-    for relative, text in text_files(optimizers).items():
+    for relative, text in text_files(optimizers, schedule_manifests(specs)).items():
         path = root / relative
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +155,7 @@ def check_docs(specs: Path, root: Path) -> list[Difference]:
     """
     optimizers = documented(specs)
     found = []
-    for relative, text in text_files(optimizers).items():
+    for relative, text in text_files(optimizers, schedule_manifests(specs)).items():
         path = root / relative
         old = path.read_text(encoding="utf-8") if path.is_file() else None
         if old != text:

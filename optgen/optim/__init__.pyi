@@ -1,12 +1,17 @@
 """Written by `optgen docs` from the catalogue; do not edit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 
 from optgen.optim.base import Optimizer as Optimizer
 from optgen.optim.base import optimizer_class as optimizer_class
+from optgen.optim.composed_schedulers import ChainedScheduler as ChainedScheduler
+from optgen.optim.composed_schedulers import SequentialLR as SequentialLR
+from optgen.optim.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from optgen.optim.schedulers import LRScheduler as LRScheduler
+from optgen.optim.schedulers import ScheduledLR
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
@@ -125,3 +130,73 @@ class Yogi(Optimizer):
     """Adam whose second moment changes by no more than a part of the squared gradient in each step."""
 
     def __init__(self, lr: Number | Schedule = 0.001, betas: tuple[Number, Number] = (0.9, 0.999), eps: Number = 0.001, weight_decay: Number | None = 0.0, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None) -> None: ...
+
+class ConstantLR(ScheduledLR):
+    """A fraction of the learning rate for the first steps, then all of it."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, factor: Number | Sequence[Number] = 0.3333333333333333, total_iters: int | Sequence[int] = 5, last_epoch: int = 0) -> None: ...
+
+class CosineAnnealingLR(ScheduledLR):
+    """Half a cosine from the learning rate down to a minimum."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, T_max: int | Sequence[int] = 50, eta_min: Number | Sequence[Number] = 0.0, last_epoch: int = 0) -> None: ...
+
+class CosineAnnealingWarmRestarts(ScheduledLR):
+    """Half a cosine down to a minimum, again and again, each time T_mult as long."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, T_0: int | Sequence[int] = 10, T_mult: int | Sequence[int] = 1, eta_min: Number | Sequence[Number] = 0.0, last_epoch: int = 0) -> None: ...
+
+class CyclicLR(ScheduledLR):
+    """Up and down between two learning rates, the height constant, halved with each cycle or decaying with each step."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, max_lr: Number | Sequence[Number] = 0.01, step_size_up: int | Sequence[int] = 2000, step_size_down: int | Sequence[int] | None = None, mode: Literal['triangular', 'triangular2', 'exp_range'] = 'triangular', gamma: Number | Sequence[Number] = 1.0, scale_fn: Any | None = None, scale_mode: Any = 'cycle', last_epoch: int = 0) -> None: ...
+
+class ExponentialDecayLR(ScheduledLR):
+    """Multiplied by the decay rate once every so many steps, smoothly or at once."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, decay_steps: int | Sequence[int] = 1000, decay_rate: Number | Sequence[Number] = 0.96, transition_begin: int | Sequence[int] = 0, staircase: bool = False, end_value: Number | Sequence[Number] | None = None, last_epoch: int = 0) -> None: ...
+
+class ExponentialLR(ScheduledLR):
+    """Multiplied by the same factor at every step."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, gamma: Number | Sequence[Number] = 0.95, last_epoch: int = 0) -> None: ...
+
+class LinearLR(ScheduledLR):
+    """A factor on the learning rate that changes along a straight line and is then held."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, start_factor: Number | Sequence[Number] = 0.3333333333333333, end_factor: Number | Sequence[Number] = 1.0, total_iters: int | Sequence[int] = 5, last_epoch: int = 0) -> None: ...
+
+class MultiStepLR(ScheduledLR):
+    """Multiplied by a factor at each of some milestones."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, milestones: Sequence[Number] = (30, 60, 90), gamma: Number | Sequence[Number] = 0.1, last_epoch: int = 0) -> None: ...
+
+class OneCycleLR(ScheduledLR):
+    """A straight line up to the largest learning rate, then half a cosine or a line down."""
+
+    def __init__(self, max_lr: Number | Sequence[Number] = 0.01, total_steps: int | Sequence[int] | None = None, epochs: Any | None = None, steps_per_epoch: Any | None = None, pct_start: Number | Sequence[Number] = 0.3, anneal_strategy: Literal['cos', 'linear'] = 'cos', div_factor: Number | Sequence[Number] = 25.0, final_div_factor: Number | Sequence[Number] = 10000.0, last_epoch: int = 0) -> None: ...
+
+class PiecewiseConstantSchedule(ScheduledLR):
+    """One given value between each two boundaries."""
+
+    def __init__(self, base_lr: Any = 0.001, boundaries: Sequence[Number] | None = None, values: Sequence[Number] | None = None, last_epoch: int = 0) -> None: ...
+
+class PolynomialLR(ScheduledLR):
+    """From one value to another along a power of what is left of the way."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, total_iters: int | Sequence[int] = 5, power: Number | Sequence[Number] = 1.0, last_epoch: int = 0) -> None: ...
+
+class StepLR(ScheduledLR):
+    """Multiplied by a factor every so many steps."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, step_size: int | Sequence[int] = 30, gamma: Number | Sequence[Number] = 0.1, last_epoch: int = 0) -> None: ...
+
+class WarmupCosineSchedule(ScheduledLR):
+    """A straight line up to the learning rate, then half a cosine, or a power of it, down to the end value."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, warmup_steps: int | Sequence[int] = 1000, total_steps: int | Sequence[int] = 10000, warmup_start_lr: Number | Sequence[Number] = 0.0, eta_min: Number | Sequence[Number] = 0.0, last_epoch: int = 0) -> None: ...
+
+class WarmupScheduler(ScheduledLR):
+    """A straight line up to the learning rate, which then stays."""
+
+    def __init__(self, base_lr: Number | Sequence[Number] = 0.001, warmup_epochs: int | Sequence[int] = 5, warmup_start_lr: Number | Sequence[Number] = 0.0, last_epoch: int = 0) -> None: ...

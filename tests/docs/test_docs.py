@@ -13,11 +13,14 @@ import pytest
 
 import optgen.optax
 import optgen.optim
+import optgen.schedules
 from optgen._paths import specs_folder
 from optgen.compiler.choice import choose, default_choice
 from optgen.compiler.chosen import chosen_body
+from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
+from optgen.runtime.lr_schedule_manifests import schedule_names, spelled
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 from optgen.spec.latex import equations_latex
 from optgen.spec.reader import parse_spec, read_spec
@@ -61,7 +64,11 @@ def test_examples_in_docstrings_run(module, name):
 
 @pytest.mark.parametrize(
     ("path", "module", "names"),
-    [("optgen/optax.pyi", optgen.optax, FACTORIES), ("optgen/optim/__init__.pyi", optgen.optim, CLASSES)],
+    [
+        ("optgen/optax.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
+        ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
+        ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
+    ],
 )
 def test_stubs_are_the_signatures(path, module, names):
     """Every argument's name, kind and default in the stub is what `inspect.signature` says."""
@@ -88,7 +95,7 @@ def test_stubs_are_the_signatures(path, module, names):
 
 
 def test_pages_say_everything(optimizers):
-    files = text_files(optimizers)
+    files = text_files(optimizers, schedule_manifests(specs_folder()))
     for name, optimizer in optimizers.items():
         page = files[f"docs/optimizers/{name}.md"]
         for item in (*optimizer.spec.own_hyperparameters, *optimizer.spec.own_options):
@@ -101,6 +108,21 @@ def test_pages_say_everything(optimizers):
             assert reference.text in page
         assert page.count("$$") in (2, 4)
         assert f"]({name}.md)" in files["docs/optimizers/index.md"]
+
+
+def test_the_page_of_schedules_says_everything():
+    manifests = schedule_manifests(specs_folder())
+    page = text_files({"sgd": documented(specs_folder())["sgd"]}, manifests)["docs/schedule_catalogue.md"]
+    assert [m.name for m in manifests] == list(schedule_names())
+    for manifest in manifests:
+        section = page.split(f'<h2 id="{manifest.name}">')[1].split("<h2")[0]
+        assert manifest.latex in section
+        for item in (*manifest.hyperparameters, *manifest.lists, *manifest.options):
+            assert f"`{item.name}`" in section
+            assert item.meaning in section
+        for dialect in manifest.dialects:
+            assert f"`{dialect.name}(" in section
+            assert dialect.note in section
 
 
 def test_a_chosen_body_has_no_options_left():

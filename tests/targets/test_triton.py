@@ -14,7 +14,7 @@ from optgen.compiler.pipeline import compile_optimizer
 from optgen.errors import SpecError
 from optgen.spec.definition import define_spec
 from optgen.targets.triton.emit import emit_triton
-from tests.targets.triton_rules import batches, small_rules
+from tests.targets.triton_rules import batches, catalogue_names, small_rules
 
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
@@ -35,12 +35,19 @@ def joined(names: list[str]) -> str:
 
 @pytest.mark.parametrize("names", batches(6), ids=joined)
 def test_interpreted_kernels_follow_the_equations(names):
-    found = run_script("triton_interpreted", *names)
+    found = run_script("triton_interpreted", "ahead", *names)
     assert {key.split()[0] for key in found} == set(names)
     # A fraction of what float32 may lose, or a difference in float64.
     assert {
         key: value for key, value in found.items() if not value <= (1.0 if key.endswith("float32") else 1e-12)
     } == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalogue_names())
+def test_every_other_choice_follows_the_equations(name):
+    found = run_script("triton_interpreted", "others", name)
+    assert {key: value for key, value in found.items() if not value <= 1e-12} == {}
 
 
 def check_compiled(found: list[dict[str, Any]], names: list[str]) -> None:

@@ -1,9 +1,11 @@
 """Runs generated Triton kernels in Triton's interpreter and prints how far they are from the equations.
 
-    python -m tests.targets.triton_interpreted NAME...
+    python -m tests.targets.triton_interpreted ahead NAME...
+    python -m tests.targets.triton_interpreted others NAME...
 
 A process of its own, since the interpreter has to be chosen before Triton is imported and does not go together with
-compiling. Prints one JSON object: check → largest relative difference, or fraction of the allowed error.
+compiling. The first are the choices generated ahead, the second every other single switch of an option in every
+library's spelling. Prints one JSON object: check → largest relative difference, or fraction of the allowed error.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 from triton.runtime import interpreter as triton_interpreter
 
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choices_ahead
+from optgen.compiler.choice import choices_ahead, every_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
@@ -105,18 +107,24 @@ def layouts(rule: Rule, target: TritonTarget) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(views, plain, strict=True))
 
 
-def results(name: str) -> dict[str, float]:
-    """All checks of one rule's variants."""
+def results(name: str, which: str) -> dict[str, float]:
+    """All checks of one rule's variants; of others than those generated ahead, only that they follow the equations."""
     spec = spec_named(name)
     found = {}
-    for variant, choice in choices_ahead(spec).items():
+    ahead = choices_ahead(spec)
+    chosen = ahead if which == "ahead" else {n: c for n, c in every_choice(spec).items() if n not in ahead}
+    for variant, choice in chosen.items():
         values = hyperparameters_of(spec, choice)
         wrapped = wrapped_rule(spec, specs_folder())
         rule = specialise(spec, choice, wrapped)
         values = {h.name: h.default for h in rule.hyperparameters} | values
         target = compile_target(spec, variant, choice, values, wrapped)
         key = f"{name} {variant}"
-        found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES, 16 if name == "lbfgs" else STEPS)
+        # For L-BFGS's see STEPS_FLOAT64 in test_jax.py.
+        steps = STEPS if name != "lbfgs" else 16 if which == "ahead" else 12
+        found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES, steps)
+        if which == "others":
+            continue
         found[f"{key} special"] = special_values(rule, target)
         found[f"{key} special float32"] = special_float32(rule, target)
         found[f"{key} layouts"] = layouts(rule, target)
@@ -127,4 +135,6 @@ def results(name: str) -> dict[str, float]:
 if __name__ == "__main__":
     splat_comparisons()
     warnings.simplefilter("ignore")  # numpy's, of NaN and Inf inside the interpreter
-    sys.stdout.write(json.dumps({key: value for name in sys.argv[1:] for key, value in results(name).items()}))
+    sys.stdout.write(
+        json.dumps({key: value for name in sys.argv[2:] for key, value in results(name, sys.argv[1]).items()})
+    )
