@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
 from optgen.runtime.entry import Entry, catalogue_entry
-from optgen.runtime.modules import module_from_text
 from optgen.spec.definition import Value, define_spec
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -35,16 +33,15 @@ class CustomOptimizer:
         self.spec = spec
         self._wrapped = wrapped
         choice = default_choice(spec)
-        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped, ("jax",))
+        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped, ("jax", "eager"))
         self.files = generated.files
 
-        def read_module() -> types.ModuleType:
-            return module_from_text(
-                f"optgen_generated.{spec.name}.jax", generated.files["jax.py"], f"<optgen {spec.name} jax>"
-            )
-
         self._entry = Entry(
-            generated.manifest, read_module, lambda: spec, in_catalogue=False, read_wrapped=lambda: wrapped
+            generated.manifest,
+            generated.files.__getitem__,
+            lambda: spec,
+            in_catalogue=False,
+            read_wrapped=lambda: wrapped,
         )
 
     @functools.cached_property
@@ -58,6 +55,13 @@ class CustomOptimizer:
     def optim(self) -> type[Any]:
         """The class of a stateful optimizer with the interface of `optgen.optim`."""
         from optgen.optim import optimizer_class
+
+        return optimizer_class(self._entry)
+
+    @functools.cached_property
+    def torch(self) -> type[Any]:
+        """The class of a `torch.optim.Optimizer`."""
+        from optgen.runtime.torch_optimizer import optimizer_class
 
         return optimizer_class(self._entry)
 

@@ -253,7 +253,7 @@ def test_check(specs: Path, output: Path) -> None:
     (output / "starter" / "notes.txt").unlink()
     edit(specs / "plain.toml", "Steps down the gradient.", "Goes down the gradient.")
     code, out, error = said(run("check", "plain"))
-    assert (code, error) == (1, "5 differences from what the specs say; run: optgen build\n")
+    assert (code, error) == (1, "6 differences from what the specs say; run: optgen build\n")
     assert '- "summary": "Steps down the gradient.",\n+ "summary": "Goes down the gradient.",\n' in out
     assert run("build").exit_code == 0
     assert said(run("check")) == (0, "2 specs: generated code is up to date\n", "")

@@ -139,8 +139,10 @@ def _word(value: OptionValue) -> str:
 
 def _left_out(argument: Argument, wanted: Mapping[str, Any]) -> bool:
     """Whether an argument stays at its default: those of the front-ends, and absent ones that cannot be stated."""
-    return any(target in ("maximize", "grad_clip_norm", "grad_clip_value") for target in argument.targets) or (
-        not argument.packed and wanted[argument.targets[0]] is None
+    return (
+        not argument.targets
+        or any(target in ("maximize", "grad_clip_norm", "grad_clip_value") for target in argument.targets)
+        or (not argument.packed and wanted[argument.targets[0]] is None)
     )
 
 

@@ -22,15 +22,15 @@ from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Hyperparameter, Input, Spec
+from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
-from optgen.targets.jax.emit import JaxModule, emit_jax
 from optgen.targets.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
 from optgen.targets.triton.emit import emit_triton
 from optgen.targets.triton.plan import write_plan
 
 #: Every target there is.
-TARGETS = ("jax", "triton")
+TARGETS = ("jax", "eager", "triton")
 
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 400
@@ -97,6 +97,8 @@ def generate(
     jax_module = emit_jax(optimizer)
     manifest = _manifest(optimizer, jax_module)
     files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
+    if "eager" in targets:
+        files["eager.py"] = emit_eager(optimizer).text
     if "triton" in targets:
         triton_module = emit_triton(optimizer)
     if "triton" in targets and (choices is not None or triton_module.text.count("\n") <= LONGEST_AHEAD):
@@ -104,7 +106,7 @@ def generate(
     return Generated(manifest, files)
 
 
-def _manifest(optimizer: Optimizer, jax_module: JaxModule) -> Manifest:
+def _manifest(optimizer: Optimizer, jax_module: ArrayModule) -> Manifest:
     spec = optimizer.spec
     return Manifest(
         format=FORMAT,
@@ -146,7 +148,7 @@ def _inputs(optimizer: Optimizer) -> tuple[Input, ...]:
     return tuple(found.values())
 
 
-def _variant_info(variant: Variant, jax_module: JaxModule) -> VariantInfo:
+def _variant_info(variant: Variant, jax_module: ArrayModule) -> VariantInfo:
     programs = [case.program for case in variant.cases]
     return VariantInfo(
         name=variant.name,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
 from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
+from optgen.runtime.torch_dialect import spellings
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
@@ -60,6 +61,20 @@ from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
 Number = float | jax.Array
 '''
 
+_TORCH_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+
+from optgen.runtime.torch_optimizer import GeneratedOptimizer as GeneratedOptimizer
+from optgen.runtime.torch_optimizer import optimizer_class as optimizer_class
+
+Number = float | torch.Tensor
+Params = Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]]
+'''
+
 
 def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
     """The text of optgen/optax.pyi."""
@@ -89,6 +104,17 @@ def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
         lines.append(f"class {dialect.name}(ScheduledLR):")
         lines.append(f'    """{schedule.summary}"""\n')
         lines.append(f"    def __init__(self, {_scheduler_parameters(schedule, dialect)}) -> None: ...\n")
+    return "\n".join(lines)
+
+
+def torch_stub(manifests: Sequence[Manifest]) -> str:
+    """The text of optgen/torch.pyi."""
+    lines = [_TORCH_HEAD]
+    for manifest, dialect in sorted(((m, d) for m in manifests for d in spellings(m)), key=lambda pair: pair[1].name):
+        parameters = _parameters(manifest, dialect).replace(" | Schedule", "")
+        lines.append(f"class {dialect.name}(GeneratedOptimizer):")
+        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f"    def __init__(self, params: Params, {parameters}) -> None: ...\n")
     return "\n".join(lines)
 
 
@@ -159,6 +185,8 @@ def _parameters(manifest: Manifest, dialect: Dialect) -> str:
 
 
 def _type(manifest: Manifest, argument: Argument) -> str:
+    if not argument.targets:
+        return "bool" if argument.default is not None else "bool | None"
     options = {o.name: o for o in manifest.options}
     types = []
     for target in argument.targets:

@@ -6,7 +6,7 @@ import inspect
 import numbers
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -97,7 +97,7 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
     declared_options = {o.name: o for o in manifest.options}
     schedules: dict[str, Schedule] = {}
     for argument in dialect.arguments:
-        if argument.name not in given:
+        if argument.name not in given or not argument.targets:
             continue
         value = given[argument.name]
         parts = _parts(manifest, argument, value)
@@ -111,8 +111,24 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
             elif callable(part) and hyperparameters[target].varies:
                 schedules[target] = part
             else:
-                values[target] = check_value(label, hyperparameters[target], part)
+                declared = hyperparameters[target]
+                if target in dialect.domains:
+                    declared = replace(declared, domain=dialect.domains[target])
+                values[target] = check_value(label, declared, part)
+    _check_demands(dialect, options, values)
     return Settings(options, values, schedules)
+
+
+def _check_demands(dialect: Dialect, options: Mapping[str, OptionValue], values: Mapping[str, Any]) -> None:
+    spelled = {target: argument.name for argument in dialect.arguments for target in argument.targets}
+    for option, pairs in dialect.demands.items():
+        for name, domain in pairs if options[option] else ():
+            value = 0.0 if values[name] is None else values[name]
+            if isinstance(value, int | float) and not domain.contains(value):
+                wanted = re.sub(rf"\b{name}\b", spelled.get(name, name), domain.text)
+                raise InvalidHyperparameter(
+                    f"{dialect.name}: {spelled.get(option, option)} goes with {wanted}, not with {value!r}"
+                )
 
 
 def _parts(manifest: Manifest, argument: Argument, value: Any) -> tuple[Any, ...]:

@@ -7,6 +7,15 @@ import textwrap
 from optgen.spec.model import Argument, Dialect
 from optgen.targets.manifest import Manifest
 
+#: What the arguments mean that say something to a front-end itself.
+FRONT_END_ARGUMENTS = {
+    "foreach": "taken for torch's sake; all tensors are stepped together either way",
+    "capturable": "whether the step may be captured in a CUDA graph; refused where it cannot be",
+    "differentiable": "whether autograd follows the step",
+    "fused": "taken for torch's sake; True has GradScaler leave unscaling and skipping to the step",
+    "skip_nonfinite": "whether a step with a NaN or an infinity in a gradient is left out, and counted",
+}
+
 
 def described(manifest: Manifest, dialect: Dialect) -> str:
     """A constructor's docstring.
@@ -61,6 +70,8 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
         for target in argument.targets:
             meaning, domain = meanings[target]
             told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
+        if not argument.targets:
+            told.append(FRONT_END_ARGUMENTS[argument.name])
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
@@ -69,7 +80,18 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
     """A step of one tensor; it runs as it stands."""
     inputs = "".join(f", {given.name}={_input(given.kind)}" for given in manifest.inputs)
     needed = ", ".join(f"{a.name}={_some(a)}" for a in dialect.arguments if a.required)
-    if dialect.library == "optax":
+    if dialect.library == "torch":
+        some = {"element": "{weight: torch.ones(3)}", "tensor": "{weight: torch.ones(())}"}
+        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in manifest.inputs)
+        lines = [
+            "import torch",
+            f"from optgen.torch import {dialect.name}",
+            "weight = torch.nn.Parameter(torch.ones(3))",
+            f"optimizer = {dialect.name}([weight]{', ' + needed if needed else ''})",
+            "weight.square().sum().backward()",
+            f"optimizer.step({given})",
+        ]
+    elif dialect.library == "optax":
         lines = [
             "import jax.numpy as jnp",
             f"from optgen.optax import {dialect.name}",

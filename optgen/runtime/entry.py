@@ -6,18 +6,40 @@ import functools
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from optgen._paths import generated_folder, specs_folder
 from optgen.compiler.choice import Choice, choose, variant_name
-from optgen.runtime.jax import JaxVariant
 from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
 from optgen.spec.model import OptionValue, Spec
-from optgen.targets.manifest import Manifest
+from optgen.targets.manifest import Manifest, VariantInfo
 
 if TYPE_CHECKING:
     from optgen.compiler.rule import Rule
+    from optgen.runtime.jax import JaxVariant
+    from optgen.runtime.numpy import NumpyVariant
+    from optgen.runtime.torch import TorchVariant
+
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The generated files that hold a variant.
+
+    Attributes:
+        info: the variant.
+        names: what its modules are called after.
+        read: a file's text, by its name.
+        shown_as: what a file is called in tracebacks.
+    """
+
+    info: VariantInfo
+    names: tuple[str, ...]
+    read: Callable[[str], str]
+    shown_as: Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -26,37 +48,92 @@ class Entry:
 
     Attributes:
         manifest: what was generated.
-        read_module: reads the generated jax module.
+        read_text: reads a generated file of the catalogue, or of what was defined, by its name.
         read_spec: reads the spec, which is needed only for variants that were not generated ahead.
         in_catalogue: whether it comes from files, so that variants compiled later are worth keeping on disk.
         read_wrapped: the rule of the optimizer that it wraps, None if it wraps none.
     """
 
     manifest: Manifest
-    read_module: Callable[[], types.ModuleType]
+    read_text: Callable[[str], str]
     read_spec: Callable[[], Spec]
     in_catalogue: bool
     read_wrapped: Callable[[], Rule | None] = lambda: None
-    _module: types.ModuleType | None = None
-    _variants: dict[str, JaxVariant] = field(default_factory=dict)
+    _found: dict[Choice, Source] = field(default_factory=dict)
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
-        """The variant that option values and hyperparameter values stand for."""
+        """The variant that option values and hyperparameter values stand for, on jax arrays."""
+        from optgen.runtime.jax import JaxVariant
+
+        def make(source: Source) -> JaxVariant:
+            return JaxVariant(self.manifest.name, source.info, self.module(source, "jax.py"))
+
+        return self._variant("jax", options, values, make)
+
+    def numpy_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> NumpyVariant:
+        """The same on numpy arrays."""
+        from optgen.runtime.numpy import NumpyVariant, namespace
+
+        def make(source: Source) -> NumpyVariant:
+            module = self.module(source, "eager.py", xp=namespace())
+            return NumpyVariant(self.manifest.name, source.info, module)
+
+        return self._variant("numpy", options, values, make)
+
+    def torch_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> TorchVariant:
+        """The same on torch tensors, computed by torch's own functions."""
+        from optgen.runtime.torch import TorchVariant
+
+        def make(source: Source) -> TorchVariant:
+            return TorchVariant(self.manifest.name, source.info, lambda xp: self.module(source, "eager.py", xp=xp))
+
+        return self._variant("torch", options, values, make)
+
+    def module(self, source: Source, file: str, **given: Any) -> types.ModuleType:
+        """A generated file as a module.
+
+        Args:
+            source: what it belongs to.
+            file: its name.
+            **given: what the file is given by whoever loads it.
+        """
+        name = ".".join(["optgen_generated", *source.names, file.removesuffix(".py")])
+        return module_from_text(name, source.read(file), source.shown_as(file), given)
+
+    def _variant(
+        self,
+        library: str,
+        options: Mapping[str, OptionValue],
+        values: Mapping[str, object],
+        make: Callable[[Source], V],
+    ) -> V:
         choice = choose(self.manifest, options, values)
+        if choice not in self._found:
+            self._found[choice] = self._source(choice)
+        source = self._found[choice]
+        key = (library, source.info.name)
+        if key not in self._made:
+            self._made[key] = make(source)
+        made: V = self._made[key]
+        return made
+
+    def _source(self, choice: Choice) -> Source:
         name = variant_name(self.manifest, choice)
-        if name not in self._variants:
-            self._variants[name] = self._load(name, choice)
-        return self._variants[name]
-
-    def _load(self, name: str, choice: Choice) -> JaxVariant:
         info = self.manifest.variant(name)
-        if info is None:
-            from optgen.runtime.ondemand import compile_variant_now
+        if info is not None:
+            return Source(info, (self.manifest.name,), self.read_text, self.shown_as)
+        from optgen.runtime.ondemand import compile_variant_now
 
-            return compile_variant_now(self, name, choice)
-        if self._module is None:
-            self._module = self.read_module()
-        return JaxVariant(self.manifest.name, info, self._module)
+        compiled, files = compile_variant_now(self, name, choice)
+        shown = f"<optgen {self.manifest.name} {name}"
+        return Source(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")
+
+    def shown_as(self, file: str) -> str:
+        """What a generated file is called in tracebacks."""
+        if self.in_catalogue:
+            return str(generated_folder() / self.manifest.name / file)
+        return f"<optgen {self.manifest.name} {file}>"
 
 
 @functools.cache
@@ -68,9 +145,8 @@ def catalogue_entry(name: str) -> Entry:
     """
     manifest = catalogue_manifest(name)
 
-    def read_module() -> types.ModuleType:
-        path = generated_folder() / name / "jax.py"
-        return module_from_text(f"optgen_generated.{name}.jax", path.read_text(), str(path))
+    def read_text(file: str) -> str:
+        return (generated_folder() / name / file).read_text()
 
     def read() -> Spec:
         from optgen.spec.reader import read_spec
@@ -82,4 +158,4 @@ def catalogue_entry(name: str) -> Entry:
 
         return wrapped_rule(read(), specs_folder())
 
-    return Entry(manifest, read_module, read, in_catalogue=True, read_wrapped=read_wrapped)
+    return Entry(manifest, read_text, read, in_catalogue=True, read_wrapped=read_wrapped)

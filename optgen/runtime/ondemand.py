@@ -14,17 +14,15 @@ import msgspec
 from optgen._cache import cache_root, compiler_key
 from optgen.compiler.choice import Choice
 from optgen.errors import OptgenError
-from optgen.runtime.jax import JaxVariant
 from optgen.runtime.manifests import catalogue_manifest
-from optgen.runtime.modules import module_from_text
-from optgen.targets.manifest import Manifest, read_manifest
+from optgen.targets.manifest import Manifest, VariantInfo, read_manifest
 
 if TYPE_CHECKING:
     from optgen.runtime.entry import Entry
 
 
-def compile_variant_now(entry: Entry, name: str, choice: Choice) -> JaxVariant:
-    """A variant through the whole pipeline, or from the cache if an earlier process has compiled it.
+def compile_variant_now(entry: Entry, name: str, choice: Choice) -> tuple[VariantInfo, dict[str, str]]:
+    """A variant and its files, through the whole pipeline or from the cache if an earlier process has compiled it.
 
     Raises:
         SpecError: the equations are wrong under this choice.
@@ -41,13 +39,10 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> JaxVariant:
                 f"{entry.manifest.spec} was edited after its code was generated, and variant '{name}' of it was not: "
                 f"run optgen build {entry.manifest.name}"
             )
-        files = dict(generate(spec, {name: choice}, entry.read_wrapped(), ("jax",)).files)
+        files = dict(generate(spec, {name: choice}, entry.read_wrapped(), ("jax", "eager")).files)
         if cached is not None:
             _write_cached(cached, files)
-    manifest = read_manifest(files["manifest.json"].encode())
-    shown_as = f"<optgen {manifest.name} {name} jax>"
-    module = module_from_text(f"optgen_generated.{manifest.name}.{name}.jax", files["jax.py"], shown_as)
-    return JaxVariant(manifest.name, manifest.variants[0], module)
+    return read_manifest(files["manifest.json"].encode()).variants[0], files
 
 
 def _cache_file(manifest: Manifest, name: str) -> Path:

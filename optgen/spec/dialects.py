@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from optgen.errors import SpecError
 from optgen.spec.declarations import MAX_COUNT, demand
+from optgen.spec.domain import Domain, parse_domain
 from optgen.spec.model import DIALECTS, Argument, Dialect, Hyperparameter, Option, OptionValue
 from optgen.spec.tables import Tables, shortened, suggestion
 
@@ -16,7 +18,22 @@ ABSENT = "none"
 
 Value = float | OptionValue | None
 
-_KEYS = ("arguments", "required", "keyword_only", "defaults", "options", "states", "note")
+_KEYS = (
+    "arguments",
+    "required",
+    "keyword_only",
+    "defaults",
+    "options",
+    "states",
+    "count",
+    "sparse",
+    "domains",
+    "demands",
+    "note",
+)
+
+#: What a library does with sparse gradients: changes the entries that are there, or takes them as dense ones.
+SPARSE = ("", "entries", "dense")
 
 
 def read_dialects(
@@ -87,6 +104,10 @@ class _Reader:
                 if name not in exposed and name in self.hyperparameters
             },
             states=self.states(entry),
+            count=tables.string(entry, "step", self.name, "count"),
+            sparse=self.sparse(entry),
+            domains=self.domains(entry),
+            demands=self.demands(entry),
             note=tables.string(entry, "", self.name, "note"),
         )
 
@@ -166,6 +187,9 @@ class _Reader:
         for name, raw in written.items():
             if not name.isidentifier() or keyword.iskeyword(name):
                 raise self.tables.fail(f"'{name}' cannot name an argument", self.name, "arguments", name)
+            if isinstance(raw, dict):
+                arguments.append(Argument(name, (), (self.own(name, raw),), keyword_only=name in flags["keyword_only"]))
+                continue
             targets = self.targets(name, raw)
             for target in targets:
                 if target in seen:
@@ -188,6 +212,65 @@ class _Reader:
                 )
             )
         return tuple(arguments)
+
+    def own(self, argument: str, raw: Mapping[str, Any]) -> OptionValue | None:
+        """The default of an argument that the front-end answers itself."""
+        default = raw.get("own")
+        if set(raw) != {"own"} or not _is_option_value(default):
+            raise self.tables.fail_value(
+                f"'{argument}' belongs to the front-end, with a default", self.name, "arguments", argument,
+                hint="write { own = false } or { own = \"none\" }",
+            )  # fmt: skip
+        return None if default == ABSENT else default
+
+    def domains(self, entry: Mapping[str, Any]) -> dict[str, Domain]:
+        written = self.part(entry, "domains")
+        return {name: self.domain(name, written[name], "domains", name) for name in written}
+
+    def demands(self, entry: Mapping[str, Any]) -> dict[str, tuple[tuple[str, Domain], ...]]:
+        found = {}
+        for option in (written := self.part(entry, "demands")):
+            if option not in self.options:
+                raise self.tables.fail(
+                    f"unknown option '{shortened(option)}'",
+                    self.name,
+                    "demands",
+                    option,
+                    hint=suggestion(option, tuple(self.options)),
+                )
+            pairs = []
+            for position, text in enumerate(self.tables.strings(written, self.name, option)):
+                names = [name for name in self.hyperparameters if name in re.findall(r"\w+", text)]
+                if len(names) != 1:
+                    raise self.tables.fail_value(
+                        f"no domain of a hyperparameter: {shortened(text)}", self.name, "demands", option, position
+                    )
+                pairs.append((names[0], self.domain(names[0], text, "demands", option, position)))
+            found[option] = tuple(pairs)
+        return found
+
+    def domain(self, name: str, text: object, *keys: str | int) -> Domain:
+        if name not in self.hyperparameters:
+            raise self.tables.fail(
+                f"unknown hyperparameter '{shortened(name)}'",
+                self.name,
+                *keys,
+                hint=suggestion(name, tuple(self.hyperparameters)),
+            )
+        try:
+            return parse_domain(str(text), name)
+        except ValueError as error:
+            message, hint = error.args
+            raise self.tables.fail_value(message, self.name, *keys, hint=hint) from None
+
+    def sparse(self, entry: Mapping[str, Any]) -> str:
+        found = self.tables.string(entry, "", self.name, "sparse")
+        if found not in SPARSE:
+            wanted = ", ".join(word for word in SPARSE if word)
+            raise self.tables.fail_value(
+                f"unknown treatment '{shortened(found)}'", self.name, "sparse", hint=f"known: {wanted}"
+            )
+        return found
 
     def targets(self, argument: str, raw: object) -> tuple[str, ...]:
         where = ("arguments", argument)

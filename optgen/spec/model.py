@@ -90,8 +90,9 @@ class Argument:
 
     Attributes:
         name: as the library spells it.
-        targets: the hyperparameter or option it sets; several for a tuple such as `betas`.
-        defaults: the library's default for each target.
+        targets: the hyperparameter or option it sets; several for a tuple such as `betas`; none if it says something
+            to the front-end itself, as `foreach` does.
+        defaults: the library's default for each target; without targets, the argument's own.
         packed: it is given as a tuple, one value for each target.
         required: it has no default.
         keyword_only: it cannot be given by position.
@@ -121,6 +122,11 @@ class Dialect:
         options: option values that select the library's formula.
         hyperparameters: defaults for hyperparameters that the library does not expose; None means absent.
         states: state → the library's name for it.
+        count: the library's name for the number of steps that a parameter has made, empty if it keeps none.
+        sparse: what the library does with sparse gradients: `entries` for changing those that are there, `dense` for
+            the same as with dense ones; empty if it refuses them.
+        domains: hyperparameter → the values that the library takes, where they are fewer than the rule's.
+        demands: option → the domains that hyperparameters must have where it is chosen, as (hyperparameter, domain).
         note: what the library does differently, one line.
     """
 
@@ -130,6 +136,10 @@ class Dialect:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     hyperparameters: Mapping[str, float | None] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
+    count: str = "step"
+    sparse: str = ""
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    demands: Mapping[str, tuple[tuple[str, Domain], ...]] = field(default_factory=dict)
     note: str = ""
 
 

@@ -14,6 +14,7 @@ import pytest
 import optgen.optax
 import optgen.optim
 import optgen.schedules
+import optgen.torch
 from optgen._paths import specs_folder
 from optgen.compiler.choice import choose, default_choice
 from optgen.compiler.chosen import chosen_body
@@ -22,12 +23,16 @@ from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
 from optgen.runtime.lr_schedule_manifests import schedule_names, spelled
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
+from optgen.runtime.torch_dialect import spellings
 from optgen.spec.latex import equations_latex
 from optgen.spec.reader import parse_spec, read_spec
 
 ROOT = Path(__file__).parents[2]
 FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]
 CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "braintools"]
+
+
+TORCH_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n))]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,10 @@ def test_what_is_stale_is_told(tmp_path, optimizers):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(optgen.optax, n) for n in FACTORIES] + [(optgen.optim, n) for n in CLASSES]
+    ("module", "name"),
+    [(optgen.optax, n) for n in FACTORIES]
+    + [(optgen.optim, n) for n in CLASSES]
+    + [(optgen.torch, n) for n in TORCH_CLASSES],
 )
 def test_examples_in_docstrings_run(module, name):
     entry = getattr(module, name)
@@ -67,6 +75,7 @@ def test_examples_in_docstrings_run(module, name):
     [
         ("optgen/optax.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
         ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
+        ("optgen/torch.pyi", optgen.torch, TORCH_CLASSES),
         ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_traceback_shows_the_generated_line():
     import traceback
 
     made = optgen.define("plain", "theta[t] = theta[t-1] - lr*g", lr=0.1)
-    module = made._entry.read_module()
+    module = made.optim.entry.variant({}, {})._module
     try:
         module.default_tensor(None, None)
     except TypeError as error:

@@ -216,7 +216,7 @@ def test_variants_that_were_not_generated_ahead_are_compiled_and_kept(tmp_path, 
     known = catalogue_entry("adam")
 
     def fresh():
-        return Entry(known.manifest, known.read_module, known.read_spec, in_catalogue=True)
+        return Entry(known.manifest, known.read_text, known.read_spec, in_catalogue=True)
 
     options = {"nesterov": True, "amsgrad": True}
     values = {"eps_root": 1e-4}

@@ -121,7 +121,7 @@ def results(name: str, which: str) -> dict[str, float]:
         target = compile_target(spec, variant, choice, values, wrapped)
         key = f"{name} {variant}"
         # For L-BFGS's see STEPS_FLOAT64 in test_jax.py.
-        steps = STEPS if name != "lbfgs" else 16 if which == "ahead" else 12
+        steps = 12 if name == "lbfgs" else STEPS
         found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES, steps)
         if which == "others":
             continue

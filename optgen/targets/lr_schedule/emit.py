@@ -11,16 +11,16 @@ from sympy import Expr
 from optgen.compiler.lr_schedule_program import Branch, Let, Loop, LrScheduleProgram, Step, static_test
 from optgen.compiler.operations import Floor, is_reciprocal, multiply
 from optgen.spec.lr_schedule_model import LrSchedule
+from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.header import spec_digest
 from optgen.targets.host import HostPrinter
-from optgen.targets.jax.printer import JaxPrinter
 from optgen.targets.templating import template
 
 #: What the generated functions are called.
 FUNCTION = "learning_rate"
 
 
-class _TracedPrinter(JaxPrinter):
+class _TracedPrinter(ArrayPrinter):
     """Every number is an array: the function turns its arguments into such."""
 
     def _print_Symbol(self, expr: sympy.Symbol) -> str:
@@ -63,7 +63,7 @@ class _Target:
 def emit_jax(program: LrScheduleProgram) -> str:
     """The text of jax.py: a function of the step and the hyperparameters that can be traced, mapped and jitted."""
     summary = "The learning rate after t steps; numbers are Python's or arrays, and broadcast."
-    return _emit(program, _Target(_TracedPrinter().text, "jnp.asarray({}, float)", True, summary))
+    return _emit(program, _Target(_TracedPrinter("jnp").text, "jnp.asarray({}, float)", True, summary))
 
 
 def emit_host(program: LrScheduleProgram) -> str:

@@ -1,4 +1,4 @@
-"""Expressions in jax.numpy."""
+"""Expressions in functions of arrays: those of jax.numpy, or of the same names elsewhere."""
 
 from __future__ import annotations
 
@@ -15,37 +15,42 @@ from optgen.targets.printer import ExpressionPrinter, without_brackets
 _LARGE = 2**31
 
 
-class JaxPrinter(ExpressionPrinter):
-    """Values that are traced: arrays, and the numbers of a step.
+#: Operation → the function of arrays.
+_FUNCTIONS: Mapping[str, str] = {
+    "abs": "abs",
+    "sign": "sign",
+    "exp": "exp",
+    "expm1": "expm1",
+    "log": "log",
+    "sin": "sin",
+    "cos": "cos",
+    "tanh": "tanh",
+    "floor": "floor",
+    "ceil": "ceil",
+    "max": "maximum",
+    "min": "minimum",
+    "mod": "mod",
+    "where": "where",
+    "sqrt": "sqrt",
+    "pow": "power",
+}
+
+
+class ArrayPrinter(ExpressionPrinter):
+    """Values that are arrays, and the numbers of a step, which may be traced.
 
     Args:
+        namespace: what the functions of arrays are found under, as `jnp`.
         arrays: the names that stand for arrays at run time, None for all. Parts that hold none of them may be Python
             numbers, on which Python's own arithmetic raises where jax's does not; `ConstantPrinter` spells those.
     """
 
-    functions: Mapping[str, str] = {
-        "abs": "jnp.abs",
-        "sign": "jnp.sign",
-        "exp": "jnp.exp",
-        "expm1": "jnp.expm1",
-        "log": "jnp.log",
-        "sin": "jnp.sin",
-        "cos": "jnp.cos",
-        "tanh": "jnp.tanh",
-        "floor": "jnp.floor",
-        "ceil": "jnp.ceil",
-        "max": "jnp.maximum",
-        "min": "jnp.minimum",
-        "mod": "jnp.mod",
-        "where": "jnp.where",
-        "sqrt": "jnp.sqrt",
-        "pow": "jnp.power",
-    }
-
-    def __init__(self, arrays: Collection[str] | None = None) -> None:
+    def __init__(self, namespace: str, arrays: Collection[str] | None = None) -> None:
         super().__init__()
+        self.namespace = namespace
+        self.functions = {name: f"{namespace}.{function}" for name, function in _FUNCTIONS.items()}
         self.arrays = arrays
-        self.constants = ConstantPrinter()
+        self.constants = ConstantPrinter(namespace)
 
     def is_array(self, expression: Expr) -> bool:
         """Whether a value is an array for certain."""
@@ -68,32 +73,36 @@ class JaxPrinter(ExpressionPrinter):
         return super()._print_Mul(expr)
 
     def _print_Negation(self, expr: Negation) -> str:
-        return f"jnp.logical_not({self.text(expr.args[0])})"
+        return f"{self.namespace}.logical_not({self.text(expr.args[0])})"
 
 
 class ConstantPrinter(HostPrinter):
     """Values known when the optimizer is built: Python floats, so float64, unless the caller passes arrays.
 
-    Functions go through the generated module's `_constant`, which picks the host's or those of `jax.numpy`.
+    Functions go through the generated module's `_constant`, which picks the host's or those of arrays.
     """
 
     # Of Python's truth values and of arrays.
     logical: Mapping[str, str] = {"and": "&", "or": "|"}
 
+    def __init__(self, namespace: str) -> None:
+        super().__init__()
+        self.namespace = namespace
+
     def call(self, function: str, *arguments: str) -> str:
         if function not in self.functions:
             raise TypeError(f"{type(self).__name__} has no spelling for the function '{function}'")
-        return self.choice(self.functions[function], JaxPrinter.functions[function], *arguments)
+        return self.choice(self.functions[function], _FUNCTIONS[function], *arguments)
 
     def choice(self, host: str, traced: str, *arguments: str) -> str:
         """A call of one of two functions."""
-        return f"_constant({', '.join([host, traced, *arguments])})"
+        return f"_constant({', '.join([host, f'{self.namespace}.{traced}', *arguments])})"
 
     def quotient(self, numerator: str, denominator: str) -> str:
-        return self.choice("_host_quotient", "jnp.divide", without_brackets(numerator), without_brackets(denominator))
+        return self.choice("_host_quotient", "divide", without_brackets(numerator), without_brackets(denominator))
 
     def _print_Where(self, expr: Operation) -> str:
-        return self.choice("_host_where", "jnp.where", *(self.text(argument) for argument in expr.args))
+        return self.choice("_host_where", "where", *(self.text(argument) for argument in expr.args))
 
     def _print_Negation(self, expr: Negation) -> str:
-        return self.choice("_host_not", "jnp.logical_not", self.text(expr.args[0]))
+        return self.choice("_host_not", "logical_not", self.text(expr.args[0]))

@@ -1,7 +1,7 @@
-"""Programs → a module of jax.numpy functions.
+"""Programs → a module of functions of arrays: of jax.numpy, or of numpy and torch.
 
-XLA orders the loops, so a program becomes one function of a tensor, split only where a fold over the whole model
-comes between: numbers of the step, then each tensor, then numbers of the model, then each tensor again.
+Those libraries order the loops, so a program becomes one function of a tensor, split only where a fold over the whole
+model comes between: numbers of the step, then each tensor, then numbers of the model, then each tensor again.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from sympy import Expr
 from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import names_in
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
+from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import header
 from optgen.targets.host import CaseFunction, case_function
-from optgen.targets.jax.printer import JaxPrinter
 from optgen.targets.manifest import Function
 from optgen.targets.templating import template
 
 #: Names that stand for Python numbers, taken from shapes.
 _SIZES = ("size", "rank", "rows", "columns", "model_size", "tensor_count")
 
-_NEUTRAL = {"sum": "", "max": ", initial=-jnp.inf", "min": ", initial=jnp.inf"}
+_NEUTRAL = {"sum": "", "max": ", initial=-{0}.inf", "min": ", initial={0}.inf"}
+
+#: What the functions of arrays are found under in each of the files.
+_JAX, _EAGER = "jnp", "xp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class EmittedFunction:
 
 
 @dataclass(frozen=True, slots=True)
-class JaxModule:
+class ArrayModule:
     """The source of a module, and for each variant and case the functions to call, in order."""
 
     text: str
@@ -46,8 +49,17 @@ class JaxModule:
     case_functions: dict[str, str]
 
 
-def emit_jax(optimizer: Optimizer) -> JaxModule:
+def emit_jax(optimizer: Optimizer) -> ArrayModule:
     """The jax module of an optimizer."""
+    return _emitted(optimizer, _JAX)
+
+
+def emit_eager(optimizer: Optimizer) -> ArrayModule:
+    """The same functions for libraries that compute as they are called: numpy and torch."""
+    return _emitted(optimizer, _EAGER)
+
+
+def _emitted(optimizer: Optimizer, namespace: str) -> ArrayModule:
     functions: list[EmittedFunction] = []
     bodies: dict[tuple[object, ...], Function] = {}
     calls: dict[str, tuple[tuple[Function, ...], ...]] = {}
@@ -58,7 +70,7 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
         per_case = []
         for index, case in enumerate(variant.cases):
             named = []
-            for emitted in _case_functions(variant, index, case):
+            for emitted in _case_functions(variant, index, case, namespace):
                 # What variants share is written once, under the name of the first that needs it.
                 same = (emitted.call.level, emitted.call.arguments, emitted.call.returns, emitted.lines)
                 if same not in bodies:
@@ -69,27 +81,29 @@ def emit_jax(optimizer: Optimizer) -> JaxModule:
         calls[variant.name] = tuple(per_case)
     tests = [test for function in case_functions.values() for test in function.tests]
     used = "\n".join([*tests, *(line for function in functions for line in function.lines)])
-    text = template("jax").render(
+    text = template("arrays").render(
         header=header(optimizer),
+        namespace=namespace,
         case_functions=list(case_functions.values()),
         functions=functions,
         uses=lambda name: re.search(rf"\b{name}\b", used) is not None,
     )
-    return JaxModule(text, calls, {variant: function.name for variant, function in case_functions.items()})
+    return ArrayModule(text, calls, {variant: function.name for variant, function in case_functions.items()})
 
 
-def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[EmittedFunction]:
+def _case_functions(variant: Variant, index: int, case: CompiledCase, namespace: str) -> list[EmittedFunction]:
     stem = variant.name if len(variant.cases) == 1 else f"{variant.name}_case{index + 1}"
     program = case.program
     found = []
-    initial = _initial_function(stem, program)
+    initial = _initial_function(stem, program, namespace)
     if initial is not None:
         found.append(initial)
     segments = _segments(program)
+    printer = ArrayPrinter(namespace, _arrays(program))
     per_step = [d for d in program.definitions if d.kind.is_per_step]
     outside = _needed_outside(program, per_step)
     if outside:
-        found.append(_function(program, f"{stem}_step", "step", per_step, outside, "Numbers of one step."))
+        found.append(_function(program, printer, f"{stem}_step", "step", per_step, outside, "Numbers of one step."))
     last = max(segments, default=0)
     for position in range(last + 1):
         tensor = [d for d in segments.get(position, ()) if d.kind is not Kind.GLOBAL or _folds_model(d)]
@@ -98,12 +112,14 @@ def _case_functions(variant: Variant, index: int, case: CompiledCase) -> list[Em
         if numbers:
             returns = _needed_outside(program, numbers)
             found.append(
-                _function(program, f"{stem}_model{suffix}", "model", numbers, returns, "Numbers of the whole model.")
+                _function(
+                    program, printer, f"{stem}_model{suffix}", "model", numbers, returns, "Numbers of the whole model."
+                )
             )
         if tensor:
             returns = _needed_outside(program, tensor)
             summary = "One tensor's step, as far as the model's numbers are known." if last else "One tensor's step."
-            found.append(_function(program, f"{stem}_tensor{suffix}", "tensor", tensor, returns, summary))
+            found.append(_function(program, printer, f"{stem}_tensor{suffix}", "tensor", tensor, returns, summary))
     return found
 
 
@@ -135,7 +151,13 @@ def _needed_outside(program: Program, inside: list[Definition]) -> tuple[str, ..
 
 
 def _function(
-    program: Program, name: str, level: str, definitions: list[Definition], returns: tuple[str, ...], summary: str
+    program: Program,
+    printer: ArrayPrinter,
+    name: str,
+    level: str,
+    definitions: list[Definition],
+    returns: tuple[str, ...],
+    summary: str,
 ) -> EmittedFunction:
     own = {d.name for d in definitions}
     reads: dict[str, None] = {}
@@ -147,7 +169,6 @@ def _function(
         (d.name, d.value.operation) for d in definitions if isinstance(d.value, Reduce) and d.value.over == "model"
     )
     arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
-    printer = JaxPrinter(_arrays(program))
     lines = (
         *(f"{name} = 1.0*{name}  # int32 does not hold every size" for name in arguments if name in _SIZES),
         *(f"{d.name} = {_right_side(d, program.kinds, printer)}" for d in definitions),
@@ -182,7 +203,7 @@ def _arrays(program: Program) -> set[str]:
     return found
 
 
-def _right_side(definition: Definition, kinds: dict[str, Kind], printer: JaxPrinter) -> str:
+def _right_side(definition: Definition, kinds: dict[str, Kind], printer: ArrayPrinter) -> str:
     value = definition.value
     if isinstance(value, Reduce):
         return _reduction(value, kinds, printer)
@@ -191,41 +212,41 @@ def _right_side(definition: Definition, kinds: dict[str, Kind], printer: JaxPrin
     return printer.text(value)
 
 
-def _per_axis(value: Expr, kinds: dict[str, Kind], printer: JaxPrinter) -> str:
+def _per_axis(value: Expr, kinds: dict[str, Kind], printer: ArrayPrinter) -> str:
     """The same expression for the vector of each axis; no spec can name a value as its variables are named."""
     families = sorted(name for name in names_in(value) if kinds[name] is Kind.AXIS)
     inner = {name: f"_{name}_i" for name in families}
     renamed = value.xreplace({sympy.Symbol(n): sympy.Symbol(i) for n, i in inner.items()})
-    text = JaxPrinter({*(printer.arrays or ()), *inner.values()}).text(renamed)
+    text = ArrayPrinter(printer.namespace, {*(printer.arrays or ()), *inner.values()}).text(renamed)
     if len(families) == 1:
         return f"tuple({text} for {inner[families[0]]} in {families[0]})"
     names = ", ".join(inner.values())
     return f"tuple({text} for {names} in zip({', '.join(families)}, strict=True))"
 
 
-def _reduction(value: Reduce, kinds: dict[str, Kind], printer: JaxPrinter) -> str:
-    function = {"sum": "jnp.sum", "max": "jnp.max", "min": "jnp.min"}[value.operation]
+def _reduction(value: Reduce, kinds: dict[str, Kind], printer: ArrayPrinter) -> str:
+    function = f"{printer.namespace}.{value.operation}"
     operand = printer.text(value.operand)
     # A fold over nothing is the neutral number of the fold.
-    empty = _NEUTRAL[value.operation]
+    empty = _NEUTRAL[value.operation].format(printer.namespace)
     match value.over:
         case "tensor":
             return f"{function}({operand}{empty})"
         case "model":
             if expression_kind(value.operand, kinds).is_scalar:
-                return operand if printer.is_array(value.operand) else f"jnp.asarray({operand})"
+                return operand if printer.is_array(value.operand) else f"{printer.namespace}.asarray({operand})"
             return f"{function}({operand}{empty})"
         case "rows" | "columns" | "other_axes":
             helper = "_other_axes" if value.over == "other_axes" else f"_fold_{value.over}"
             return f"{helper}({function}, {operand}{empty})"
         case "axes":
-            pairwise = {"sum": "jnp.add", "max": "jnp.maximum", "min": "jnp.minimum"}[value.operation]
+            pairwise = {"sum": "add", "max": "maximum", "min": "minimum"}[value.operation]
             family = operand if operand.isidentifier() else _per_axis(value.operand, kinds, printer)
-            return f"functools.reduce({pairwise}, {family})"
+            return f"functools.reduce({printer.namespace}.{pairwise}, {family})"
     raise ValueError(f"unknown extent {value.over!r}")
 
 
-def _initial_function(stem: str, program: Program) -> EmittedFunction | None:
+def _initial_function(stem: str, program: Program, namespace: str) -> EmittedFunction | None:
     """A function that makes the states which do not start at zero, one number or one per element each."""
     states = [state for state in program.states if not initial_is_zero(state.initial)]
     if not states:
@@ -234,7 +255,7 @@ def _initial_function(stem: str, program: Program) -> EmittedFunction | None:
     for state in states:
         reads |= dict.fromkeys(sorted(names_in(state.initial)))
     arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
-    printer = JaxPrinter(("theta",))
+    printer = ArrayPrinter(namespace, ("theta",))
     lines = tuple(f"{state.name} = {printer.text(state.initial)}" for state in states)
     call = Function(f"{stem}_initial", "initial", arguments, tuple(s.name for s in states))
     return EmittedFunction(call, "Values before the first step of the states that do not start at zero.", lines)

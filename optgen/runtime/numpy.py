@@ -1,0 +1,103 @@
+"""Generated modules on numpy arrays: computed as they are called, one operation after the other."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from optgen.errors import TreeMismatch
+from optgen.runtime.arrays import Arrays, ArrayVariant
+from optgen.targets.manifest import Function, VariantInfo
+
+#: What generated functions call, by the names that numpy and jax.numpy share.
+FUNCTIONS = (
+    *("abs", "sign", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt"),
+    *("maximum", "minimum", "mod", "power", "add", "divide", "where", "logical_not", "asarray"),
+    *("sum", "max", "min", "inf"),
+)
+
+
+def namespace() -> types.SimpleNamespace:
+    """What an eager module finds under `xp`."""
+    found = {name: getattr(np, name) for name in FUNCTIONS}
+    return types.SimpleNamespace(**found, is_array=lambda value: isinstance(value, np.ndarray | np.generic))
+
+
+class NumpyArrays(Arrays):
+    """Arrays of numpy. Numbers of the step are Python floats, which take the precision of the arrays they meet."""
+
+    def arithmetic_dtype(self, array: np.ndarray) -> Any:
+        if not np.issubdtype(array.dtype, np.floating):
+            raise TreeMismatch(f"parameters and gradients are floating-point arrays, and this one is {array.dtype}")
+        return np.dtype(np.float64) if array.dtype == np.float64 else np.dtype(np.float32)
+
+    def widest(self, dtypes: Sequence[Any]) -> Any:
+        return np.dtype(np.float64) if np.dtype(np.float64) in dtypes else np.dtype(np.float32)
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return array.astype(dtype, copy=False) if isinstance(array, np.ndarray) else dtype.type(array)
+
+    def number(self, value: Any, dtype: Any) -> Any:
+        return np.asarray(value, dtype)
+
+    def hyperparameter(self, value: Any, dtype: Any) -> float:
+        return float(value)
+
+    def step_number(self, t: Any, dtype: Any) -> Any:
+        return dtype.type(t)
+
+    def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: np.ndarray) -> np.ndarray:
+        return np.array(np.broadcast_to(np.asarray(start, dtype), shape))
+
+    def filled_on_host(self, start: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.array(np.broadcast_to(np.asarray(start, np.float64), shape))
+
+    def as_stored(self, value: Any, stored: np.ndarray) -> np.ndarray:
+        return np.asarray(value, stored.dtype)
+
+    def replaced(self, ring: np.ndarray, place: Any, value: np.ndarray) -> np.ndarray:
+        ring[place] = value
+        return ring
+
+    def transpose(self, array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+        return np.transpose(array, order)
+
+    def combined(self, operation: str, first: Any, second: Any) -> Any:
+        return {"sum": np.add, "max": np.maximum, "min": np.minimum}[operation](first, second)
+
+    def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
+        return call_in_float64(module, function, values)
+
+
+def call_in_float64(module: types.ModuleType, function: Function, values: Mapping[str, Any]) -> list[Any]:
+    """Call a function of numbers of the step, and give Python numbers."""
+    wide = {name: np.float64(value) if name == "t" else _float64(value) for name, value in values.items()}
+    with np.errstate(all="ignore"):
+        found = getattr(module, function.name)(*(wide[name] for name in function.arguments))
+    return [value.item() if isinstance(value, np.generic | np.ndarray) else value for value in found]
+
+
+def _float64(value: Any) -> Any:
+    """Hyperparameters stay Python floats, on which the host's functions are called; states become numbers of numpy."""
+    return value if isinstance(value, float | bool | int) else np.float64(value)
+
+
+class NumpyVariant(ArrayVariant):
+    """One generated variant, ready to run on numpy arrays.
+
+    Args:
+        optimizer: the optimizer's name, for messages.
+        info: the variant.
+        module: the generated eager module, with `xp` from `namespace`.
+    """
+
+    def __init__(self, optimizer: str, info: VariantInfo, module: types.ModuleType) -> None:
+        super().__init__(optimizer, info, module, NumpyArrays())
+
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        """See `ArrayVariant.step`; what IEEE arithmetic answers with Inf or NaN raises no warning."""
+        with np.errstate(all="ignore"):
+            return super().step(*args, **kwargs)

@@ -1,0 +1,358 @@
+"""The class behind every optimizer of `optgen.torch`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
+from optgen.runtime.arguments import bind, settings
+from optgen.runtime.arrays import PARAMETER_FORM, ModelState
+from optgen.runtime.docstrings import described
+from optgen.runtime.entry import Entry
+from optgen.runtime.torch_dialect import call_signature, spellings
+from optgen.runtime.torch_state import Kept, StateLayout, as_real, restored
+from optgen.spec.model import Dialect
+
+Tensor = torch.Tensor
+
+
+@dataclass(slots=True)
+class _Work:
+    """The parameters of a group that make a step, and what it takes."""
+
+    group: dict[str, Any]
+    layout: StateLayout
+    hyperparameters: dict[str, Any]
+    parameters: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    """A tensor of a checkpoint on its way past torch's cast to the parameter's dtype."""
+
+    value: Any
+
+
+class GeneratedOptimizer(torch.optim.Optimizer):
+    """A `torch.optim.Optimizer` whose rule is generated. Subclasses are made by `optimizer_class`."""
+
+    entry: ClassVar[Entry]
+    dialect: ClassVar[Dialect]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
+        given = bind(type(self).__name__, self.__signature__, args, kwargs)
+        params: Iterable[Any] = given.pop("params")
+        defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
+        self._layouts: dict[Any, StateLayout] = {}
+        _check_flags(type(self).__name__, defaults)
+        self._chosen(defaults)
+        super().__init__(params, defaults)
+        # Read by torch's GradScaler: the step itself takes the scale out of the gradients.
+        self._step_supports_amp_scaling = bool(defaults.get("fused"))
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps were left out because of `skip_nonfinite`."""
+        return int(self.param_groups[0].get("skipped_steps", 0))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters; what it does not say takes the optimizer's defaults.
+
+        Raises:
+            InvalidHyperparameter: a value is wrong; nothing is added then.
+        """
+        if isinstance(param_group, dict):
+            merged = {**self.defaults, **param_group}
+            _check_flags(type(self).__name__, merged)
+            self._chosen(merged)
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_layouts": {}, "_step_supports_amp_scaling": self._step_supports_amp_scaling}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, of this optimizer or of torch's of the same name.
+
+        Raises:
+            TreeMismatch: the state is of another rule, another option or another parameter; nothing is changed then.
+            ValueError: the groups are others.
+        """
+        self._check_loaded(state_dict)
+        # torch would round what is kept to the parameter's dtype; here bfloat16 parameters have float32 moments.
+        hide = self.register_load_state_dict_pre_hook(_hide)
+        show = self.register_load_state_dict_post_hook(_show, prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            hide.remove()
+            show.remove()
+
+    def step(self, closure: Callable[[], Any] | None = None, **inputs: Any) -> Any:
+        """One step on every parameter that has a gradient, in place.
+
+        Args:
+            closure: evaluates the model anew and returns the loss.
+            **inputs: what else the rule asks for at every step; a mapping of parameters to tensors where it is one per
+                parameter.
+
+        Returns:
+            What the closure returned.
+
+        Raises:
+            RuntimeError: gradients are sparse, or parameters complex, where the rule takes no such.
+            TypeError: an input is missing, or one that the rule does not ask for.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(bool(self.defaults.get("differentiable", False))):
+            self._make_step(inputs)
+        return loss
+
+    def _make_step(self, inputs: Mapping[str, Any]) -> None:
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if found_inf is not None and bool(found_inf.item()):
+            return
+        work = [self._work(group, inputs) for group in self.param_groups]
+        if any(group["skip_nonfinite"] for group in self.param_groups) and not _all_finite(work):
+            first = self.param_groups[0]
+            first["skipped_steps"] = first.get("skipped_steps", 0) + 1
+            return
+        if scale is not None:
+            for parameter in (p for part in work for p in part.parameters):
+                assert parameter.grad is not None
+                parameter.grad.div_(scale.to(parameter.grad.device))
+        for part in work:
+            if part.parameters:
+                self._step_group(part, inputs)
+
+    def _work(self, group: dict[str, Any], inputs: Mapping[str, Any]) -> _Work:
+        """What a group's step takes; everything that can be refused is refused here."""
+        layout, hyperparameters = self._chosen(group)
+        parameters = [p for p in group["params"] if p.grad is not None]
+        name = type(self).__name__
+        wanted = layout.variant.info.inputs
+        if set(inputs) != set(wanted):
+            takes = ", ".join(f"{n}=..." for n in wanted) or "no inputs"
+            raise TypeError(f"{name}: step takes {takes} besides the closure, not {sorted(inputs)}")
+        for p in parameters:
+            assert p.grad is not None
+            if p.grad.is_sparse and not (self.dialect.sparse and (self._is_dense or layout.is_elementwise)):
+                raise RuntimeError(f"{name} does not support sparse gradients")
+            if p.is_complex() and not layout.takes_complex:
+                raise RuntimeError(f"{name} does not support complex parameters")
+            if group.get("capturable") and p.device.type not in ("cuda", "xpu"):
+                raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
+            if group.get("capturable"):
+                raise NotImplementedError(f"{name}: no step of this device can be captured; use capturable=False")
+        return _Work(group, layout, hyperparameters, parameters)
+
+    @property
+    def _is_dense(self) -> bool:
+        return self.dialect.sparse == "dense"
+
+    def _step_group(self, work: _Work, inputs: Mapping[str, Any]) -> None:
+        layout = work.layout
+        first = self.state[work.group["params"][0]] if layout.of_model else {}
+        steps: dict[Any, list[Tensor]] = {}
+        done = {}
+        for p in work.parameters:
+            kept = self.state[p] if layout.count or layout.infos(p) else {}
+            done[p] = layout.steps_done(p, kept)
+            if (layout.count or layout.infos(p)) and not layout.is_complete(p, kept):
+                layout.start(p, kept, first, work.hyperparameters)
+        latest = max(done.values())
+        for p in work.parameters:
+            numbers = tuple(self.state[p][layout.names[n]].detach().cpu().numpy().tobytes() for n in layout.of_step)
+            # What has made other steps, or stands on another device, is another model to a rule of single tensors.
+            key = () if layout.is_joint else (done[p], p.device, numbers)
+            steps.setdefault(key, []).append(p)
+        for members in steps.values():
+            t = 1 + (latest if layout.is_joint else done[members[0]])
+            sparse = [p for p in members if p.grad is not None and p.grad.is_sparse and not self._is_dense]
+            dense = [p for p in members if p not in set(sparse)]
+            if dense:
+                self._step_tensors(work, dense, first, t, inputs)
+            for p in sparse:
+                self._step_entries(work, p, first, t)
+
+    def _step_tensors(
+        self, work: _Work, parameters: list[Tensor], first: Kept, t: int, inputs: Mapping[str, Any]
+    ) -> None:
+        layout = work.layout
+        differentiable = bool(work.group.get("differentiable", False))
+        has_state = [bool(layout.count or layout.infos(p)) for p in parameters]
+        kept = [self.state[p] if there else {} for p, there in zip(parameters, has_state, strict=True)]
+        gradients = [as_real(_dense(p)) for p in parameters]
+        tensors = tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True))
+        shared = layout.shared(kept[0], first)
+        given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in inputs.items()}
+        # Copied into the parameters below, in their own storage and strides.
+        new, after = layout.variant.step(
+            gradients,
+            ModelState(tensors, shared),
+            [as_real(p) for p in parameters],
+            t,
+            work.hyperparameters,
+            given,
+            PARAMETER_FORM,
+        )
+        for p, k, value, state in zip(parameters, kept, new, after.tensors, strict=True):
+            # The state first: it may be the parameter as it was, in the parameter's own memory.
+            if layout.count or layout.infos(p):
+                layout.write(p, k, state, after.shared, t, in_place=not differentiable)
+            (as_real(p) if p.is_complex() else p).copy_(value)
+        for name in layout.of_model:
+            first[layout.names[name]] = after.shared[name]
+
+    def _step_entries(self, work: _Work, parameter: Tensor, first: Kept, t: int) -> None:
+        """A step on the entries of a sparse gradient alone, as torch's Adagrad makes it."""
+        layout = work.layout
+        assert parameter.grad is not None
+        gradient = parameter.grad.coalesce()
+        place = tuple(gradient.indices())
+        kept = self.state[parameter]
+        whole = layout.tensors(parameter, kept)
+        parts = {name: value[place] for name, value in whole.items()}
+        (new,), after = layout.variant.step(
+            [gradient.values()],
+            ModelState((parts,), layout.shared(kept, first)),
+            [parameter[place]],
+            t,
+            work.hyperparameters,
+            {},
+            PARAMETER_FORM,
+        )
+        parameter.index_put_(place, new)
+        for name, value in whole.items():
+            value.index_put_(place, after.tensors[0][name])
+        layout.write(parameter, kept, whole, after.shared, t, in_place=True)
+
+    def _chosen(self, group: Mapping[str, Any]) -> tuple[StateLayout, dict[str, Any]]:
+        """The variant that a group's arguments stand for, and its hyperparameters.
+
+        Raises:
+            InvalidHyperparameter: a value is outside its domain.
+            HyperparameterTypeError: a value is of the wrong type.
+        """
+        given = {a.name: _plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
+        chosen = settings(self.entry.manifest, self.dialect, given)
+        if chosen.schedules:
+            name = next(iter(chosen.schedules))
+            raise HyperparameterTypeError(
+                f"{type(self).__name__}: {name} is a number or a tensor, not {chosen.schedules[name]!r}; "
+                f"a schedule goes with torch.optim.lr_scheduler"
+            )
+        variant = self.entry.torch_variant(chosen.options, chosen.values)
+        # Tensors as they were given: autograd may follow them.
+        values = {**chosen.values, **_tensors_of(self.dialect, group)}
+        layout = self._layouts.setdefault(variant.info.name, StateLayout(variant, self.dialect))
+        return layout, {name: values[name] for name in variant.info.hyperparameters}
+
+    def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise TreeMismatch(f"{name}: a state dict has 'state' and 'param_groups', and this is {state_dict!r:.60}")
+        groups = state_dict["param_groups"]
+        if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
+            return  # torch says what is wrong
+        for saved, group in zip(groups, self.param_groups, strict=True):
+            layout, _ = self._chosen({**self.defaults, **saved})
+            for index, parameter in zip(saved["params"], group["params"], strict=True):
+                label = f"{name}: the state of parameter {index}"
+                layout.check(label, parameter, dict(state_dict["state"].get(index, {})))
+
+
+def _dense(parameter: Tensor) -> Tensor:
+    gradient = parameter.grad
+    assert gradient is not None
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
+def _check_flags(label: str, group: Mapping[str, Any]) -> None:
+    """What torch refuses of its own arguments, with its kind of error."""
+    for name in ("foreach", "fused", "capturable", "differentiable", "skip_nonfinite"):
+        if not isinstance(group.get(name), bool | None):
+            raise HyperparameterTypeError(f"{label}: {name} is True or False, not {group[name]!r}")
+    if group.get("fused") and group.get("differentiable"):
+        raise RuntimeError(f"{label}: fused=True and differentiable=True do not go together")
+    if group.get("fused") and group.get("foreach"):
+        raise RuntimeError(f"{label}: fused=True and foreach=True do not go together")
+    for name, value in group.items():
+        parts = list(value) if isinstance(value, tuple | list) else [value]
+        given = [isinstance(part, Tensor) for part in parts]
+        if name == "params" or not any(given):
+            continue
+        if not all(given):
+            raise InvalidHyperparameter(f"{label}: {name} holds both numbers and tensors: {value!r}")
+        if any(part.numel() != 1 for part in parts):
+            raise InvalidHyperparameter(f"{label}: {name} as a tensor holds one number, not {value!r}")
+        if group.get("foreach") and not group.get("capturable"):
+            raise InvalidHyperparameter(f"{label}: {name} as a tensor goes with capturable=True or foreach=False")
+
+
+def _plain(value: Any) -> Any:
+    """Tensors of one number as Python numbers, so that their domain is checked as well."""
+    if isinstance(value, Tensor) and value.numel() == 1 and value.device.type == "cpu":
+        return value.item()
+    return tuple(_plain(part) for part in value) if isinstance(value, tuple | list) else value
+
+
+def _tensors_of(dialect: Dialect, group: Mapping[str, Any]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for argument in dialect.arguments:
+        value = group.get(argument.name)
+        parts = value if argument.packed and isinstance(value, tuple | list) else (value,)
+        found |= {t: p for t, p in zip(argument.targets, parts, strict=False) if isinstance(p, Tensor)}
+    return found
+
+
+def _all_finite(work: list[_Work]) -> bool:
+    gradients = [p.grad for part in work if part.group["skip_nonfinite"] for p in part.parameters if p.grad is not None]
+    return all(bool(torch.isfinite(g.coalesce().values() if g.is_sparse else g).all()) for g in gradients)
+
+
+def _hide(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    hidden = {
+        index: {name: _Hidden(value) for name, value in kept.items()} for index, kept in state_dict["state"].items()
+    }
+    return {**state_dict, "state": hidden}
+
+
+def _show(optimizer: torch.optim.Optimizer) -> None:
+    assert isinstance(optimizer, GeneratedOptimizer)
+    counts = (optimizer.dialect.count,)
+    steps = {s for v in optimizer._layouts.values() for s in (v.names[n] for n in v.of_step)}
+    for parameter, kept in optimizer.state.items():
+        for name, value in list(kept.items()):
+            if isinstance(value, _Hidden):
+                kept[name] = restored(parameter, value.value, (*counts, *steps), name)
+
+
+def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
+    """The class of one optimizer, with torch's name and arguments."""
+    dialect = dialect or spellings(entry.manifest)[0]
+    return type(
+        dialect.name,
+        (GeneratedOptimizer,),
+        {
+            "entry": entry,
+            "dialect": dialect,
+            "__signature__": call_signature(dialect),
+            "__module__": "optgen.torch",
+            "__doc__": described(entry.manifest, dialect),
+        },
+    )

@@ -1,0 +1,34 @@
+"""Generated optimizers as `torch.optim.Optimizer`s.
+
+`from optgen.torch import AdamW` gives a class with torch's arguments, defaults, state names and checkpoints; optimizers
+that torch lacks follow the same conventions. torch.pyi lists the classes for editors and type checkers; `optgen docs`
+writes it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.torch_dialect import spellings
+from optgen.runtime.torch_optimizer import GeneratedOptimizer, optimizer_class
+
+__all__ = ["GeneratedOptimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
+
+
+@functools.cache
+def _classes() -> dict[str, type[GeneratedOptimizer]]:
+    entries = (catalogue_entry(name) for name in catalogue_names())
+    return {d.name: optimizer_class(entry, d) for entry in entries for d in spellings(entry.manifest)}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or name not in _classes():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are: {', '.join(_classes())}")
+    return _classes()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_classes()})
