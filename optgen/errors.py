@@ -74,5 +74,9 @@ class TreeMismatch(OptgenError, ValueError):
     """Gradients, parameters and state do not have the same tree, shapes or dtypes."""
 
 
+class MissingInput(OptgenError, ValueError):
+    """A step was asked for without the parameters, or another value, that the rule reads."""
+
+
 class NotRegistered(OptgenError, RuntimeError):
     """An optimizer was used before it was given its parameters."""

@@ -98,11 +98,14 @@ def reducible(kind: Kind) -> tuple[str, ...]:
 
 
 def matrix_order(matrix_axes: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """The order that brings a tensor's matrix axes to the end; of equally long axes the later ones count as larger."""
+    """The order that brings a tensor's matrix axes to the end; of the largest two, the longer one is the last.
+
+    Of equally long axes the later ones count as longer.
+    """
     axes = range(len(shape))
     if matrix_axes == "last":
         return tuple(axes)
-    largest = sorted(sorted(axes, key=lambda axis: shape[axis])[-2:])
+    largest = sorted(axes, key=lambda axis: shape[axis])[-2:]
     return (*(axis for axis in axes if axis not in largest), *largest)
 
 

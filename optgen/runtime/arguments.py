@@ -108,15 +108,27 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
             elif hasattr(part, "current_lrs"):
                 # Called as an optax schedule, it would give its negated rate.
                 raise HyperparameterTypeError(f"{label} is a number, an array or a schedule; {part!r} is a scheduler")
-            elif callable(part) and hyperparameters[target].varies:
+            elif callable(part) and takes_schedule(dialect, argument, hyperparameters[target]):
                 schedules[target] = part
             else:
-                declared = hyperparameters[target]
+                declared = replace(
+                    hyperparameters[target], varies=takes_schedule(dialect, argument, hyperparameters[target])
+                )
                 if target in dialect.domains:
                     declared = replace(declared, domain=dialect.domains[target])
                 values[target] = check_value(label, declared, part)
     _check_demands(dialect, options, values)
     return Settings(options, values, schedules)
+
+
+def takes_schedule(dialect: Dialect, argument: Argument, hyperparameter: Hyperparameter) -> bool:
+    """Whether an argument may be a function of the number of steps.
+
+    Where a library's state is laid out, those may for which it says at which count they are asked.
+    """
+    if dialect.layout is None:
+        return hyperparameter.varies
+    return argument.name in dialect.layout.scheduled()
 
 
 def _check_demands(dialect: Dialect, options: Mapping[str, OptionValue], values: Mapping[str, Any]) -> None:

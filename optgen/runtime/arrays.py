@@ -31,10 +31,14 @@ UPDATE = "theta_update"
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """All that a rule keeps: a mapping per tensor, and what is kept once for the model."""
+    """All that a rule keeps: a mapping per tensor, and what is kept once for the model.
+
+    Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
+    """
 
     tensors: tuple[Mapping[str, Stored], ...]
     shared: Mapping[str, Stored]
+    ahead: int = 0
 
 
 class Arrays(ABC):
@@ -229,12 +233,15 @@ class ArrayVariant:
             for name, values in (inputs or {}).items()
         }
         before = zip(layouts, state.tensors, strict=True)
-        state = ModelState(tuple(layout.states(kinds, tensor) for layout, tensor in before), state.shared)
+        tensors = tuple(layout.states(kinds, tensor) for layout, tensor in before)
+        state = ModelState(tensors, state.shared, state.ahead)
         results, after = self._step(gradients, state, parameters, t, hyperparameters, given, form)
-        tensors = zip(layouts, after.tensors, strict=True)
+        moved = zip(layouts, after.tensors, strict=True)
         return (
             tuple(layout.back(result) for layout, result in zip(layouts, results, strict=True)),
-            ModelState(tuple(layout.states(kinds, tensor, back=True) for layout, tensor in tensors), after.shared),
+            ModelState(
+                tuple(layout.states(kinds, tensor, back=True) for layout, tensor in moved), after.shared, after.ahead
+            ),
         )
 
     def _layout(self, shape: tuple[int, ...]) -> Layout:
@@ -273,11 +280,11 @@ class ArrayVariant:
                 if info.name in state.shared:
                     # Every tensor has the same value; the most precise one is kept.
                     if dtype == self.arrays.widest(dtypes):
-                        shared[info.name] = self._pushed(info, state.shared[info.name], env, t)
+                        shared[info.name] = self._pushed(info, state.shared[info.name], env, t + state.ahead)
                 else:
-                    kept[info.name] = self._pushed(info, state.tensors[index][info.name], env, t)
+                    kept[info.name] = self._pushed(info, state.tensors[index][info.name], env, t + state.ahead)
             tensors.append(kept)
-        return tuple(results), ModelState(tuple(tensors), shared)
+        return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
 
     def _check(self, gradients: Sequence[Array], state: ModelState, parameters: Sequence[Array] | None) -> None:
         """Refuse arrays that would broadcast, or belong to another model, before anything is computed."""
@@ -290,9 +297,13 @@ class ArrayVariant:
         for index, (gradient, kept) in enumerate(zip(gradients, state.tensors, strict=True)):
             for info in self._case(tuple(gradient.shape)).states:
                 stored = kept.get(info.name, state.shared.get(info.name))
-                history = (info.depth,) if info.depth > 1 else ()
-                wanted = [history + shape for shape in kept_shapes(Kind(info.kind), tuple(gradient.shape))]
                 found = [tuple(getattr(a, "shape", ())) for a in (stored if isinstance(stored, tuple) else (stored,))]
+                # A history may be longer than what the rule reads of it.
+                history = (info.depth,) if info.depth > 1 else ()
+                if history and all(shape and shape[0] >= info.depth for shape in found):
+                    found = [shape[1:] for shape in found]
+                    history = ()
+                wanted = [history + shape for shape in kept_shapes(Kind(info.kind), tuple(gradient.shape))]
                 if stored is None or found != wanted:
                     raise TreeMismatch(
                         f"{self.optimizer}: gradient {index} has shape {tuple(gradient.shape)}, and state "
@@ -324,9 +335,9 @@ class ArrayVariant:
             env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
         for info in self._case(tuple(gradient.shape)).states:
             if info.name in state.shared:
-                env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t)
+                env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
             else:
-                env |= _unpacked(info, state.tensors[index][info.name], t)
+                env |= _unpacked(info, state.tensors[index][info.name], t + state.ahead)
         return env
 
     def _dtype(self, index: int, gradients: Sequence[Array], parameters: Sequence[Array] | None) -> Any:
@@ -399,7 +410,7 @@ class ArrayVariant:
     def _pushed_array(self, state: StateInfo, stored: Array, new: Any, t: Any) -> Array:
         # A value computed from numbers of the step alone may be a Python number still.
         value = self.arrays.as_stored(new, stored)
-        return value if state.depth == 1 else self.arrays.replaced(stored, (t - 1) % state.depth, value)
+        return value if state.depth == 1 else self.arrays.replaced(stored, (t - 1) % stored.shape[0], value)
 
     def _result(self, case: CaseInfo, env: Mapping[str, Any], theta: Array | None, gradient: Array, form: str) -> Array:
         value = env[case.result]
@@ -424,8 +435,10 @@ def _unpacked(state: StateInfo, stored: Stored, t: Any) -> dict[str, Any]:
     if state.depth == 1:
         return {state.name: stored}
     names = [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
-    return {name: _entry(stored, (t - 1 - lag) % state.depth) for lag, name in enumerate(names, start=1)}
+    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(names, start=1)}
 
 
-def _entry(stored: Stored, place: Any) -> Any:
-    return tuple(ring[place] for ring in stored) if isinstance(stored, tuple) else stored[place]
+def _entry(stored: Stored, step: Any) -> Any:
+    if isinstance(stored, tuple):
+        return tuple(ring[step % ring.shape[0]] for ring in stored)
+    return stored[step % stored.shape[0]]

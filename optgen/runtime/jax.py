@@ -39,6 +39,8 @@ class JaxArrays(Arrays):
         return jnp.asarray(t, dtype)
 
     def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: jax.Array) -> jax.Array:
+        if isinstance(start, int | float) and shape == like.shape:
+            return jnp.full_like(like, start, dtype=dtype)  # laid out over devices as the parameter is
         # A copy: a state that starts at the parameter must not be the parameter's own buffer, which may be donated.
         return jnp.array(jnp.broadcast_to(jnp.asarray(start, dtype), shape))
 

@@ -9,6 +9,7 @@ from optgen.errors import SpecError
 from optgen.spec.language import MATRIX_AXES, MATRIX_AXES_OPTION, RESERVED, SHAPE_NAMES
 from optgen.spec.model import Spec, spelling
 from optgen.spec.source import Span
+from optgen.spec.state_layouts import unassigned_field
 from optgen.spec.syntax import (
     Assign,
     Binary,
@@ -361,6 +362,10 @@ class _Check:
                         f"no equation assigns state '{name}'",
                         f"add {name}[t] = ..., or remove it",
                     )
+            if mistake := unassigned_field(self.spec, dialect, self.keys):
+                place, name = mistake
+                span = source.value(table, *place)
+                raise self.fail(span, f"no equation assigns state '{name}'", f"add {name}[t] = ..., or name another")
         for state in self.spec.states:
             if f"{state.name}[t]" not in self.keys:
                 raise self.fail(

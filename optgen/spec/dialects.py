@@ -10,7 +10,17 @@ from typing import Any, TypeGuard
 from optgen.errors import SpecError
 from optgen.spec.declarations import MAX_COUNT, demand
 from optgen.spec.domain import Domain, parse_domain
-from optgen.spec.model import DIALECTS, Argument, Dialect, Hyperparameter, Option, OptionValue
+from optgen.spec.model import (
+    DIALECTS,
+    Argument,
+    Dialect,
+    Hyperparameter,
+    Input,
+    Option,
+    OptionValue,
+    StateLayout,
+)
+from optgen.spec.state_layouts import LAYOUT_KEYS, LayoutReader
 from optgen.spec.tables import Tables, shortened, suggestion
 
 #: Stands for the absence of an optional hyperparameter, since TOML has no null.
@@ -30,6 +40,7 @@ _KEYS = (
     "domains",
     "demands",
     "note",
+    *LAYOUT_KEYS,
 )
 
 #: What a library does with sparse gradients: changes the entries that are there, or takes them as dense ones.
@@ -37,7 +48,11 @@ SPARSE = ("", "entries", "dense")
 
 
 def read_dialects(
-    tables: Tables, data: Mapping[str, Any], hyperparameters: tuple[Hyperparameter, ...], options: tuple[Option, ...]
+    tables: Tables,
+    data: Mapping[str, Any],
+    hyperparameters: tuple[Hyperparameter, ...],
+    options: tuple[Option, ...],
+    inputs: tuple[Input, ...] = (),
 ) -> tuple[Dialect, ...]:
     """Every [dialect.LIBRARY], each followed by the library's further names for the same rule.
 
@@ -52,7 +67,7 @@ def read_dialects(
             )
         table = f"dialect.{library}"
         main = tables.as_table(raw, table)
-        read = _Reader(tables, library, table, hyperparameters, options).dialect(main)
+        read = _Reader(tables, library, table, hyperparameters, options, inputs).dialect(main)
         found.append(read)
         for name, entry in tables.table(main, f"{table}.also").items():
             where = f"{table}.also.{name}"
@@ -62,7 +77,7 @@ def read_dialects(
             if name in [dialect.name for dialect in found if dialect.library == library]:
                 raise tables.fail(f"'{name}' is the name of another entry", where, hint="leave one out")
             inherited = {key: value for key, value in main.items() if key not in ("name", "also")}
-            reader = _Reader(tables, library, where, hyperparameters, options)
+            reader = _Reader(tables, library, where, hyperparameters, options, inputs)
             found.append(reader.dialect({**inherited, **own, "name": name}))
     return tuple(found)
 
@@ -77,7 +92,9 @@ class _Reader:
         table: str,
         hyperparameters: tuple[Hyperparameter, ...],
         options: tuple[Option, ...],
+        inputs: tuple[Input, ...],
     ) -> None:
+        self.inputs = tuple(declared.name for declared in inputs)
         self.tables = tables
         self.library = library
         self.name = table
@@ -109,7 +126,21 @@ class _Reader:
             domains=self.domains(entry),
             demands=self.demands(entry),
             note=tables.string(entry, "", self.name, "note"),
+            layout=self.layout(entry, arguments),
         )
+
+    def layout(self, entry: Mapping[str, Any], arguments: tuple[Argument, ...]) -> StateLayout | None:
+        """What the library's state looks like, if it is said."""
+        numbers, options = tuple(self.hyperparameters), tuple(self.options)
+        return LayoutReader(self.tables, self.name, arguments, numbers, options, self.inputs, self.left_out).read(entry)
+
+    def left_out(self, name: str, value: object, *keys: str | int) -> Value:
+        """The value of a hyperparameter or option that stands somewhere below a key."""
+        if name not in self.known:
+            raise self.unknown(name, *keys, name)
+        if name in self.options:
+            return self.option_value(name, value, *keys)
+        return self.hyperparameter_value(name, value, *keys)
 
     def part(self, entry: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         value = entry.get(key, {})
@@ -125,7 +156,7 @@ class _Reader:
             if name in self.options:
                 stated[name] = self.option_value(name, value, "defaults")
             else:
-                stated[name] = self.hyperparameter_value(name, value)
+                stated[name] = self.hyperparameter_value(name, value, "defaults")
         return stated
 
     def unknown(self, name: str, *keys: str | int) -> SpecError:
@@ -136,8 +167,8 @@ class _Reader:
             hint=suggestion(name, self.known),
         )
 
-    def hyperparameter_value(self, name: str, value: object) -> float | None:
-        where = (self.name, "defaults", name)
+    def hyperparameter_value(self, name: str, value: object, *keys: str | int) -> float | None:
+        where = (self.name, *keys, name)
         hyperparameter = self.hyperparameters[name]
         if value == ABSENT:
             if not hyperparameter.optional:
@@ -154,7 +185,7 @@ class _Reader:
             )
         return number
 
-    def option_value(self, name: str, value: object, key: str) -> OptionValue:
+    def option_value(self, name: str, value: object, *keys: str | int) -> OptionValue:
         option = self.options[name]
         if option.choices:
             wanted, fits = ", ".join(option.choices), value in option.choices
@@ -164,7 +195,7 @@ class _Reader:
             wanted = f"a count up to {MAX_COUNT}"
             fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
         if not fits or not _is_option_value(value):
-            raise self.tables.fail_value(f"no value of option '{name}'", self.name, key, name, hint=f"known: {wanted}")
+            raise self.tables.fail_value(f"no value of option '{name}'", self.name, *keys, name, hint=f"known: {wanted}")
         return value
 
     def arguments(self, entry: Mapping[str, Any], stated: Mapping[str, Value]) -> tuple[Argument, ...]:
@@ -188,7 +219,8 @@ class _Reader:
             if not name.isidentifier() or keyword.iskeyword(name):
                 raise self.tables.fail(f"'{name}' cannot name an argument", self.name, "arguments", name)
             if isinstance(raw, dict):
-                arguments.append(Argument(name, (), (self.own(name, raw),), keyword_only=name in flags["keyword_only"]))
+                required, named = (name in flags[key] for key in ("required", "keyword_only"))
+                arguments.append(Argument(name, (), (self.own(name, raw),), False, required, named))
                 continue
             targets = self.targets(name, raw)
             for target in targets:
@@ -219,7 +251,7 @@ class _Reader:
         if set(raw) != {"own"} or not _is_option_value(default):
             raise self.tables.fail_value(
                 f"'{argument}' belongs to the front-end, with a default", self.name, "arguments", argument,
-                hint="write { own = false } or { own = \"none\" }",
+                hint="write { own = false }, { own = \"none\" } or { own = \"library\" }",
             )  # fmt: skip
         return None if default == ABSENT else default
 

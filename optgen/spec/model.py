@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from optgen.spec.domain import Domain
@@ -112,6 +112,89 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class StatePart:
+    """A part of the state that a library keeps: one object, several beside each other, or an argument's own state.
+
+    Attributes:
+        type: what the library's class is called.
+        fields: the class's fields in order, each with what stands in it: a state, `t`, a number, see `SOURCES`.
+        when: arguments that have to be given for the part to be there, or with "not " before them must not be.
+        otherwise: the class that stands there instead if they are not; empty for nothing.
+        schedule: an argument that may be a function of the number of steps; if it is, the part is a `scheduled`, which
+            holds the count that the function is asked for.
+        scheduled: see there.
+        mask: an argument with which the part stands inside a `MaskedState`.
+        of: the argument whose state the part is.
+        parts: the parts of a tuple, if it is one.
+    """
+
+    type: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    when: tuple[str, ...] = ()
+    otherwise: str = ""
+    schedule: str = ""
+    scheduled: str = ""
+    mask: str = ""
+    of: str = ""
+    parts: tuple[StatePart, ...] | None = None
+
+    def walk(self) -> Iterator[StatePart]:
+        """The part and all parts in it."""
+        yield self
+        for part in self.parts or ():
+            yield from part.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Transformation:
+    """An argument that is a gradient transformation of its own.
+
+    Attributes:
+        gives: the input that is its result on the gradients; empty if it runs on the rule's updates.
+        every: the hyperparameter that says at which steps it runs; empty for all.
+        restarts: the switch with which its state starts anew at every step after which `at` is 0, and that field.
+    """
+
+    gives: str = ""
+    every: str = ""
+    restarts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateLayout:
+    """What a library keeps and takes besides the numbers of a rule, so that its state can be exchanged with ours.
+
+    Attributes:
+        state: the whole state.
+        dtypes: argument → the states that are kept in the dtype it names; `default` stands for the default dtype of
+            the library, which no argument changes.
+        masks: argument → the hyperparameter and option values for tensors that it leaves out.
+        transformations: arguments that are transformations.
+        draws: an input that is drawn from the normal distribution → the arguments that its key may come from.
+        words: option → the library's words for its choices, each with ours.
+        schedules: argument → the field that holds the count which it is asked for, if it is a function.
+        parameters: the class in which the library keeps the parameters together with states, and its fields.
+        history: the option that is the length of histories, and by how many steps they run ahead; empty if none.
+        only: argument → why it can only be what it is by default.
+    """
+
+    state: StatePart
+    dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    masks: Mapping[str, Mapping[str, float | OptionValue | None]] = field(default_factory=dict)
+    transformations: Mapping[str, Transformation] = field(default_factory=dict)
+    draws: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    parameters: StatePart | None = None
+    history: tuple[str, int] | None = None
+    only: Mapping[str, str] = field(default_factory=dict)
+
+    def scheduled(self) -> frozenset[str]:
+        """The arguments that may be functions of the number of steps."""
+        return frozenset(part.schedule for part in self.state.walk() if part.schedule) | frozenset(self.schedules)
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """How one library spells the optimizer, and which of its formulas that is.
 
@@ -128,6 +211,7 @@ class Dialect:
         domains: hyperparameter → the values that the library takes, where they are fewer than the rule's.
         demands: option → the domains that hyperparameters must have where it is chosen, as (hyperparameter, domain).
         note: what the library does differently, one line.
+        layout: what the library's state looks like, for one whose state is exchanged with ours.
     """
 
     library: str
@@ -141,6 +225,7 @@ class Dialect:
     domains: Mapping[str, Domain] = field(default_factory=dict)
     demands: Mapping[str, tuple[tuple[str, Domain], ...]] = field(default_factory=dict)
     note: str = ""
+    layout: StateLayout | None = None
 
 
 def spelling(dialects: Iterable[Dialect], library: str, name: str = "") -> Dialect | None:

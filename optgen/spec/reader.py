@@ -162,7 +162,9 @@ def _spec(tables: Tables, data: Mapping[str, Any]) -> Spec:
         wrapped=wrapped,
         equations=rule,
         body=body,
-        dialects=read_dialects(tables, data, hyperparameters + shared_hyperparameters, options + shared_options),
+        dialects=read_dialects(
+            tables, data, hyperparameters + shared_hyperparameters, options + shared_options, inputs
+        ),
         source=tables.source,
         preamble=Preamble((), (), tables.source),
     )
