@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
+from optgen.runtime.arguments import takes_schedule
 from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
+from optgen.runtime.optax_arguments import LIBRARY, SKIP
 from optgen.runtime.torch_dialect import spellings
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
@@ -80,7 +82,9 @@ def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
     """The text of optgen/optax.pyi."""
     lines = [_OPTAX_HEAD]
     for manifest, dialect in _spellings(manifests, "optax"):
-        lines.append(f"def {dialect.name}({_parameters(manifest, dialect)}) -> optax.GradientTransformationExtraArgs:")
+        parameters = _parameters(manifest, dialect) + ("" if any(a.keyword_only for a in dialect.arguments) else ", *")
+        parameters += f", {SKIP.name}: bool = {SKIP.default}"
+        lines.append(f"def {dialect.name}({parameters}) -> optax.GradientTransformationExtraArgs:")
         lines.append(f'    """{manifest.summary}"""\n')
     for schedule, dialect in _spelled(schedules, "optax"):
         lines.append(_schedule_function(schedule, dialect, "_Schedule"))
@@ -179,26 +183,36 @@ def _parameters(manifest: Manifest, dialect: Dialect) -> str:
         if argument.keyword_only and not starred:
             parts.append("*")
             starred = True
-        default = "" if argument.required else f" = {argument.default!r}"
-        parts.append(f"{argument.name}: {_type(manifest, argument)}{default}")
+        default = "" if argument.required else " = ..." if argument.default == LIBRARY else f" = {argument.default!r}"
+        parts.append(f"{argument.name}: {_type(manifest, dialect, argument)}{default}")
     return ", ".join(parts)
 
 
-def _type(manifest: Manifest, argument: Argument) -> str:
+def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
+    layout = dialect.layout
+    if not argument.targets and layout is not None:
+        if argument.name in layout.transformations:
+            kind = "optax.GradientTransformation"
+            return kind if layout.transformations[argument.name].gives else f"{kind} | None"
+        # A mask, a dtype or a key: trees of anything.
+        plain = isinstance(argument.default, bool | int) and argument.name not in layout.masks
+        return type(argument.default).__name__ if plain else "Any"
     if not argument.targets:
         return "bool" if argument.default is not None else "bool | None"
     options = {o.name: o for o in manifest.options}
     types = []
     for target in argument.targets:
         if target in options:
-            types.append(_option_type(options[target]))
+            words = tuple(layout.words.get(target, ())) if layout is not None else ()
+            types.append(_option_type(options[target], words))
             continue
         h = next(h for h in manifest.hyperparameters if h.name == target)
-        types.append("Number" + (" | Schedule" if h.varies else "") + (" | None" if h.optional else ""))
+        schedule = takes_schedule(dialect, argument, h)
+        types.append("Number" + (" | Schedule" if schedule else "") + (" | None" if h.optional else ""))
     return f"tuple[{', '.join(types)}]" if argument.packed else types[0]
 
 
-def _option_type(option: Option) -> str:
+def _option_type(option: Option, words: tuple[str, ...] = ()) -> str:
     if option.choices:
-        return f"Literal[{', '.join(repr(word) for word in option.choices)}]"
+        return f"Literal[{', '.join(repr(word) for word in (*option.choices, *words))}]"
     return "bool" if isinstance(option.default, bool) else "int"

@@ -24,7 +24,7 @@ class AdaBelief(Optimizer):
 class Adadelta(Optimizer):
     """Scales each step so that it has the units of the parameter."""
 
-    def __init__(self, lr: Number | Schedule = 1.0, rho: Number = 0.9, eps: Number = 1e-06, weight_decay: Number | None = 0.0, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None) -> None: ...
+    def __init__(self, lr: Number | Schedule | None = 1.0, rho: Number = 0.9, eps: Number = 1e-06, weight_decay: Number | None = 0.0, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None) -> None: ...
 
 class Adafactor(Optimizer):
     """Adam whose second moment is kept as one number per row and one per column."""

@@ -89,12 +89,16 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
         if not argument.targets:
             told.append(FRONT_END_ARGUMENTS[argument.name])
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
+    if dialect.library == "optax":
+        lines.append(f"    skip_nonfinite: {FRONT_END_ARGUMENTS['skip_nonfinite']}, as optax.apply_if_finite does.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def _example(manifest: Manifest, dialect: Dialect) -> str:
     """A step of one tensor; it runs as it stands."""
-    inputs = "".join(f", {given.name}={_input(given.kind)}" for given in manifest.inputs)
+    layout = dialect.layout
+    made = {t.gives for t in layout.transformations.values() if not t.every} if layout is not None else set()
+    inputs = "".join(f", {i.name}={_input(i.kind)}" for i in manifest.inputs if i.name not in made)
     needed = ", ".join(f"{a.name}={_some(a)}" for a in dialect.arguments if a.required)
     if dialect.library == "torch":
         some = {"element": "{weight: torch.ones(3)}", "tensor": "{weight: torch.ones(())}"}
@@ -108,11 +112,15 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             f"optimizer.step({given})",
         ]
     elif dialect.library == "optax":
+        params = '{"w": jnp.ones(3)}'
+        if layout is not None and layout.parameters is not None:
+            fields = ", ".join(f"{name}={params}" for name, _ in layout.parameters.fields)
+            params = f"optax.{layout.parameters.type}({fields})"
         lines = [
-            "import jax.numpy as jnp",
+            "import jax.numpy as jnp" + (", optax" if "optax." in needed + params else ""),
             f"from optgen.optax import {dialect.name}",
             f"optimizer = {dialect.name}({needed})",
-            'params = {"w": jnp.ones(3)}',
+            f"params = {params}",
             "state = optimizer.init(params)",
             f'updates, state = optimizer.update({{"w": jnp.ones(3)}}, state, params{inputs})',
         ]
@@ -133,7 +141,9 @@ def _input(kind: str) -> str:
 
 
 def _some(argument: Argument) -> str:
-    """A value for a required argument: the rule's own default, or 0.1 where there is none."""
+    """A value for a required argument: the rule's own default, or 0.1 where there is none; a transformation is SGD."""
+    if not argument.targets:
+        return "optax.sgd(0.1)"
     values = [0.1 if default is None else default for default in argument.defaults]
     return repr(tuple(values) if argument.packed else values[0])
 

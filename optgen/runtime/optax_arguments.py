@@ -17,7 +17,7 @@ from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import Settings, signature
 from optgen.runtime.entry import Entry
 from optgen.runtime.jax import JaxVariant
-from optgen.spec.model import Argument, Dialect, StateLayout
+from optgen.spec.model import Dialect, StateLayout
 from optgen.targets.manifest import Manifest
 
 #: The keyword that every factory has besides optax's own arguments.
@@ -95,9 +95,9 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
         HyperparameterTypeError: one is of the wrong type.
         InvalidHyperparameter: one has a value that the front-end does not do.
     """
-    empty = inspect.Parameter.empty
-    arguments = {n: given.get(n, p.default) for n, p in called.parameters.items() if n in given or p.default is not empty}
-    skip = arguments[SKIP.name] if SKIP.name in arguments else False
+    # All that have no default are given.
+    arguments = {name: given.get(name, parameter.default) for name, parameter in called.parameters.items()}
+    skip = arguments.get(SKIP.name, False)
     if not isinstance(skip, bool | np.bool_):
         raise HyperparameterTypeError(f"{dialect.name}: {SKIP.name} is True or False, not {skip!r}")
     layout = dialect.layout
@@ -160,7 +160,7 @@ def _transformation(label: str, name: str, value: Any) -> optax.GradientTransfor
 
 
 def _dtypes(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for argument, states in layout.dtypes.items():
         if arguments.get(argument) is None:
             continue
@@ -170,15 +170,14 @@ def _dtypes(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> di
         except TypeError:
             dtype = None
         if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-            raise HyperparameterTypeError(
-                f"{label}: {argument} is a floating-point dtype, not {arguments[argument]!r}"
-            )
+            raise HyperparameterTypeError(f"{label}: {argument} is a floating-point dtype, not {arguments[argument]!r}")
         found |= dict.fromkeys(states, dtype)
     return found
 
 
 def _keys(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, jax.Array]]:
-    draws, keys = {}, {}
+    draws: dict[str, str] = {}
+    keys: dict[str, Any] = {}
     for name, sources in layout.draws.items():
         given = [source for source in sources if arguments[source] is not None]
         if len(given) > 1:
@@ -218,7 +217,7 @@ def variants_by_mask(
 ) -> dict[tuple[bool, ...], tuple[JaxVariant, Mapping[str, Any]]]:
     """The variant and the numbers for tensors that each mask takes or leaves out."""
     layout = dialect.layout
-    found = {}
+    found: dict[tuple[bool, ...], tuple[JaxVariant, Mapping[str, Any]]] = {}
     for taken in itertools.product((True, False), repeat=len(own.masks)):
         options, values = dict(chosen.options), {**chosen.values, **chosen.schedules}
         for name, takes in zip(own.masks, taken, strict=True):
@@ -232,8 +231,3 @@ def variants_by_mask(
             raise InvalidHyperparameter(f"{dialect.name}: a rule with states of the whole model cannot be masked")
         found[taken] = variant, values
     return found
-
-
-def argument_of(dialect: Dialect, name: str) -> Argument:
-    """An argument by its name."""
-    return next(argument for argument in dialect.arguments if argument.name == name)

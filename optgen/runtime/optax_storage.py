@@ -7,6 +7,7 @@ without those axes, in the parameter's dtype.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,26 +19,66 @@ from optgen.runtime.jax import JaxVariant
 from optgen.targets.manifest import StateInfo
 
 
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """States of which a fixed number of values is stored, the value of step t at place (t - 1 + ahead) % length."""
+
+    states: tuple[str, ...] = ()
+    length: int = 1
+    ahead: int = 0
+
+    def last(self, ring: jax.Array, count: Any) -> jax.Array:
+        """The value of the last of `count` steps."""
+        return ring[(count - 1 + self.ahead) % self.length]
+
+    def pushed(self, ring: jax.Array, value: jax.Array, count: Any) -> jax.Array:
+        """The ring with the value of the step after `count` steps."""
+        return ring.at[(count + self.ahead) % self.length].set(value)
+
+
 class Storage:
     """Stores the states of one variant, or of several that differ in nothing that is kept.
 
     Args:
         variant: one of them.
         plain: whether states are stored as the rule keeps them.
-        history: how long histories are; None for as long as the rule needs.
+        rings: the states that are stored as histories of one length, which is longer than what the rule keeps.
     """
 
-    def __init__(self, variant: JaxVariant, plain: bool, history: int | None) -> None:
+    def __init__(self, variant: JaxVariant, plain: bool, rings: Rings) -> None:
         self.variant = variant
         self.plain = plain
-        self.history = history
+        self.rings = rings
         self.infos = {state.name: state for case in variant.info.cases for state in case.states}
 
     def info(self, name: str, shape: tuple[int, ...]) -> StateInfo | None:
         """What a tensor of a shape keeps under a name; None for nothing."""
         return next((s for s in self.variant.case_of(shape).states if s.name == name), None)
 
-    def stored(self, name: str, shape: tuple[int, ...], value: Any, like: Any, dtype: Any) -> Any:
+    def number(self, name: str, value: Any, dtype: Any) -> jax.Array:
+        """A number of the model before the first step, as it is stored."""
+        array = jnp.asarray(value, dtype)
+        return self._ring(name, array) if name in self.rings.states else array
+
+    def kept_number(self, name: str, stored: jax.Array, count: Any) -> jax.Array:
+        """A stored number of the model as the rule computes with it."""
+        return self.rings.last(stored, count) if self._is_single(name) else stored
+
+    def next_number(self, name: str, value: jax.Array, like: jax.Array, count: Any) -> jax.Array:
+        """A number of the model after a step as it is stored."""
+        value = value.astype(like.dtype)
+        return self.rings.pushed(like, value, count) if self._is_single(name) else value
+
+    def _is_single(self, name: str) -> bool:
+        """Whether the rule keeps one value where a history is stored."""
+        return name in self.rings.states and self.infos[name].depth == 1
+
+    def _ring(self, name: str, value: jax.Array) -> jax.Array:
+        """A history before the first step, at its stored length."""
+        shape = value.shape[1:] if self.infos[name].depth > 1 else value.shape
+        return jnp.zeros((self.rings.length, *shape), value.dtype)
+
+    def stored(self, name: str, shape: tuple[int, ...], value: Any, like: Any, dtype: Any, count: Any = 0) -> Any:
         """A rule's value for a tensor as it is stored.
 
         Args:
@@ -46,14 +87,18 @@ class Storage:
             value: what the rule keeps.
             like: what was stored before, whose dtype it takes; None before the first step.
             dtype: the dtype to take then.
+            count: the number of steps done before this one.
         """
         info = self.info(name, shape)
         if info is None:
             return None if self.plain else (like if like is not None else jnp.zeros((1,), dtype))
         if self.plain:
             return value
-        if like is None and info.depth > 1 and self.history is not None:
-            value = _lengthened(value, self.history)
+        if name in self.rings.states:
+            if like is None:
+                return self._ring(name, value).astype(dtype)
+            value = value.astype(like.dtype)
+            return self.rings.pushed(like, value, count) if self._is_single(name) else value
         axes = self._dropped(info, shape)
         if Kind(info.kind) is Kind.AXIS:
             vectors = [_reshaped(v, info, (n,)) for v, n in zip(value, shape or (1,), strict=True)]
@@ -66,13 +111,15 @@ class Storage:
             value = jnp.squeeze(value, tuple(axis + before for axis in axes))
         return value.astype(dtype if like is None else like.dtype)
 
-    def kept(self, name: str, shape: tuple[int, ...], stored: Any, dtype: Any) -> Any:
+    def kept(self, name: str, shape: tuple[int, ...], stored: Any, dtype: Any, count: Any) -> Any:
         """A stored value as the rule computes with it; None where it keeps nothing."""
         info = self.info(name, shape)
         if info is None:
             return None
         if self.plain:
             return stored
+        if self._is_single(name):
+            stored = self.rings.last(stored, count)
         if Kind(info.kind) is Kind.AXIS:
             return tuple(
                 _reshaped(v, info, wanted).astype(dtype)
@@ -105,8 +152,10 @@ class Storage:
             elif len(full) == len(shape):
                 dropped = self._dropped(info, shape)
                 full = tuple(shape[axis] for axis in range(len(shape)) if axis not in dropped) if dropped else full
-            if info.depth > 1:
-                full = (self.history or info.depth, *full)
+            if name in self.rings.states:
+                full = (self.rings.length, *full)
+            elif info.depth > 1:
+                full = (info.depth, *full)
             wanted, found = full, tuple(getattr(stored, "shape", ()))
         if wanted != found:
             raise TreeMismatch(f"{where} has shape {found}, expected {wanted} for a gradient of shape {shape}")
@@ -120,19 +169,9 @@ class Storage:
         return axes.get(Kind(info.kind), ())
 
 
-def stored_number(value: Any, history: int | None, info: StateInfo | None, dtype: Any) -> jax.Array:
-    """A number of the model before the first step as it is stored; a history of such at its full length."""
-    array = jnp.asarray(value, dtype)
-    return _lengthened(array, history) if history is not None and info is not None and info.depth > 1 else array
-
-
 def as_mapping(names: tuple[str, ...], values: list[Any]) -> Mapping[str, Any]:
     """Values by name, those that are there."""
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
-
-
-def _lengthened(ring: jax.Array, length: int) -> jax.Array:
-    return jnp.zeros((length, *ring.shape[1:]), ring.dtype)
 
 
 def _reshaped(vector: jax.Array, info: StateInfo, shape: tuple[int, ...]) -> jax.Array:

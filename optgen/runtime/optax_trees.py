@@ -51,7 +51,8 @@ def check_same_tree(optimizer: str, gradients: Any, parameters: Any) -> None:
     Raises:
         TreeMismatch: their trees differ.
     """
-    if jax.tree.structure(gradients) == jax.tree.structure(parameters):
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (gradients, parameters)]
+    if structures[0] == structures[1]:
         return
     ours, theirs = leaf_paths(gradients), leaf_paths(parameters)
     told = []
@@ -60,7 +61,7 @@ def check_same_tree(optimizer: str, gradients: Any, parameters: Any) -> None:
     if extra := [path for path in ours if path not in theirs]:
         told.append(f"the parameters have no leaf {_listed(extra)}")
     if not told:
-        told.append(f"gradients {jax.tree.structure(gradients)}, parameters {jax.tree.structure(parameters)}")
+        told.append(f"gradients {structures[0]}, parameters {structures[1]}")
     raise TreeMismatch(f"{optimizer}: gradients and parameters have different trees: {'; '.join(told)}")
 
 
@@ -104,7 +105,8 @@ def mask_values(optimizer: str, argument: str, mask: Any, tree: Any) -> list[boo
     """Whether a mask takes each leaf of a tree.
 
     Args:
-        optimizer, argument: what messages call them.
+        optimizer: what messages call it.
+        argument: what they call the mask.
         mask: a tree of booleans of the same structure or a prefix of it, or a function that makes one of the tree.
         tree: parameters or gradients.
 

@@ -20,7 +20,7 @@ from optgen.spec.model import (
     OptionValue,
     StateLayout,
 )
-from optgen.spec.state_layouts import LAYOUT_KEYS, LayoutReader
+from optgen.spec.state_layouts import LAYOUT_KEYS, Known, read_layout
 from optgen.spec.tables import Tables, shortened, suggestion
 
 #: Stands for the absence of an optional hyperparameter, since TOML has no null.
@@ -131,8 +131,8 @@ class _Reader:
 
     def layout(self, entry: Mapping[str, Any], arguments: tuple[Argument, ...]) -> StateLayout | None:
         """What the library's state looks like, if it is said."""
-        numbers, options = tuple(self.hyperparameters), tuple(self.options)
-        return LayoutReader(self.tables, self.name, arguments, numbers, options, self.inputs, self.left_out).read(entry)
+        known = Known(arguments, tuple(self.hyperparameters), tuple(self.options), self.inputs, self.left_out)
+        return read_layout(self.tables, self.name, known, entry)
 
     def left_out(self, name: str, value: object, *keys: str | int) -> Value:
         """The value of a hyperparameter or option that stands somewhere below a key."""
@@ -168,18 +168,22 @@ class _Reader:
         )
 
     def hyperparameter_value(self, name: str, value: object, *keys: str | int) -> float | None:
-        where = (self.name, *keys, name)
+        where = (*keys, name)
         hyperparameter = self.hyperparameters[name]
         if value == ABSENT:
             if not hyperparameter.optional:
                 raise self.tables.fail_value(
-                    f"'{name}' cannot be absent", *where, hint="declare it with optional = true or absent = 0"
+                    f"'{name}' cannot be absent",
+                    self.name,
+                    *where,
+                    hint="declare it with optional = true or absent = 0",
                 )
             return None
-        number = self.tables.number(value, *where)
+        number = self.tables.number(value, self.name, *where)
         if not hyperparameter.domain.contains(number):
             raise self.tables.fail_value(
                 f"{number!r} is outside the domain of '{name}'",
+                self.name,
                 *where,
                 hint=demand(hyperparameter.domain, number),
             )
@@ -195,7 +199,8 @@ class _Reader:
             wanted = f"a count up to {MAX_COUNT}"
             fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
         if not fits or not _is_option_value(value):
-            raise self.tables.fail_value(f"no value of option '{name}'", self.name, *keys, name, hint=f"known: {wanted}")
+            message = f"no value of option '{name}'"
+            raise self.tables.fail_value(message, self.name, *keys, name, hint=f"known: {wanted}")
         return value
 
     def arguments(self, entry: Mapping[str, Any], stated: Mapping[str, Value]) -> tuple[Argument, ...]:

@@ -161,6 +161,21 @@ class Transformation:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """How a library keeps the last values of some states.
+
+    Attributes:
+        states: which states.
+        length: the option that says how many values are kept.
+        ahead: by how many steps the places of values run ahead of the steps.
+    """
+
+    states: tuple[str, ...]
+    length: str
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateLayout:
     """What a library keeps and takes besides the numbers of a rule, so that its state can be exchanged with ours.
 
@@ -174,7 +189,7 @@ class StateLayout:
         words: option → the library's words for its choices, each with ours.
         schedules: argument → the field that holds the count which it is asked for, if it is a function.
         parameters: the class in which the library keeps the parameters together with states, and its fields.
-        history: the option that is the length of histories, and by how many steps they run ahead; empty if none.
+        history: how histories are kept, None if there are none.
         only: argument → why it can only be what it is by default.
     """
 
@@ -186,7 +201,7 @@ class StateLayout:
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     schedules: Mapping[str, str] = field(default_factory=dict)
     parameters: StatePart | None = None
-    history: tuple[str, int] | None = None
+    history: History | None = None
     only: Mapping[str, str] = field(default_factory=dict)
 
     def scheduled(self) -> frozenset[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optgen.errors import SpecError
-from optgen.spec.model import Argument, Dialect, OptionValue, Spec, StateLayout, StatePart, Transformation
+from optgen.spec.model import Argument, Dialect, History, OptionValue, Spec, StateLayout, StatePart, Transformation
 from optgen.spec.tables import Tables, shortened, suggestion
 
 #: The keys of a dialect that are read here; all but the first need the first.
@@ -36,42 +37,54 @@ COUNT = re.compile(r"t(?: \+ (?P<ahead>[1-9]\d*)| == (?P<first>0)| % (?P<period>
 Value = float | OptionValue | None
 
 
-class LayoutReader:
-    """Reads the layout of one dialect.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a layout may speak of.
+
+    Attributes:
+        arguments: of the dialect.
+        numbers: the spec's hyperparameters.
+        options: its options.
+        inputs: its inputs.
+        value: checks the value of a hyperparameter or option at some place of the table.
+    """
+
+    arguments: tuple[Argument, ...]
+    numbers: tuple[str, ...]
+    options: tuple[str, ...]
+    inputs: tuple[str, ...]
+    value: Callable[..., Value]
+
+
+def read_layout(tables: Tables, name: str, known: Known, entry: Mapping[str, Any]) -> StateLayout | None:
+    """The layout of a dialect, None if it has none.
 
     Args:
         tables: the file.
         name: the dialect's table.
-        arguments: the dialect's arguments.
-        numbers, options, inputs: what the spec declares.
-        value: checks the value of a hyperparameter or option at some place of the table.
-    """
+        known: what it may speak of.
+        entry: the dialect.
 
-    def __init__(
-        self,
-        tables: Tables,
-        name: str,
-        arguments: tuple[Argument, ...],
-        numbers: tuple[str, ...],
-        options: tuple[str, ...],
-        inputs: tuple[str, ...],
-        value: Callable[..., Value],
-    ) -> None:
+    Raises:
+        SpecError: the layout is malformed, or speaks of something that is not there.
+    """
+    return _LayoutReader(tables, name, known).read(entry)
+
+
+class _LayoutReader:
+    """Reads the layout of one dialect."""
+
+    def __init__(self, tables: Tables, name: str, known: Known) -> None:
         self.tables = tables
         self.name = name
-        self.arguments = tuple(argument.name for argument in arguments)
-        self.own = tuple(argument.name for argument in arguments if not argument.targets)
-        self.numbers = numbers
-        self.options = options
-        self.inputs = inputs
-        self.value = value
+        self.arguments = tuple(argument.name for argument in known.arguments)
+        self.own = tuple(argument.name for argument in known.arguments if not argument.targets)
+        self.numbers = known.numbers
+        self.options = known.options
+        self.inputs = known.inputs
+        self.value = known.value
 
     def read(self, entry: Mapping[str, Any]) -> StateLayout | None:
-        """The layout, None if the dialect has none.
-
-        Raises:
-            SpecError: it is malformed, or speaks of something that is not there.
-        """
         if "layout" not in entry:
             for key in LAYOUT_KEYS:
                 if key in entry:
@@ -221,7 +234,8 @@ class LayoutReader:
         self.tables.keys(raw, _TRANSFORMATION_KEYS, self.name, *where)
         after = self.tables.flag(raw, self.name, *where, "after")
         if after == ("gives" in raw):
-            raise self.fail("a transformation gives an input, or comes after the rule", *where, hint="write one of them")
+            message = "a transformation gives an input, or comes after the rule"
+            raise self.fail(message, *where, hint="write one of them")
         restarts = self.strings(raw.get("restarts", []), *where, "restarts")
         if len(restarts) not in (0, 2) or (restarts and restarts[0] not in self.own):
             hint = 'write restarts = ["the switch", "the field"]'
@@ -256,16 +270,16 @@ class LayoutReader:
             return None
         return self.part(entry["parameters"], ("parameters",), {}, ())
 
-    def history(self, entry: Mapping[str, Any]) -> tuple[str, int] | None:
+    def history(self, entry: Mapping[str, Any]) -> History | None:
         if "history" not in entry:
             return None
         raw = self.table(entry, "history")
-        self.tables.keys(raw, ("length", "ahead"), self.name, "history")
+        self.tables.keys(raw, ("states", "length", "ahead"), self.name, "history")
         length = self.known(raw.get("length"), self.options, "option", "history", "length")
         ahead = raw.get("ahead", 0)
         if isinstance(ahead, bool) or not isinstance(ahead, int):
             raise self.fail("'ahead' is a number of steps", "history", "ahead")
-        return length, ahead
+        return History(self.strings(raw.get("states", []), "history", "states"), length, ahead)
 
 
 def unassigned_field(

@@ -1,0 +1,383 @@
+"""One gradient transformation over a generated rule: its state before the first step, and a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
+from optgen.runtime.arguments import Settings
+from optgen.runtime.entry import Entry
+from optgen.runtime.jax import JaxVariant, ModelState, arithmetic_dtype
+from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
+from optgen.runtime.optax_layout import library_class, own_layout, resolved
+from optgen.runtime.optax_storage import Rings, Storage, as_mapping
+from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
+from optgen.spec.model import Dialect, StateLayout
+
+
+@dataclass(slots=True)
+class _Model:
+    """A model's tensors in one step, and what is kept for them."""
+
+    gradients: list[jax.Array]
+    structure: Any
+    parameters: list[jax.Array] | None
+    dtypes: list[Any]
+    taken: tuple[list[bool], ...]
+
+
+class Transformation:
+    """The functions of one gradient transformation.
+
+    Args:
+        entry: the optimizer.
+        dialect: the spelling of its arguments, and the layout of its state.
+        chosen: checked settings.
+        own: the arguments that speak to the front-end.
+    """
+
+    def __init__(self, entry: Entry, dialect: Dialect, chosen: Settings, own: Extras) -> None:
+        self.name = dialect.name
+        self.manifest = entry.manifest
+        self.chosen = chosen
+        self.own = own
+        self.variants = variants_by_mask(entry, dialect, chosen, own)
+        self.variant: JaxVariant = self.variants[(True,) * len(own.masks)][0]
+        self.names = self.variant.state_names()
+        self.shared = self.variant.shared_names()
+        self.said: StateLayout | None = dialect.layout
+        if dialect.layout is None:
+            self.layout = own_layout(self.name, entry.manifest.class_name, self.names)
+        else:
+            arguments = own.arguments
+            self.layout = resolved(
+                self.name,
+                dialect.layout,
+                lambda argument: is_given(arguments.get(argument)),
+                lambda argument: callable(arguments.get(argument)),
+            )
+        self.rings = self._rings()
+        self.storage = Storage(self.variant, self.said is None, self.rings)
+        self.parameters = self.said.parameters if self.said is not None else None
+        self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()
+        self.clock = self.layout.clock()
+
+    def _rings(self) -> Rings:
+        if self.said is None or self.said.history is None:
+            return Rings()
+        told = self.said.history
+        length = self.chosen.options[told.length]
+        assert isinstance(length, int)
+        for name in told.states:
+            if name not in self.names:
+                argument = self.own.spelled_as[told.length]
+                raise InvalidHyperparameter(
+                    f"{self.name}: with {argument} = {length} the rule keeps no {name}, of which optax keeps a history"
+                )
+        return Rings(told.states, length, told.ahead)
+
+    def init(self, params: Any) -> Any:
+        """The state before the first step."""
+        theta, _ = self._split(params, "params", required=False)
+        leaves, structure = checked_leaves(self.name, "parameter", theta)
+        first = [slot.first() if slot.counts else jnp.zeros((), jnp.int32) for slot in self.layout.slots]
+        state = self.variant.init(leaves, self._hyperparameters(self.variant, first, self.chosen.values))
+        values = []
+        for slot in self.layout.slots:
+            if slot.counts:
+                values.append(slot.first())
+            elif slot.source in self.own.transformations:
+                values.append(self.own.transformations[slot.source].init(theta))
+            elif slot.source in self.own.keys:
+                values.append(self.own.keys[slot.source])
+            elif slot.source in self.chosen.values and slot.source not in self.names:
+                values.append(jnp.asarray(self.chosen.values[slot.source], _lowest(leaves)))
+            elif slot.source in self.shared or slot.source not in self.names:
+                value = state.shared.get(slot.source, 0.0)
+                dtype = self._number_dtype(slot.source, leaves)
+                values.append(value if self.said is None and leaves else self.storage.number(slot.source, value, dtype))
+            else:
+                dtype = self.own.dtypes.get(slot.source)
+                stored = [
+                    self.storage.stored(
+                        slot.source, leaf.shape, kept.get(slot.source), None, leaf.dtype if dtype is None else dtype
+                    )
+                    for leaf, kept in zip(leaves, state.tensors, strict=True)
+                ]
+                values.append(jax.tree.unflatten(structure, stored))
+        return self.layout.pack(values)
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        """One step: what is to be added to the parameters, and the state after it."""
+        values = self.layout.unpack(state)
+        theta, beside = self._split(params, "params", required=self.parameters is not None)
+        model = self._model(updates, theta)
+        stored = self._stored(model, updates, values, beside)
+        count = self._steps(values)
+        inputs, given, carried = self._inputs(model, updates, theta, values, count, extra)
+        if given is not None:
+            # What is added is what another transformation gives, in its dtype.
+            model.gradients = [given[i].astype(_result_dtype(model, i, stored, given)) for i in range(len(given))]
+        else:
+            for index, gradient in enumerate(model.gradients):
+                model.gradients[index] = gradient.astype(self._dtype(model, index, stored))
+        results, after = self._step(model, values, stored, count, inputs)
+        found = jax.tree.unflatten(model.structure, results)
+        values = self._after(model, values, stored, after, count, carried)
+        found = self._run_after(found, theta, values, extra)
+        if self.parameters is not None:
+            found = self._joined(found, model, stored, after)
+        return found, self.layout.pack(values)
+
+    def _steps(self, values: list[Any]) -> Any:
+        """The number of steps done, as far as the state tells."""
+        if self.clock is None:
+            return jnp.zeros((), jnp.int32)
+        return jnp.asarray(self.layout.slots[self.clock].steps(values[self.clock]))
+
+    def _split(self, params: Any, what: str, *, required: bool) -> tuple[Any, dict[str, Any]]:
+        """Parameters, and the states that optax keeps beside them."""
+        if self.parameters is None:
+            return params, {}
+        found = {source: getattr(params, name, None) for name, source in self.parameters.fields}
+        if any(value is None for value in found.values()):
+            if required:
+                raise TreeMismatch(
+                    f"{self.name}: {what} is {type(params).__name__}, expected {self.parameters.type} with "
+                    f"{', '.join(name for name, _ in self.parameters.fields)}"
+                )
+            return found.get("theta") or params, {}
+        return found.pop("theta"), found
+
+    def _joined(self, update: Any, model: _Model, stored: dict[str, list[Any]], after: ModelState) -> Any:
+        """The update of the parameters and of the states that optax keeps beside them."""
+        assert self.parameters is not None
+        changes = {"theta": update}
+        for name in self.beside:
+            if name != "theta":
+                moved = [
+                    (kept[name] - old.astype(kept[name].dtype)).astype(old.dtype)
+                    for kept, old in zip(after.tensors, stored[name], strict=True)
+                ]
+                changes[name] = jax.tree.unflatten(model.structure, moved)
+        made = library_class(self.parameters.type, tuple(name for name, _ in self.parameters.fields))
+        return made(*(changes[source] for _, source in self.parameters.fields))
+
+    def _model(self, updates: Any, theta: Any) -> _Model:
+        gradients, structure = checked_leaves(self.name, "gradient", updates)
+        reads = any(variant.reads_parameters for variant, _ in self.variants.values())
+        parameters = None
+        if theta is None and reads:
+            raise MissingInput(f"{self.name}: update needs the parameters: update(grads, state, params)")
+        if theta is not None:
+            check_same_tree(self.name, updates, theta)
+            parameters, _ = checked_leaves(self.name, "parameter", theta)
+            check_same_shapes(self.name, updates, theta)
+        dtypes = [arithmetic_dtype(array) for array in (gradients if parameters is None else parameters)]
+        taken = tuple(mask_values(self.name, name, mask, updates) for name, mask in self.own.masks.items())
+        return _Model(gradients, structure, parameters, dtypes, taken)
+
+    def _stored(
+        self, model: _Model, updates: Any, values: list[Any], beside: Mapping[str, Any]
+    ) -> dict[str, list[Any]]:
+        """What the state holds for each tensor, by state."""
+        found = {name: jax.tree.leaves(value) for name, value in beside.items()}
+        for slot, value in zip(self.layout.slots, values, strict=True):
+            if slot.source in self.names and slot.source not in self.shared:
+                where = f"state.{slot.name}"
+                column = columns(self.name, where, model.structure, updates, value)
+                for index, gradient in enumerate(model.gradients):
+                    paths = f"{self.name}: leaf {index} of {where}"
+                    self.storage.check(slot.source, gradient.shape, column[index], paths)
+                found[slot.source] = column
+        return found
+
+    def _inputs(
+        self, model: _Model, updates: Any, theta: Any, values: list[Any], count: Any, extra: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[jax.Array] | None, dict[str, Any]]:
+        """The rule's inputs, the update that another transformation gives, and what the arguments' states become."""
+        at = {slot.source: value for slot, value in zip(self.layout.slots, values, strict=True)}
+        kinds = {declared.name: declared.kind for declared in self.manifest.inputs}
+        found: dict[str, Any] = {}
+        carried: dict[str, Any] = {}
+        given = None
+        for name in self.variant.info.inputs:
+            if name in extra:
+                value = extra[name]
+            elif name in self.own.gives:
+                argument, every = self.own.gives[name]
+                value, carried[argument] = self._given(argument, every, updates, at[argument], theta, count, extra)
+                if not every:
+                    given = columns(self.name, f"the update of {argument}", model.structure, updates, value)
+            elif name in self.own.draws:
+                argument = self.own.draws[name]
+                carried[argument], drawn = jax.random.split(at[argument])
+                value = optax.tree.random_like(drawn, updates, sampler=jax.random.normal)
+            else:
+                raise MissingInput(f"{self.name}: update also needs {name}=...")
+            if kinds[name] in ("tensor", "element"):
+                value = columns(self.name, name, model.structure, updates, value)
+            found[name] = value
+        return found, given, carried
+
+    def _given(
+        self,
+        argument: str,
+        every: str,
+        updates: Any,
+        state: Any,
+        theta: Any,
+        count: Any,
+        extra: Mapping[str, Any],
+    ) -> tuple[Any, Any]:
+        transformation = self.own.transformations[argument]
+
+        def run(before: Any) -> tuple[Any, Any]:
+            found, after = transformation.update(updates, before, theta, **extra)
+            return found, after
+
+        if not every:
+            return run(state)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(run, state)[0])
+        period = jnp.asarray(self.chosen.values[every]).astype(jnp.int32)
+        found: tuple[Any, Any] = jax.lax.cond(count % period == 0, run, lambda before: (zeros, before), state)
+        return found
+
+    def _hyperparameters(self, variant: JaxVariant, values: list[Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """The numbers of a step; a function is asked for its value at the count that the state keeps for it."""
+        counts = {slot.schedule: values[i] for i, slot in reversed(list(enumerate(self.layout.slots))) if slot.schedule}
+        clock = values[self.clock] if self.clock is not None else None
+        found = {}
+        for name in variant.info.hyperparameters:
+            if name in self.chosen.schedules:
+                count = counts.get(self.own.spelled_as.get(name, name), clock)
+                found[name] = self.chosen.schedules[name](count)
+            else:
+                found[name] = numbers[name]
+        return found
+
+    def _step(
+        self, model: _Model, values: list[Any], stored: dict[str, list[Any]], count: Any, inputs: dict[str, Any]
+    ) -> tuple[list[jax.Array], ModelState]:
+        """Run the variants, each on the tensors that the masks leave to it."""
+        widest = jnp.result_type(*model.dtypes) if model.dtypes else jnp.float32
+        shared = {
+            slot.source: self.storage.kept_number(slot.source, value, count).astype(widest)
+            for slot, value in zip(self.layout.slots, values, strict=True)
+            if slot.source in self.shared
+        }
+        kept = [
+            as_mapping(
+                tuple(stored),
+                [
+                    self.storage.kept(name, gradient.shape, column[index], model.dtypes[index], count)
+                    for name, column in stored.items()
+                ],
+            )
+            for index, gradient in enumerate(model.gradients)
+        ]
+        groups: dict[tuple[bool, ...], list[int]] = {}
+        for index in range(len(kept)):
+            groups.setdefault(tuple(mask[index] for mask in model.taken), []).append(index)
+        results: list[Any] = [None] * len(kept)
+        tensors: list[Any] = [None] * len(kept)
+        for group, places in groups.items():
+            variant, numbers = self.variants[group]
+            found, after = variant.step(
+                [model.gradients[i] for i in places],
+                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead),
+                None if model.parameters is None else [model.parameters[i] for i in places],
+                count + 1,
+                self._hyperparameters(variant, values, numbers),
+                {n: [v[i] for i in places] if isinstance(v, list) else v for n, v in inputs.items()},
+            )
+            shared = dict(after.shared)
+            for place, result, tensor in zip(places, found, after.tensors, strict=True):
+                results[place], tensors[place] = result, tensor
+        return results, ModelState(tuple(tensors), shared)
+
+    def _after(
+        self,
+        model: _Model,
+        values: list[Any],
+        stored: dict[str, list[Any]],
+        after: ModelState,
+        count: Any,
+        carried: Mapping[str, Any],
+    ) -> list[Any]:
+        """The values of the state after a step."""
+        found = []
+        for slot, value in zip(self.layout.slots, values, strict=True):
+            if slot.counts:
+                found.append(slot.next(value, self.chosen.values))
+            elif slot.source in self.shared:
+                found.append(self.storage.next_number(slot.source, after.shared[slot.source], value, count))
+            elif slot.source in self.names:
+                column = [
+                    self.storage.stored(slot.source, gradient.shape, kept.get(slot.source), old, None, count)
+                    for gradient, kept, old in zip(model.gradients, after.tensors, stored[slot.source], strict=True)
+                ]
+                found.append(jax.tree.unflatten(model.structure, column))
+            else:
+                found.append(carried.get(slot.source, value))
+        return self._restarted(model, found)
+
+    def _restarted(self, model: _Model, values: list[Any]) -> list[Any]:
+        """The same, with the states of transformations that start anew as they were before their first step."""
+        for argument, (switch, name) in self.own.restarts.items():
+            if not self.own.arguments[switch]:
+                continue
+            count = next(v for slot, v in zip(self.layout.slots, values, strict=True) if slot.name == name)
+            index = next(i for i, slot in enumerate(self.layout.slots) if slot.source == argument)
+            theta = jax.tree.unflatten(model.structure, model.parameters or [])
+            values[index] = jax.tree.map(
+                lambda old, new, again=count == 0: jnp.where(again, jnp.asarray(new).astype(old.dtype), old),
+                values[index],
+                self.own.transformations[argument].init(theta),
+            )
+        return values
+
+    def _run_after(self, found: Any, theta: Any, values: list[Any], extra: Mapping[str, Any]) -> Any:
+        """The rule's update, after what comes behind it."""
+        for argument in self.own.after:
+            index = next(i for i, slot in enumerate(self.layout.slots) if slot.source == argument)
+            transformation = self.own.transformations[argument]
+            found, values[index] = transformation.update(found, values[index], theta, **extra)
+        return found
+
+    def _dtype(self, model: _Model, index: int, stored: dict[str, list[Any]]) -> Any:
+        """The dtype of a tensor's update: what its gradient, its state and its parameter together have in optax."""
+        if self.said is None:
+            return model.gradients[index].dtype
+        return _result_dtype(model, index, stored, None, self.variants[tuple(mask[index] for mask in model.taken)][0])
+
+    def _number_dtype(self, name: str, leaves: list[jax.Array]) -> Any:
+        if self.said is not None and name in self.said.dtypes.get("default", ()):
+            return jnp.zeros(()).dtype
+        return _lowest(leaves)
+
+
+def _result_dtype(
+    model: _Model,
+    index: int,
+    stored: dict[str, list[Any]],
+    given: list[jax.Array] | None,
+    variant: JaxVariant | None = None,
+) -> Any:
+    dtypes = [(given or model.gradients)[index].dtype]
+    if variant is not None:
+        dtypes += [leaf.dtype for column in stored.values() for leaf in jax.tree.leaves(column[index])]
+        if variant.reads_parameters and model.parameters is not None:
+            dtypes.append(model.parameters[index].dtype)
+    return jnp.result_type(*dtypes)
+
+
+def _lowest(leaves: list[jax.Array]) -> Any:
+    """The narrowest dtype of some arrays, in which optax keeps numbers of the model."""
+    return min((leaf.dtype for leaf in leaves), key=lambda dtype: dtype.itemsize, default=jnp.zeros(()).dtype)
