@@ -65,6 +65,13 @@ class CustomOptimizer:
 
         return optimizer_class(self._entry)
 
+    @functools.cached_property
+    def lucid(self) -> type[Any]:
+        """The class of an optimizer with lucid.optim's interface, on numpy arrays."""
+        from optgen.runtime.lucid_optimizer import optimizer_class
+
+        return optimizer_class(self._entry)
+
     def __repr__(self) -> str:
         return f"<optgen optimizer {self.spec.name}{inspect.signature(self.optim)}>"
 

@@ -11,8 +11,8 @@ import functools
 from typing import Any
 
 from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.torch_dialect import spellings
 from optgen.runtime.torch_optimizer import GeneratedOptimizer, optimizer_class
 
 __all__ = ["GeneratedOptimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
@@ -21,7 +21,7 @@ __all__ = ["GeneratedOptimizer", "optimizer_class"]  # and the classes of the ca
 @functools.cache
 def _classes() -> dict[str, type[GeneratedOptimizer]]:
     entries = (catalogue_entry(name) for name in catalogue_names())
-    return {d.name: optimizer_class(entry, d) for entry in entries for d in spellings(entry.manifest)}
+    return {d.name: optimizer_class(entry, d) for entry in entries for d in spellings(entry.manifest, "torch")}
 
 
 def __getattr__(name: str) -> Any:

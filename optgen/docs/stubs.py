@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
+from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
-from optgen.runtime.torch_dialect import spellings
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
@@ -75,6 +75,21 @@ Number = float | torch.Tensor
 Params = Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]]
 '''
 
+_LUCID_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from optgen.runtime.lucid_optimizer import Optimizer as Optimizer
+from optgen.runtime.lucid_optimizer import optimizer_class as optimizer_class
+
+Number = float
+Params = Iterable[Any] | Iterable[Mapping[str, Any]]
+'''
+
+#: For each library: the head of its stub, and the class that its optimizers derive from.
+_GROUPED = {"torch": (_TORCH_HEAD, "GeneratedOptimizer"), "lucid": (_LUCID_HEAD, "Optimizer")}
+
 
 def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
     """The text of optgen/optax.pyi."""
@@ -107,12 +122,14 @@ def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
     return "\n".join(lines)
 
 
-def torch_stub(manifests: Sequence[Manifest]) -> str:
-    """The text of optgen/torch.pyi."""
-    lines = [_TORCH_HEAD]
-    for manifest, dialect in sorted(((m, d) for m in manifests for d in spellings(m)), key=lambda pair: pair[1].name):
+def grouped_stub(manifests: Sequence[Manifest], library: str) -> str:
+    """The text of optgen/torch.pyi or optgen/lucid.pyi."""
+    head, parent = _GROUPED[library]
+    lines = [head]
+    pairs = [(manifest, dialect) for manifest in manifests for dialect in spellings(manifest, library)]
+    for manifest, dialect in sorted(pairs, key=lambda pair: pair[1].name):
         parameters = _parameters(manifest, dialect).replace(" | Schedule", "")
-        lines.append(f"class {dialect.name}(GeneratedOptimizer):")
+        lines.append(f"class {dialect.name}({parent}):")
         lines.append(f'    """{manifest.summary}"""\n')
         lines.append(f"    def __init__(self, params: Params, {parameters}) -> None: ...\n")
     return "\n".join(lines)

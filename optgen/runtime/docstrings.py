@@ -91,6 +91,18 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             "weight.square().sum().backward()",
             f"optimizer.step({given})",
         ]
+    elif dialect.library == "lucid":
+        some = {"element": "{weight: np.ones(3)}", "tensor": "{weight: 1.0}"}
+        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in manifest.inputs)
+        lines = [
+            "import numpy as np, types",
+            f"from optgen.lucid import {dialect.name}",
+            "class Parameter:",
+            "...     data, grad = np.ones(3), np.ones(3)",
+            "weight = Parameter()",
+            f"optimizer = {dialect.name}([weight]{', ' + needed if needed else ''})",
+            f"optimizer.step({given})",
+        ]
     elif dialect.library == "optax":
         lines = [
             "import jax.numpy as jnp",
@@ -109,7 +121,7 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             "optimizer.register_trainable_weights(weights)",
             f'optimizer.step({{"w": jnp.ones(3)}}{inputs})',
         ]
-    return "Example:\n" + "\n".join(f"    >>> {line}" for line in lines)
+    return "Example:\n" + "\n".join(f"    {line}" if line.startswith("...") else f"    >>> {line}" for line in lines)
 
 
 def _input(kind: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import optgen.lucid
 import optgen.optax
 import optgen.optim
 import optgen.schedules
@@ -21,9 +22,9 @@ from optgen.compiler.chosen import chosen_body
 from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
+from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_manifests import schedule_names, spelled
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
-from optgen.runtime.torch_dialect import spellings
 from optgen.spec.latex import equations_latex
 from optgen.spec.reader import parse_spec, read_spec
 
@@ -32,7 +33,8 @@ FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).di
 CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "braintools"]
 
 
-TORCH_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n))]
+TORCH_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n), "torch")]
+LUCID_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n), "lucid")]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,8 @@ def test_what_is_stale_is_told(tmp_path, optimizers):
     ("module", "name"),
     [(optgen.optax, n) for n in FACTORIES]
     + [(optgen.optim, n) for n in CLASSES]
-    + [(optgen.torch, n) for n in TORCH_CLASSES],
+    + [(optgen.torch, n) for n in TORCH_CLASSES]
+    + [(optgen.lucid, n) for n in LUCID_CLASSES],
 )
 def test_examples_in_docstrings_run(module, name):
     entry = getattr(module, name)
@@ -76,6 +79,7 @@ def test_examples_in_docstrings_run(module, name):
         ("optgen/optax.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
         ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
         ("optgen/torch.pyi", optgen.torch, TORCH_CLASSES),
+        ("optgen/lucid.pyi", optgen.lucid, LUCID_CLASSES),
         ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
     ],
 )
