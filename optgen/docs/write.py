@@ -16,7 +16,7 @@ from optgen.compiler.wrapping import wrapped_rule
 from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
-from optgen.docs.stubs import grouped_stub, optax_stub, optim_stub, schedules_stub
+from optgen.docs.stubs import brainpy_stub, grouped_stub, optax_stub, optim_stub, schedules_stub
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -74,6 +74,7 @@ def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrSched
     files["optgen/optim/__init__.pyi"] = optim_stub(manifests, schedules)
     files["optgen/torch.pyi"] = grouped_stub(manifests, "torch")
     files["optgen/lucid.pyi"] = grouped_stub(manifests, "lucid")
+    files["optgen/brainpy/__init__.pyi"] = brainpy_stub(manifests, schedules)
     files["optgen/schedules.pyi"] = schedules_stub(schedules)
     return files
 

@@ -1,0 +1,35 @@
+"""Arguments that are a front-end's own and none of the rule's: what they mean, and their types in stubs."""
+
+from __future__ import annotations
+
+import inspect
+
+#: Name → what docstrings say of it, and its type in stubs. Where and with which default a library has them is said by
+#: the specs' dialects.
+OWN_ARGUMENTS: dict[str, tuple[str, str]] = {
+    "foreach": ("taken for torch's sake; all tensors are stepped together either way", "bool | None"),
+    "capturable": ("whether the step may be captured in a CUDA graph; refused where it cannot be", "bool"),
+    "differentiable": ("whether autograd follows the step", "bool"),
+    "fused": ("taken for torch's sake; True has GradScaler leave unscaling and skipping to the step", "bool | None"),
+    "train_vars": ("the variables to train, by name; may be registered later", "Mapping[str, Any] | None"),
+    "name": ("a name for the optimizer, for what prints it", "str | None"),
+    "tx": ("an optax transformation to run instead of the rule", "optax.GradientTransformation | None"),
+    "linesearch": (
+        "'zoom', 'backtracking', or an optax transformation that searches along the direction; step then takes value= "
+        "and value_fn=",
+        "str | optax.GradientTransformationExtraArgs | None",
+    ),
+    "base_optimizer": (
+        "the optimizer that is wrapped: one of optgen.optim or an optax transformation; Adam if None",
+        "Any",
+    ),
+    "lr": (
+        "the learning rate of the wrapped optimizer, a number or a scheduler; its own if None",
+        "Number | None",
+    ),
+}
+
+#: What the front-ends with a state add to every library's arguments.
+SKIP_NONFINITE = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)
+SKIP_MEANING = "leave a step out, and count it in `skipped_steps`, when a gradient is not finite"
+OWN_ARGUMENTS[SKIP_NONFINITE.name] = (SKIP_MEANING, "bool")
