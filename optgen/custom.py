@@ -47,6 +47,11 @@ class CustomOptimizer:
             generated.manifest, read_module, lambda: spec, in_catalogue=False, read_wrapped=lambda: wrapped
         )
 
+    @property
+    def entry(self) -> Entry:
+        """What front-ends build from."""
+        return self._entry
+
     @functools.cached_property
     def optax(self) -> Callable[..., Any]:
         """The factory of an `optax.GradientTransformationExtraArgs`; `lr` is called `learning_rate`."""
@@ -94,7 +99,7 @@ def define(
     called = next(iter(wraps)) if wraps else ""
     try:
         spec = define_spec(name, equations, defaults, called, counts or {})
-        return CustomOptimizer(spec, _wrapped_rule(wraps[called]) if wraps else None)
+        return CustomOptimizer(spec, wrapped_by(wraps[called]) if wraps else None)
     except SpecError as error:
         # The mistake is in the equations; the compiler's own frames would only hide it.
         raise error.with_traceback(None) from None
@@ -119,10 +124,11 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     if bool(spec.wraps) != (wraps is not None):
         wanted = f"wraps an optimizer: load({str(path)!r}, wraps=...)" if spec.wraps else "wraps no optimizer"
         raise ValueError(f"{spec.name} {wanted}")
-    return CustomOptimizer(spec, _wrapped_rule(wraps) if wraps is not None else None)
+    return CustomOptimizer(spec, wrapped_by(wraps) if wraps is not None else None)
 
 
-def _wrapped_rule(wrapped: CustomOptimizer | str) -> Rule:
+def wrapped_by(wrapped: CustomOptimizer | str) -> Rule:
+    """The rule of an optimizer that another is to wrap, with its default options."""
     if isinstance(wrapped, str):
         entry = catalogue_entry(wrapped)
         spec, inner = entry.read_spec(), entry.read_wrapped()

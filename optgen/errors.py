@@ -76,3 +76,7 @@ class TreeMismatch(OptgenError, ValueError):
 
 class NotRegistered(OptgenError, RuntimeError):
     """An optimizer was used before it was given its parameters."""
+
+
+class StateMismatch(OptgenError, ValueError):
+    """A saved state is of another optimizer, other options, another tree, or another version of its format."""

@@ -64,6 +64,8 @@ def dialect_defaults(spec: Switches, dialect: Dialect) -> tuple[dict[str, Option
     values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
     values.update(dialect.hyperparameters)
     for argument in dialect.arguments:
+        if argument.instead:
+            continue
         for target, default in zip(argument.targets, argument.defaults, strict=True):
             if target not in options:
                 values[target] = default

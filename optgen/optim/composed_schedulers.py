@@ -82,6 +82,20 @@ class SequentialLR(LRScheduler):
                 # Which one it is is known only when compiled code runs.
                 scheduler.step(jnp.where(position == current, epoch - start, scheduler.last_epoch.value))
 
+    def extend(self, base_lr: Any = None) -> None:
+        """Give one more group of weights a learning rate: that of the last group, or in proportion to its own base."""
+        factor = None if base_lr is None else base_lr / self.base_lrs[-1]
+        for scheduler in self.schedulers:
+            scheduler.extend(None if factor is None else scheduler.base_lrs[-1] * factor)
+        super().extend(base_lr)
+
+    def rebase(self, group: int, base_lr: Any) -> None:
+        """Give one group another base learning rate, in proportion in all schedulers."""
+        factor = base_lr / self.base_lrs[group]
+        for scheduler in self.schedulers:
+            scheduler.rebase(group, scheduler.base_lrs[group] * factor)
+        super().rebase(group, base_lr)
+
     def get_lr(self) -> list[Any]:
         """The groups' learning rates of the scheduler in charge."""
         current = self.current_scheduler_idx

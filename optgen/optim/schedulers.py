@@ -8,43 +8,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import bind
+from optgen.runtime.cells import HasValue, cell
 from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import spelled
 from optgen.runtime.lr_schedules import Schedule
 from optgen.spec.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
-
-
-class Cell(Protocol):
-    """Holds a value that changes."""
-
-    value: Any
-
-
-class _PlainCell:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return f"Cell({self.value!r})"
-
-
-def cell(value: Any) -> Cell:
-    """What holds a value: brainstate's State where that library is loaded, so that its transformations see changes."""
-    brainstate = sys.modules.get("brainstate")
-    if brainstate is not None:
-        return brainstate.LongTermState(value)  # type: ignore[no-any-return]
-    return _PlainCell(value)
 
 
 class LRScheduler:
@@ -76,7 +54,7 @@ class LRScheduler:
         self._base_lrs = list(values)
 
     @property
-    def current_lrs(self) -> Cell:
+    def current_lrs(self) -> HasValue:
         """The groups' learning rates, in a list under `.value`."""
         return self._current_lrs
 
@@ -99,7 +77,29 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: an optimizer of optgen.optim is attached, not {optimizer!r}")
         optimizer.lr = self
-        self.optimizer = optimizer
+
+    def extend(self, base_lr: Any = None) -> None:
+        """Give one more group of weights a learning rate: that of the last group, or one of its own base.
+
+        Raises:
+            InvalidHyperparameter: the schedule has no base learning rate that another could take the place of.
+        """
+        bases = self.base_lrs
+        self.base_lrs = [*bases, bases[-1] if base_lr is None else base_lr]
+        self._current_lrs.value = [*self._current_lrs.value, self.get_lr()[len(bases)]]
+
+    def rebase(self, group: int, base_lr: Any) -> None:
+        """Give one group another base learning rate, from which its rate follows at once.
+
+        Raises:
+            InvalidHyperparameter: see `extend`.
+        """
+        self.base_lrs = [base_lr if position == group else base for position, base in enumerate(self.base_lrs)]
+        self.set_rate(group, self.get_lr()[group])
+
+    def set_rate(self, group: int, rate: Any) -> None:
+        """Set the learning rate of one group, until the next step of the scheduler."""
+        self._current_lrs.value = [rate if i == group else old for i, old in enumerate(self._current_lrs.value)]
 
     def step(self, epoch: Any = None) -> None:
         """Count one step, or go to the given one, and set the learning rates."""
@@ -133,8 +133,9 @@ class LRScheduler:
             KeyError: an entry is missing; nothing is changed then.
         """
         epoch, base_lrs = state_dict["last_epoch"], state_dict["base_lrs"]
+        base_lrs = list(base_lrs)
         self.last_epoch.value = epoch
-        self.base_lrs = list(base_lrs)
+        self.base_lrs = base_lrs
         self.current_lrs.value = list(state_dict.get("current_lrs", base_lrs))
 
     def _checked_epoch(self, epoch: Any) -> Any:
@@ -144,6 +145,14 @@ class LRScheduler:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(last_epoch={self.last_epoch.value}, current_lrs={self.current_lrs.value})"
+
+
+class FixedLR(LRScheduler):
+    """The learning rate of an optimizer that was given a number: `step` changes nothing."""
+
+    def get_lr(self) -> list[Any]:
+        """The groups' learning rates."""
+        return list(self.base_lrs)
 
 
 #: What the front-end adds to the arguments of a schedule.
@@ -192,6 +201,11 @@ class ScheduledLR(LRScheduler):
 
     @base_lrs.setter
     def base_lrs(self, values: list[Any]) -> None:
+        if not self.manifest.base and any(value != self.base_lrs[0] for value in values):
+            raise InvalidHyperparameter(
+                f"{type(self).__name__}: its values are the learning rates themselves, so that a group cannot have a "
+                f"base of its own; give the group a scheduler of its own"
+            )
         last = self._schedules[-1]
         filled = [*self._schedules, *([last] * (len(values) - len(self._schedules)))]
         self._schedules = [s.with_base(base) for s, base in zip(filled, values, strict=False)]

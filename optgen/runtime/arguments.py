@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import numbers
 import re
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,10 +98,16 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
     hyperparameters = {h.name: h for h in manifest.hyperparameters}
     declared_options = {o.name: o for o in manifest.options}
     schedules: dict[str, Schedule] = {}
-    for argument in dialect.arguments:
-        if argument.name not in given:
+    replaced = [argument for argument in dialect.arguments if argument.instead]
+    for argument in [*(a for a in dialect.arguments if not a.instead), *replaced]:
+        if argument.name not in given or not argument.targets:
             continue
         value = given[argument.name]
+        if argument.instead:
+            if value is None:
+                continue
+            what = f"{dialect.name}: {argument.name} is deprecated, give {argument.instead}"
+            warnings.warn(what, DeprecationWarning, stacklevel=_outside())
         parts = _parts(manifest, argument, value)
         for target, part in zip(argument.targets, parts, strict=True):
             label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
@@ -113,6 +121,25 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
             else:
                 values[target] = check_value(label, hyperparameters[target], part)
     return Settings(options, values, schedules)
+
+
+def _outside() -> int:
+    """The level of the first caller outside of optgen, for warnings."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("optgen."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def arguments_of(dialect: Dialect, chosen: Settings) -> dict[str, Any]:
+    """The arguments that settings stand for, by name: what the constructor would have to be given."""
+    known = {**chosen.options, **chosen.values, **chosen.schedules}
+    found = {}
+    for argument in dialect.arguments:
+        if argument.targets and not argument.instead:
+            values = tuple(known[target] for target in argument.targets)
+            found[argument.name] = values if argument.packed else values[0]
+    return found
 
 
 def _parts(manifest: Manifest, argument: Argument, value: Any) -> tuple[Any, ...]:

@@ -16,7 +16,10 @@ ABSENT = "none"
 
 Value = float | OptionValue | None
 
-_KEYS = ("arguments", "required", "keyword_only", "defaults", "options", "states", "note")
+_KEYS = ("arguments", "required", "keyword_only", "deprecated", "defaults", "options", "states", "note")
+_KEYS += ("counts", "instead")
+#: What a schedule may count besides what the user says.
+COUNTS = ("calls",)
 
 
 def read_dialects(
@@ -88,7 +91,17 @@ class _Reader:
             },
             states=self.states(entry),
             note=tables.string(entry, "", self.name, "note"),
+            counts=self.counts(entry),
+            instead=tables.string(entry, "", self.name, "instead"),
         )
+
+    def counts(self, entry: Mapping[str, Any]) -> str:
+        value = self.tables.string(entry, "", self.name, "counts")
+        if value and value not in COUNTS:
+            raise self.tables.fail_value(
+                f"'{shortened(value)}' is nothing that a schedule counts", self.name, "counts", hint="write \"calls\""
+            )
+        return value
 
     def part(self, entry: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         value = entry.get(key, {})
@@ -159,6 +172,7 @@ class _Reader:
                         position,
                         hint=suggestion(name, tuple(written)),
                     )
+        replaced = self.deprecated(entry, written)
         defaults: dict[str, Value] = {h.name: h.default for h in self.hyperparameters.values()}
         defaults |= {o.name: o.default for o in self.options.values()} | dict(stated)
         arguments = []
@@ -168,7 +182,7 @@ class _Reader:
                 raise self.tables.fail(f"'{name}' cannot name an argument", self.name, "arguments", name)
             targets = self.targets(name, raw)
             for target in targets:
-                if target in seen:
+                if target in seen and name not in replaced:
                     raise self.tables.fail(
                         f"'{target}' is set by argument '{seen[target]}' already",
                         self.name,
@@ -176,23 +190,41 @@ class _Reader:
                         name,
                         hint="remove one",
                     )
-                seen[target] = name
+                if name not in replaced:
+                    seen[target] = name
             arguments.append(
                 Argument(
                     name,
                     targets,
-                    tuple(defaults[target] for target in targets),
-                    isinstance(raw, list),
+                    tuple(None if name in replaced else defaults[target] for target in targets),
+                    isinstance(raw, list) and bool(raw),
                     name in flags["required"],
                     name in flags["keyword_only"],
+                    replaced.get(name, ""),
                 )
             )
         return tuple(arguments)
 
+    def deprecated(self, entry: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, str]:
+        """The arguments that are deprecated, and what to give instead of each."""
+        found = {}
+        for name, instead in self.part(entry, "deprecated").items():
+            for mentioned in (name, instead):
+                if mentioned not in written:
+                    raise self.tables.fail_value(
+                        f"'{shortened(str(mentioned))}' is not an argument",
+                        self.name,
+                        "deprecated",
+                        name,
+                        hint=suggestion(str(mentioned), tuple(written)),
+                    )
+            found[name] = str(instead)
+        return found
+
     def targets(self, argument: str, raw: object) -> tuple[str, ...]:
         where = ("arguments", argument)
         items = raw if isinstance(raw, list) else [raw]
-        if not items or not all(isinstance(item, str) for item in items):
+        if not all(isinstance(item, str) for item in items):
             raise self.tables.fail_value(
                 f"'{argument}' names a hyperparameter or option", self.name, *where, hint="or a list of them"
             )

@@ -90,11 +90,14 @@ class Argument:
 
     Attributes:
         name: as the library spells it.
-        targets: the hyperparameter or option it sets; several for a tuple such as `betas`.
+        targets: the hyperparameter or option it sets; several for a tuple such as `betas`; none for one that is the
+            front-end's own, such as the variables to train.
         defaults: the library's default for each target.
         packed: it is given as a tuple, one value for each target.
         required: it has no default.
         keyword_only: it cannot be given by position.
+        instead: for one that is deprecated, the argument to give in its place. It sets its target when it is given,
+            and its default is None.
     """
 
     name: str
@@ -103,11 +106,14 @@ class Argument:
     packed: bool = False
     required: bool = False
     keyword_only: bool = False
+    instead: str = ""
 
     @property
     def default(self) -> object:
-        """The default as the caller sees it: a tuple for a packed argument."""
-        return self.defaults if self.packed else self.defaults[0]
+        """The default as the caller sees it: a tuple for a packed argument, None for the front-end's own."""
+        if self.packed:
+            return self.defaults
+        return self.defaults[0] if self.defaults else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,9 @@ class Dialect:
         hyperparameters: defaults for hyperparameters that the library does not expose; None means absent.
         states: state → the library's name for it.
         note: what the library does differently, one line.
+        counts: of a schedule, what moves it on where a library knows two sorts: `calls` of the optimizer; empty if
+            the user does.
+        instead: for a name that is deprecated, the one to use in its place.
     """
 
     library: str
@@ -131,6 +140,8 @@ class Dialect:
     hyperparameters: Mapping[str, float | None] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    counts: str = ""
+    instead: str = ""
 
 
 def spelling(dialects: Iterable[Dialect], library: str, name: str = "") -> Dialect | None:

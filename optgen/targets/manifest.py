@@ -12,7 +12,7 @@ from optgen.spec.model import Dialect, Hyperparameter, Input, Option, OptionValu
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
