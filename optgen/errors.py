@@ -74,8 +74,8 @@ class TreeMismatch(OptgenError, ValueError):
     """Gradients, parameters and state do not have the same tree, shapes or dtypes."""
 
 
-class NotRegistered(OptgenError, RuntimeError):
-    """An optimizer was used before it was given its parameters."""
+class NotRegistered(OptgenError, RuntimeError, ValueError):
+    """An optimizer was used before it was given its parameters; a ValueError as well, which braintools raises."""
 
 
 class StateMismatch(OptgenError, ValueError):

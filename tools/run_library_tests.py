@@ -31,7 +31,20 @@ FILES = {
 }
 
 #: Test (file::class::name, a pattern) → why it does not hold of optgen.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    r"::test_(warmup|linear_lr|constant_lr)_with_optimizer$": (
+        "asserts that current_lr is base_lr while the rate that a step applies is the schedule's first one"
+    ),
+    r"test_S17_attach_optimizer_error_message": "asserts the name of a class of the library in a message",
+    r"test_R8_negative_lr": "asserts the words of a message; the value is refused",
+    r"TestWarmupCosineSchedule::test_basic_warmup_cosine": (
+        "asserts 0.5 < 0.5, which holds there by the rounding of float32: the schedule is symmetric at that step"
+    ),
+    r"test_O5_rprop_matches_optax": "asserts optax's rprop, which applies each step one call late",
+    r"test_O6_adafactor_decay_rate_positive_default": (
+        "asserts 0.8; the interface's documentation has -0.8, whose sign has no effect here and gives NaN there"
+    ),
+}
 
 _WHICH = "OPTGEN_LIBRARY_TESTS"
 
@@ -76,6 +89,8 @@ def run(library: str) -> tuple[dict[str, str], str]:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report"
         report.touch()
+        empty = Path(scratch) / "pytest.ini"
+        empty.write_text("[pytest]\n")
         paths = [str(here.parent), str(here.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {
             **os.environ,
@@ -86,12 +101,17 @@ def run(library: str) -> tuple[dict[str, str], str]:
             "MPLBACKEND": "agg",
         }
         files = [str(folder / name) for name in FILES[library]]
-        command = [sys.executable, "-m", "pytest", "-q", "-p", here.stem, "-p", "no:cacheprovider", "--rootdir", scratch]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", here.stem, "-p", "no:cacheprovider"]
         done = subprocess.run(
-            [*command, "-p", "no:xdist", "--tb=short", *files], env=environment, cwd=scratch, capture_output=True, text=True, check=False
-        )  # fmt: skip
+            [*command, "-p", "no:xdist", "--tb=short", "-c", str(empty), "--rootdir", str(folder.parent), *files],
+            env=environment,
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         lines = [json.loads(line) for line in report.read_text().splitlines()]
-    return {f"{library}/{name.split(library + '/')[-1]}": outcome for name, outcome in lines}, done.stdout + done.stderr
+    return {name: outcome for name, outcome in lines}, done.stdout + done.stderr
 
 
 def judged(outcomes: dict[str, str]) -> list[str]:

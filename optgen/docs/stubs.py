@@ -104,7 +104,7 @@ def _schedule_function(manifest: LrScheduleManifest, dialect: Dialect, result: s
 
 
 def _scheduler_parameters(manifest: LrScheduleManifest, dialect: Dialect) -> str:
-    if dialect.name in EXTENDED:
+    if "__signature__" in vars(EXTENDED.get(dialect.name, object)):
         return _typed(manifest, dialect, inspect.signature(EXTENDED[dialect.name]), "Number | Sequence[Number]")
     # One number may be a list, of one for each group of weights.
     signature = scheduler_signature(schedule_signature(manifest, dialect))

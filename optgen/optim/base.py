@@ -14,7 +14,7 @@ from optgen.optim.groups import Group
 from optgen.optim.restoring import load, save
 from optgen.optim.schedulers import FixedLR, LRScheduler
 from optgen.runtime.arguments import Settings, arguments_of, bind, dialect_of, settings, signature
-from optgen.runtime.cells import HasValue, Number, cell, refreshed
+from optgen.runtime.cells import HasValue, View, cell, refreshed
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
 from optgen.runtime.own_arguments import SKIP_NONFINITE
@@ -98,12 +98,12 @@ class Optimizer:
         self._first[name] = value
 
     @property
-    def step_count(self) -> Number:
+    def step_count(self) -> View:
         """The number of steps done, under `.value`."""
         return _counter(self._steps)
 
     @property
-    def skipped_steps(self) -> Number:
+    def skipped_steps(self) -> View:
         """The number of steps that were left out because a gradient was not finite, under `.value`."""
         return _counter(self._skipped)
 
@@ -206,8 +206,8 @@ class Optimizer:
         self._first.set_rate(value)
 
     @property
-    def _current_lr(self) -> Number:
-        return Number(lambda: self.current_lr, self._first.set_rate)
+    def _current_lr(self) -> View:
+        return View(lambda: self.current_lr, self._first.set_rate)
 
     @property
     def schedulers(self) -> list[LRScheduler]:
@@ -429,8 +429,8 @@ def checked_flag(label: str, value: Any) -> bool:
     return value
 
 
-def _counter(held: HasValue) -> Number:
-    return Number(lambda: held.value, lambda value: setattr(held, "value", jnp.asarray(value, jnp.int32)))
+def _counter(held: HasValue) -> View:
+    return View(lambda: held.value, lambda value: setattr(held, "value", jnp.asarray(value, jnp.int32)))
 
 
 def _needed(called: inspect.Signature) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optgen.errors import InvalidHyperparameter, StateMismatch
 from optgen.optim.schedulers import FixedLR, LRScheduler
 from optgen.runtime.arguments import Settings, arguments_of, check_value, settings
-from optgen.runtime.cells import HasValue, Number, cell
+from optgen.runtime.cells import HasValue, View, cell
 from optgen.runtime.saved import expect, packed, unpacked
 from optgen.runtime.stateful import GeneratedRule, Rule, Values, check_identity, rate_name
 from optgen.runtime.weights import Path, Weights
@@ -104,7 +104,7 @@ class Group(MutableMapping[str, Any]):
         if name == "params":
             return self._owner.weights.named(self.paths)
         if name == "lr":
-            return Number(lambda: self.rate, self.set_rate)
+            return View(lambda: self.rate, self.set_rate)
         return self._arguments()[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -115,7 +115,7 @@ class Group(MutableMapping[str, Any]):
                 self.follow(value)
                 value.optimizer = self._owner
             else:
-                self.set_rate(value.value if isinstance(value, Number) else value)
+                self.set_rate(value.value if isinstance(value, View) else value)
             return
         if name not in self._arguments():
             raise KeyError(f"{self.label} has no {name!r}; a group has {', '.join(self)}")

@@ -210,6 +210,16 @@ class ScheduledLR(LRScheduler):
         filled = [*self._schedules, *([last] * (len(values) - len(self._schedules)))]
         self._schedules = [s.with_base(base) for s, base in zip(filled, values, strict=False)]
 
+    def __getattr__(self, name: str) -> Any:
+        """The value of an argument of the schedule, that of the first group."""
+        schedules = self.__dict__.get("_schedules")
+        for argument in self.dialect.arguments if schedules else ():
+            if argument.name == name and argument.targets:
+                known = {**schedules[0].settings.options, **schedules[0].settings.values}
+                values = tuple(known[target] for target in argument.targets)
+                return values if argument.packed else values[0]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
     @property
     def schedule(self) -> Schedule:
         """The first group's schedule, a function of the number of steps done."""

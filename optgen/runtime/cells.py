@@ -36,8 +36,8 @@ def refreshed(held: HasValue) -> HasValue:
     return cell(held.value) if isinstance(held, PlainCell) else held
 
 
-class Number:
-    """A number that is kept elsewhere: read and set as `.value`, and compared like the number itself."""
+class View:
+    """A value that is kept elsewhere: read and set as `.value`, and compared like the value itself."""
 
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
         self._read = read
@@ -45,7 +45,7 @@ class Number:
 
     @property
     def value(self) -> Any:
-        """The number: a Python number, or an array, traced within jit."""
+        """The value: a Python number, or an array, traced within jit."""
         return self._read()
 
     @value.setter
@@ -83,8 +83,8 @@ class Number:
         return id(self)
 
     def __repr__(self) -> str:
-        return f"Number({self.value!r})"
+        return f"View({self.value!r})"
 
 
 def _plain(other: Any) -> Any:
-    return other.value if isinstance(other, Number) else other
+    return other.value if isinstance(other, View) else other
