@@ -19,6 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 FILES = {
     "braintools": (
         "optim/_optax_optimizer_test.py",
@@ -40,6 +42,9 @@ EXCEPTIONS: dict[str, str] = {
     r"TestWarmupCosineSchedule::test_basic_warmup_cosine": (
         "asserts 0.5 < 0.5, which holds there by the rounding of float32: the schedule is symmetric at that step"
     ),
+    r"TestBaseOptimizer::test_update_not_implemented": "calls an unbound method of the library's own base class",
+    r"TestAdan::test_wrong_number_of_betas": "asserts an AssertionError; here it is a named exception, a ValueError",
+    r"TestAdanUpdateMomentsHelper": "calls a private helper",
     r"test_O5_rprop_matches_optax": "asserts optax's rprop, which applies each step one call late",
     r"test_O6_adafactor_decay_rate_positive_default": (
         "asserts 0.8; the interface's documentation has -0.8, whose sign has no effect here and gives NaN there"
@@ -61,6 +66,18 @@ def pytest_configure() -> None:
         ours = importlib.import_module("optgen.brainpy")
         names = ("brainpy.optim", "brainpy.optim.optimizer", "brainpy.optim.scheduler")
         _exchange([importlib.import_module(name) for name in names], ours)
+        _run_what_is_skipped()
+
+
+def _run_what_is_skipped() -> None:
+    """brainpy leaves its own scheduler tests out ("for now"); they are run all the same."""
+    skip = pytest.skip
+
+    def unless_for_now(reason: str = "", *, allow_module_level: bool = False) -> None:
+        if not (allow_module_level and "for now" in reason):
+            skip(reason, allow_module_level=allow_module_level)
+
+    pytest.skip = unless_for_now
 
 
 def _exchange(modules: list[object], ours: object) -> None:
@@ -83,7 +100,8 @@ def pytest_runtest_logreport(report: object) -> None:
 def run(library: str) -> tuple[dict[str, str], str]:
     """How each test of a library ended, and what pytest printed."""
     spec = importlib.util.find_spec(library)
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     folder = Path(spec.origin).parent
     here = Path(__file__).resolve()
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,7 +129,7 @@ def run(library: str) -> tuple[dict[str, str], str]:
             check=False,
         )
         lines = [json.loads(line) for line in report.read_text().splitlines()]
-    return {name: outcome for name, outcome in lines}, done.stdout + done.stderr
+    return dict(lines), done.stdout + done.stderr
 
 
 def judged(outcomes: dict[str, str]) -> list[str]:

@@ -84,7 +84,7 @@ class Optimizer:
         """The variables by name."""
         return self.vars_to_train
 
-    def register_train_vars(self, train_vars: Mapping[Hashable, Any] | None = None) -> None:
+    def register_train_vars(self, train_vars: Any = None) -> None:
         """Say which variables to train, and start their state; called again, it adds variables.
 
         Args:
@@ -107,7 +107,7 @@ class Optimizer:
         elif new:
             self._state.value = self._rule.late(self._state.value, values, new, self.lr())
 
-    def register_vars(self, train_vars: Mapping[Hashable, Any] | None = None) -> None:
+    def register_vars(self, train_vars: Any = None) -> None:
         """The old name of `register_train_vars`."""
         warnings.warn("register_vars is deprecated, use register_train_vars", UserWarning, stacklevel=2)
         self.register_train_vars(train_vars)

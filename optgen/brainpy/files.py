@@ -27,7 +27,8 @@ def write_states(filename: str | Path, state: Mapping[str, Any]) -> None:
     arrays: dict[str, Any] = {}
     rest = json.dumps(_taken(state, arrays))
     with path.open("wb") as file:
-        np.savez(file, **{_REST: np.frombuffer(rest.encode(), np.uint8)}, **arrays)
+        arrays[_REST] = np.frombuffer(rest.encode(), np.uint8)
+        np.savez(file, **arrays)
 
 
 def read_states(filename: str | Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Learning-rate schedules with the interface of brainpy's schedulers.
 
-A scheduler is called for its rate. It counts from -1, and moves on by `step_epoch`, which the user calls, or, where it is
-based on calls, by `step_call`, which the optimizer calls after each update.
+A scheduler is called for its rate. It counts from -1, and moves on by `step_epoch`, which the user calls, or, where it
+is based on calls, by `step_call`, which the optimizer calls after each update.
 """
 
 from __future__ import annotations
@@ -170,8 +170,10 @@ class _Scheduled(Scheduler):
 
     def __getattr__(self, name: str) -> Any:
         """The value of an argument of the schedule."""
-        schedule = self.__dict__.get("_schedule")
-        for argument in self.dialect.arguments if schedule is not None else ():
+        schedule: Schedule | None = self.__dict__.get("_schedule")
+        if schedule is None:
+            raise AttributeError(name)
+        for argument in self.dialect.arguments:
             if argument.name == name and argument.targets:
                 return {**schedule.settings.options, **schedule.settings.values}[argument.targets[0]]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")

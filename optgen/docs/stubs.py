@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+from optgen.brainpy.schedulers import counters
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
 from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
+from optgen.runtime.own_arguments import OWN_ARGUMENTS, SKIP_NONFINITE
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
@@ -34,6 +36,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import optax
 
 from optgen.optim.base import Optimizer as Optimizer
 from optgen.optim.base import optimizer_class as optimizer_class
@@ -45,6 +48,24 @@ from optgen.optim.schedulers import ScheduledLR
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
+'''
+
+_BRAINPY_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+
+from optgen.brainpy.base import Optimizer as Optimizer
+from optgen.brainpy.base import StateLoadResult as StateLoadResult
+from optgen.brainpy.base import optimizer_class as optimizer_class
+from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
+from optgen.brainpy.schedulers import Scheduler as Scheduler
+from optgen.brainpy.schedulers import make_schedule as make_schedule
+from optgen.runtime.cells import HasValue
+
+Number = float | jax.Array
 '''
 
 _SCHEDULES_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
@@ -92,6 +113,24 @@ def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
     return "\n".join(lines)
 
 
+def brainpy_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
+    """The text of optgen/brainpy/__init__.pyi."""
+    lines = [_BRAINPY_HEAD]
+    for manifest, dialect in _spellings(manifests, "brainpy"):
+        lines.append(f"class {dialect.name}(Optimizer):")
+        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f"    def __init__(self, {_parameters(manifest, dialect)}) -> None: ...\n")
+    for schedule, dialect in _spelled(schedules, "brainpy"):
+        own = schedule_signature(schedule, dialect)
+        signature = own.replace(parameters=[*own.parameters.values(), *counters(dialect)])
+        parent = "CallBasedScheduler" if dialect.counts == "calls" else "Scheduler"
+        lines.append(f"class {dialect.name}({parent}):")
+        lines.append(f'    """{schedule.summary}"""\n')
+        typed = _typed(schedule, dialect, signature, "Number").replace("lr: Number", "lr: Number | HasValue", 1)
+        lines.append(f"    def __init__(self, {typed}) -> None: ...\n")
+    return "\n".join(lines)
+
+
 def _spelled(schedules: Sequence[LrScheduleManifest], library: str) -> list[tuple[LrScheduleManifest, Dialect]]:
     return sorted(
         ((m, d) for m in schedules for d in m.dialects if d.library == library), key=lambda pair: pair[1].name
@@ -127,7 +166,7 @@ def _typed(manifest: LrScheduleManifest, dialect: Dialect, signature: inspect.Si
 
 def _schedule_type(manifest: LrScheduleManifest, argument: Argument | None, name: str, number: str) -> str:
     if argument is None:
-        return "int" if name == "last_epoch" else "Any"
+        return "int" if name.startswith("last_") else "Any"
     if argument.packed:
         return "Mapping[int, Number] | None"
     target = argument.targets[0]
@@ -154,11 +193,25 @@ def _parameters(manifest: Manifest, dialect: Dialect) -> str:
             parts.append("*")
             starred = True
         default = "" if argument.required else f" = {argument.default!r}"
-        parts.append(f"{argument.name}: {_type(manifest, argument)}{default}")
+        kind = _type(manifest, argument)
+        if argument.targets == ("lr",) or argument.name == "lr":
+            kind += _SCHEDULERS.get(dialect.library, "")
+            if dialect.library == "brainpy":
+                kind = kind.replace(" | Schedule |", " |")
+        parts.append(f"{argument.name}: {kind}{default}")
+    if dialect.library in _SCHEDULERS:
+        parts += [] if starred else ["*"]
+        parts.append(f"{SKIP_NONFINITE.name}: bool = {SKIP_NONFINITE.default}")
     return ", ".join(parts)
 
 
+#: What may stand for a learning rate in the stateful front-ends, besides a number.
+_SCHEDULERS = {"braintools": " | LRScheduler", "brainpy": " | Scheduler | HasValue"}
+
+
 def _type(manifest: Manifest, argument: Argument) -> str:
+    if not argument.targets:
+        return OWN_ARGUMENTS[argument.name][1]
     options = {o.name: o for o in manifest.options}
     types = []
     for target in argument.targets:
@@ -167,7 +220,8 @@ def _type(manifest: Manifest, argument: Argument) -> str:
             continue
         h = next(h for h in manifest.hyperparameters if h.name == target)
         types.append("Number" + (" | Schedule" if h.varies else "") + (" | None" if h.optional else ""))
-    return f"tuple[{', '.join(types)}]" if argument.packed else types[0]
+    kind = f"tuple[{', '.join(types)}]" if argument.packed else types[0]
+    return f"{kind} | None" if argument.instead and not kind.endswith("None") else kind
 
 
 def _option_type(option: Option) -> str:

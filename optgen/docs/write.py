@@ -16,7 +16,7 @@ from optgen.compiler.wrapping import wrapped_rule
 from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
-from optgen.docs.stubs import optax_stub, optim_stub, schedules_stub
+from optgen.docs.stubs import brainpy_stub, optax_stub, optim_stub, schedules_stub
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -72,6 +72,7 @@ def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrSched
     )
     files["optgen/optax.pyi"] = optax_stub(manifests, schedules)
     files["optgen/optim/__init__.pyi"] = optim_stub(manifests, schedules)
+    files["optgen/brainpy/__init__.pyi"] = brainpy_stub(manifests, schedules)
     files["optgen/schedules.pyi"] = schedules_stub(schedules)
     return files
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import optax
 
-from optgen.errors import HyperparameterTypeError, NotRegistered, StateMismatch, TreeMismatch
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
 from optgen.optim.groups import Group
 from optgen.optim.restoring import load, save
 from optgen.optim.schedulers import FixedLR, LRScheduler
@@ -158,7 +158,7 @@ class Optimizer:
             return self._first.rate
         name = rate_name(self.entry)
         rule = self._first.rule
-        if isinstance(rule, GeneratedRule) and name in rule.settings.schedules:
+        if isinstance(rule, GeneratedRule) and name is not None and name in rule.settings.schedules:
             count = self._first.state.value["count"] if self._first.state is not None else 0
             return rule.settings.schedules[name](count)
         raise AttributeError(f"{type(self).__name__} has no learning rate")
@@ -291,15 +291,21 @@ class Optimizer:
         bind(label, self.__signature__, (), {**_needed(self.__signature__), **kwargs})
         group = Group(self, self._group_rule(kwargs), None, 0)
         rate = lr if lr is None or isinstance(lr, LRScheduler) else group.checked_rate(lr)
-        position = len(self._groups)
+        main, position = self._groups[0].scheduler, len(self._groups)
+        scaled = rate is not None and not isinstance(rate, LRScheduler)
+        if scaled and main is not None and not main.has_base:
+            raise InvalidHyperparameter(
+                f"{label}: lr = {lr!r} of a group cannot follow {type(main).__name__}, whose values are the learning "
+                f"rates themselves; give the group a scheduler of its own"
+            )
         paths = self.weights.add(given)
         if isinstance(rate, LRScheduler):
             group.follow(rate)
             rate.optimizer = self
-        elif self._groups[0].scheduler is not None:
-            group.follow(self._groups[0].scheduler, position)
-            if rate is not None:
-                self._groups[0].scheduler.rebase(position, rate)
+        elif main is not None:
+            group.follow(main, position)
+            if scaled:
+                main.rebase(position, rate)
         group.start(self.weights, paths)
         self._groups.append(group)
 

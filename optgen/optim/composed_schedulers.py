@@ -31,6 +31,11 @@ def _checked(name: str, schedulers: Sequence[Any]) -> list[LRScheduler]:
     return found
 
 
+def _has_base(composed: LRScheduler, schedulers: Sequence[LRScheduler]) -> bool:
+    """Whether a group's own base can be told to all schedulers as a factor."""
+    return all(s.has_base for s in schedulers) and all(np.all(np.asarray(base) != 0) for base in composed.base_lrs)
+
+
 class SequentialLR(LRScheduler):
     """One scheduler after the other, each counting its steps from its own start.
 
@@ -81,6 +86,11 @@ class SequentialLR(LRScheduler):
             else:
                 # Which one it is is known only when compiled code runs.
                 scheduler.step(jnp.where(position == current, epoch - start, scheduler.last_epoch.value))
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return _has_base(self, self.schedulers)
 
     def extend(self, base_lr: Any = None) -> None:
         """Give one more group of weights a learning rate: that of the last group, or in proportion to its own base."""
@@ -149,6 +159,11 @@ class ChainedScheduler(LRScheduler):
         for scheduler in self.schedulers:
             scheduler.step(epoch)
         self.apply(lambda rate: rate)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return _has_base(self, self.schedulers)
 
     def get_lr(self) -> list[Any]:
         """The groups' learning rates: the base one times every scheduler's factor."""

@@ -151,21 +151,10 @@ class PiecewiseValues(ScheduledLR):
         self._given_base_lrs = list(values)
         self._schedules = [self._schedules[0]] * len(self._given_base_lrs)
 
-    def extend(self, base_lr: Any = None) -> None:
-        """Give one more group the same rates."""
-        if base_lr is not None:
-            raise self._no_base()
-        super().extend()
-
-    def rebase(self, group: int, base_lr: Any) -> None:
-        """Refused, since there is no base learning rate."""
-        raise self._no_base()
-
-    def _no_base(self) -> InvalidHyperparameter:
-        return InvalidHyperparameter(
-            f"{type(self).__name__}: its values are the learning rates themselves, so that a group cannot have a rate "
-            f"of its own; give the group a scheduler of its own"
-        )
+    @property
+    def has_base(self) -> bool:
+        """False: the values are the learning rates themselves."""
+        return False
 
 
 class WarmRestarts(ScheduledLR):

@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from optgen.errors import InvalidHyperparameter
-from optgen.optim.schedulers import LRScheduler, cell
+from optgen.optim.schedulers import LRScheduler
+from optgen.runtime.cells import cell
 
 
 class ReduceLROnPlateau(LRScheduler):

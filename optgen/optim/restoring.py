@@ -110,7 +110,9 @@ def _load_rates(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         index, own = entry.get("scheduler"), _index(mine, group.scheduler)
         if (index is None) != (own is None):
             has = "a learning rate that is held" if index is not None else "no learning rate"
-            raise StateMismatch(f"{label}: the saved state has {has}, and this optimizer {'not' if own is None else 'has'}")
+            raise StateMismatch(
+                f"{label}: the saved state has {has}, and this optimizer {'not' if own is None else 'has'}"
+            )
         if index is None or own is None:
             continue
         found = _part(label, stored, str(index))

@@ -78,22 +78,19 @@ class LRScheduler:
             raise TypeError(f"{type(self).__name__}: an optimizer of optgen.optim is attached, not {optimizer!r}")
         optimizer.lr = self
 
-    def extend(self, base_lr: Any = None) -> None:
-        """Give one more group of weights a learning rate: that of the last group, or one of its own base.
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return True
 
-        Raises:
-            InvalidHyperparameter: the schedule has no base learning rate that another could take the place of.
-        """
+    def extend(self, base_lr: Any = None) -> None:
+        """Give one more group of weights a learning rate: that of the last group, or one of its own base."""
         bases = self.base_lrs
         self.base_lrs = [*bases, bases[-1] if base_lr is None else base_lr]
         self._current_lrs.value = [*self._current_lrs.value, self.get_lr()[len(bases)]]
 
     def rebase(self, group: int, base_lr: Any) -> None:
-        """Give one group another base learning rate, from which its rate follows at once.
-
-        Raises:
-            InvalidHyperparameter: see `extend`.
-        """
+        """Give one group another base learning rate, from which its rate follows at once."""
         self.base_lrs = [base_lr if position == group else base for position, base in enumerate(self.base_lrs)]
         self.set_rate(group, self.get_lr()[group])
 
@@ -201,19 +198,21 @@ class ScheduledLR(LRScheduler):
 
     @base_lrs.setter
     def base_lrs(self, values: list[Any]) -> None:
-        if not self.manifest.base and any(value != self.base_lrs[0] for value in values):
-            raise InvalidHyperparameter(
-                f"{type(self).__name__}: its values are the learning rates themselves, so that a group cannot have a "
-                f"base of its own; give the group a scheduler of its own"
-            )
         last = self._schedules[-1]
         filled = [*self._schedules, *([last] * (len(values) - len(self._schedules)))]
         self._schedules = [s.with_base(base) for s, base in zip(filled, values, strict=False)]
 
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return bool(self.manifest.base)
+
     def __getattr__(self, name: str) -> Any:
         """The value of an argument of the schedule, that of the first group."""
-        schedules = self.__dict__.get("_schedules")
-        for argument in self.dialect.arguments if schedules else ():
+        schedules: list[Schedule] = self.__dict__.get("_schedules", [])
+        if not schedules:
+            raise AttributeError(name)
+        for argument in self.dialect.arguments:
             if argument.name == name and argument.targets:
                 known = {**schedules[0].settings.options, **schedules[0].settings.values}
                 values = tuple(known[target] for target in argument.targets)

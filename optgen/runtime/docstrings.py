@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from optgen.runtime.own_arguments import OWN_ARGUMENTS, SKIP_MEANING, SKIP_NONFINITE
 from optgen.spec.model import Argument, Dialect
 from optgen.targets.manifest import Manifest
 
@@ -35,7 +36,7 @@ def _symbols(manifest: Manifest, dialect: Dialect) -> str:
         f":math:`{symbols[target]}` is ``{argument.name}``" + (f"[{index}]" if argument.packed else "")
         for argument in dialect.arguments
         for index, target in enumerate(argument.targets)
-        if target in symbols and target not in manifest.shared
+        if target in symbols and target not in manifest.shared and not argument.instead
     ]
     sentence = "The gradient is :math:`g`, the parameter :math:`\\theta`, the step :math:`t = 1, 2, \\dots`"
     return textwrap.fill("; ".join([sentence, *pairs]) + ".", 100, break_long_words=False)
@@ -57,11 +58,16 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
     meanings |= {o.name: (o.meaning, " or ".join(o.choices)) for o in manifest.options}
     lines = ["Args:"]
     for argument in dialect.arguments:
-        told = []
+        told = [f"deprecated, give {argument.instead}"] if argument.instead else []
+        told += [] if argument.targets else [OWN_ARGUMENTS[argument.name][0]]
         for target in argument.targets:
+            if argument.instead:
+                continue
             meaning, domain = meanings[target]
             told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
+    if dialect.library in ("braintools", "brainpy"):
+        lines.append(f"    {SKIP_NONFINITE.name}: {SKIP_MEANING}.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
@@ -69,6 +75,7 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
     """A step of one tensor; it runs as it stands."""
     inputs = "".join(f", {given.name}={_input(given.kind)}" for given in manifest.inputs)
     needed = ", ".join(f"{a.name}={_some(a)}" for a in dialect.arguments if a.required)
+    weights = 'weights = {"w": types.SimpleNamespace(value=jnp.ones(3))}'
     if dialect.library == "optax":
         lines = [
             "import jax.numpy as jnp",
@@ -78,11 +85,19 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             "state = optimizer.init(params)",
             f'updates, state = optimizer.update({{"w": jnp.ones(3)}}, state, params{inputs})',
         ]
+    elif dialect.library == "brainpy":
+        lines = [
+            "import jax.numpy as jnp, types",
+            f"from optgen.brainpy import {dialect.name}",
+            weights,
+            f"optimizer = {dialect.name}({needed + ', ' if needed else ''}train_vars=weights)",
+            'optimizer.update({"w": jnp.ones(3)})',
+        ]
     else:
         lines = [
             "import jax.numpy as jnp, types",
             f"from optgen.optim import {dialect.name}",
-            'weights = {"w": types.SimpleNamespace(value=jnp.ones(3))}',
+            weights,
             f"optimizer = {dialect.name}({needed})",
             "optimizer.register_trainable_weights(weights)",
             f'optimizer.step({{"w": jnp.ones(3)}}{inputs})',

@@ -21,7 +21,7 @@ OWN_ARGUMENTS: dict[str, tuple[str, str]] = {
     ),
     "lr": (
         "the learning rate of the wrapped optimizer, a number or a scheduler; its own if None",
-        "Number | Any",
+        "Number | None",
     ),
 }
 

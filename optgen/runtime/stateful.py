@@ -264,6 +264,8 @@ def check_identity(label: str, saved: Mapping[str, Any], rule: Rule) -> None:
     found = saved.get("options")
     if not isinstance(found, Mapping) or dict(found) != wanted["options"]:
         listed = found if isinstance(found, Mapping) else {}
-        differing = [name for name in {**wanted["options"], **listed} if listed.get(name) != wanted["options"].get(name)]
+        differing = [
+            name for name in {**wanted["options"], **listed} if listed.get(name) != wanted["options"].get(name)
+        ]
         told = "; ".join(f"{n} = {listed.get(n)!r}, and here it is {wanted['options'].get(n)!r}" for n in differing)
         raise StateMismatch(f"{label}: the saved state is of other options: {told or 'it names none'}")

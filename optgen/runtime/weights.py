@@ -69,7 +69,9 @@ def _check_weight(label: str, path: Path, value: Any) -> None:
     for leaf in jax.tree.leaves(unwrapped(value)):
         dtype = getattr(leaf, "dtype", None)
         if dtype is None and not isinstance(leaf, float):
-            raise TreeMismatch(f"{label}: weight {shown(path)!r} holds a {_kind(leaf)}, and what is trained is an array")
+            raise TreeMismatch(
+                f"{label}: weight {shown(path)!r} holds a {_kind(leaf)}, and what is trained is an array"
+            )
         if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
             raise TreeMismatch(
                 f"{label}: weight {shown(path)!r} holds {dtype}, and what is trained is of a real floating-point dtype"
@@ -81,6 +83,11 @@ def unwrapped(tree: Any) -> Any:
     return jax.tree.map(
         lambda leaf: leaf.value if hasattr(leaf, "value") else leaf, tree, is_leaf=lambda leaf: hasattr(leaf, "value")
     )
+
+
+def _flattened(tree: Any) -> tuple[list[Any], Any]:
+    leaves, structure = jax.tree.flatten(unwrapped(tree))
+    return leaves, structure
 
 
 class Weights:
@@ -189,8 +196,8 @@ class Weights:
 
     def _gradient(self, path: Path, gradient: Any) -> Any:
         of = f"{self._label}: the gradient of {shown(path)!r}"
-        leaves, tree = jax.tree.flatten(unwrapped(gradient))
-        weights, wanted = jax.tree.flatten(unwrapped(self._objects[path].value))
+        leaves, tree = _flattened(gradient)
+        weights, wanted = _flattened(self._objects[path].value)
         if tree != wanted:
             raise TreeMismatch(f"{of} is {tree}, its weight {wanted}")
         arrays = []

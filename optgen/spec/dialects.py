@@ -16,8 +16,7 @@ ABSENT = "none"
 
 Value = float | OptionValue | None
 
-_KEYS = ("arguments", "required", "keyword_only", "deprecated", "defaults", "options", "states", "note")
-_KEYS += ("counts", "instead")
+_KEYS = tuple("arguments required keyword_only deprecated defaults options states note counts instead".split())
 #: What a schedule may count besides what the user says.
 COUNTS = ("calls",)
 
@@ -99,7 +98,7 @@ class _Reader:
         value = self.tables.string(entry, "", self.name, "counts")
         if value and value not in COUNTS:
             raise self.tables.fail_value(
-                f"'{shortened(value)}' is nothing that a schedule counts", self.name, "counts", hint="write \"calls\""
+                f"'{shortened(value)}' is nothing that a schedule counts", self.name, "counts", hint='write "calls"'
             )
         return value
 
