@@ -184,31 +184,39 @@ class Optimizer:
         def write(value: Any) -> None:
             state = self._registered()
             named = self._named(state.value)
-            state.value = self._unnamed({**named, name: jnp.asarray(value, named[name].dtype)}, state.value)
+            array = jnp.asarray(value, named[name].dtype)
+            if array.shape != named[name].shape:
+                label = type(self).__name__
+                raise TreeMismatch(f"{label}: {name} has shape {named[name].shape}, and is given {array.shape}")
+            state.value = self._unnamed({**named, name: array}, state.value)
 
         return View(lambda: self._named(self._registered().value)[name], write)
 
+    def _names(self, state: Any) -> Any:
+        """The library's name of each array of a state, in a tree like the state."""
+        spelled = self.dialect.states
+
+        def named(whole: str, value: Any) -> Any:
+            leaves, tree = jax.tree.flatten(value)
+            several = isinstance(value, tuple)
+            return jax.tree.unflatten(tree, [whole + (str(i) if several else "") for i in range(len(leaves))])
+
+        return {
+            "count": "step",
+            "tensors": {
+                tensor: {name: named(f"{tensor}_{spelled.get(name, name)}", value) for name, value in kept.items()}
+                for tensor, kept in state["tensors"].items()
+            },
+            "shared": {name: named(spelled.get(name, name), value) for name, value in state["shared"].items()},
+        }
+
     def _named(self, state: Any) -> dict[str, Any]:
         """The arrays of a state by the library's names."""
-        spelled = self.dialect.states
-        found: dict[str, Any] = {"step": state["count"]}
-        for tensor, kept in state["tensors"].items():
-            for name, value in kept.items():
-                whole = f"{tensor}_{spelled.get(name, name)}"
-                if isinstance(value, tuple):
-                    found |= {f"{whole}{axis}": array for axis, array in enumerate(value)}
-                else:
-                    found[whole] = value
-        for name, value in state["shared"].items():
-            leaves = jax.tree.leaves(value)
-            for i, leaf in enumerate(leaves):
-                found[spelled.get(name, name) + (str(i) if len(leaves) > 1 else "")] = leaf
-        return found
+        return dict(zip(jax.tree.leaves(self._names(state)), jax.tree.leaves(state), strict=True))
 
     def _unnamed(self, named: Mapping[str, Any], like: Any) -> Any:
         """The state of which `_named` gives the arrays."""
-        by_identity = {id(leaf): name for name, leaf in self._named(like).items()}
-        return jax.tree.map(lambda leaf: named[by_identity[id(leaf)]], like)
+        return jax.tree.map(lambda name: named[name], self._names(like))
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be saved to go on from here: numbers, strings and arrays in dicts.

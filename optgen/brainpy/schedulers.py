@@ -81,7 +81,7 @@ class Scheduler:
 
     def __call__(self, i: Any = None) -> Any:
         """The learning rate: of the next epoch or call, or of the one that is given."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: a subclass says what the rate is")
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be saved to go on from here."""

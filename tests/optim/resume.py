@@ -1,7 +1,7 @@
 """Training that stops and goes on in another process: run as a script, by test_resume.py.
 
-    resume.py run FRONT_END FILE     10 steps of every optimizer, its state after 5 saved to FILE and the end printed
-    resume.py resume FRONT_END FILE  the last 5 steps of each from what FILE holds, the end printed
+resume.py run FRONT_END FILE     10 steps of every optimizer, its state after 5 saved to FILE and the end printed
+resume.py resume FRONT_END FILE  the last 5 steps of each from what FILE holds, the end printed
 """
 
 from __future__ import annotations
@@ -81,7 +81,14 @@ class Optim:
     def loss(params):
         return sum(jnp.sum(leaf**2) + jnp.sum(leaf) for leaf in jax.tree.leaves(params))
 
-    NAMES = (*names("braintools"), "LBFGS+zoom", "Lookahead+Adam", "Lookahead+optax", "OptaxOptimizer+tx", "Adam+amsgrad")
+    NAMES = (
+        *names("braintools"),
+        "LBFGS+zoom",
+        "Lookahead+Adam",
+        "Lookahead+optax",
+        "OptaxOptimizer+tx",
+        "Adam+amsgrad",
+    )
 
 
 class Brain:
@@ -112,7 +119,9 @@ def gradients(step):
 def fingerprint(front):
     leaves = jax.tree.leaves([held.value for held in front.held.values()])
     leaves += jax.tree.leaves(front.optimizer.state_dict())
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves if not isinstance(leaf, str))).hexdigest()
+    return hashlib.sha256(
+        b"".join(np.asarray(leaf).tobytes() for leaf in leaves if not isinstance(leaf, str))
+    ).hexdigest()
 
 
 def main(what, front_end, file):
@@ -132,7 +141,7 @@ def main(what, front_end, file):
                 )
             front.step(gradients(step))
         finite = all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves([h.value for h in front.held.values()]))
-        print(name, fingerprint(front) if finite else "not finite")
+        sys.stdout.write(f"{name} {fingerprint(front) if finite else 'not finite'}\n")
     if what == "run":
         Path(file).write_bytes(pickle.dumps(saved))
 

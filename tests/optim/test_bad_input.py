@@ -19,7 +19,11 @@ from tests.optim.held import Box, box, ones
     ("build", "error", "message"),
     [
         (lambda: Adam(lr=-0.1), InvalidHyperparameter, "Adam: lr = -0.1 is outside its domain: lr >= 0"),
-        (lambda: Adam(betas=(1.0, 0.9)), InvalidHyperparameter, "betas (beta1) = 1.0 is outside its domain: 0 <= beta1 < 1"),
+        (
+            lambda: Adam(betas=(1.0, 0.9)),
+            InvalidHyperparameter,
+            "betas (beta1) = 1.0 is outside its domain: 0 <= beta1 < 1",
+        ),
         (lambda: Adam(betas=(-0.1, 0.9)), InvalidHyperparameter, "betas (beta1) = -0.1 is outside"),
         (lambda: Adam(eps=-1e-8), InvalidHyperparameter, "Adam: eps = -1e-08 is outside its domain: eps >= 0"),
         (lambda: Adam(weight_decay=-1), InvalidHyperparameter, "Adam: weight_decay = -1 is outside its domain"),
@@ -27,17 +31,29 @@ from tests.optim.held import Box, box, ones
         (lambda: Adam(lr="0.1"), HyperparameterTypeError, "Adam: lr is a number, an array or a schedule, not '0.1'"),
         (lambda: Adam(lr=None), HyperparameterTypeError, "Adam: lr is a number, an array or a schedule, not None"),
         (lambda: Adam(eps=None), HyperparameterTypeError, "Adam: eps is a number or an array, not None"),
-        (lambda: Adam(eps=optax.constant_schedule(1.0)), HyperparameterTypeError, "Adam: eps is a number or an array, not"),
+        (
+            lambda: Adam(eps=optax.constant_schedule(1.0)),
+            HyperparameterTypeError,
+            "Adam: eps is a number or an array, not",
+        ),
         (lambda: Adam(eps=StepLR()), HyperparameterTypeError, "Adam: eps is a number, an array or a schedule; StepLR("),
         (lambda: Adam(amsgrad=1), HyperparameterTypeError, "Adam: amsgrad is True or False, not 1"),
         (lambda: Adam(skip_nonfinite=1), HyperparameterTypeError, "Adam: skip_nonfinite is True or False, not 1"),
         (lambda: Adam(beta3=1), TypeError, "Adam: got an unexpected keyword argument 'beta3'; did you mean 'beta"),
         (lambda: Adam(lr=StepLR(-1.0)), InvalidHyperparameter, "lr = -1.0 is outside its domain"),
-        (lambda: LBFGS(linesearch="nope"), InvalidHyperparameter, "LBFGS: Unknown linesearch 'nope'; there are zoom, back"),
+        (
+            lambda: LBFGS(linesearch="nope"),
+            InvalidHyperparameter,
+            "LBFGS: Unknown linesearch 'nope'; there are zoom, back",
+        ),
         (lambda: LBFGS(linesearch=1), InvalidHyperparameter, "LBFGS: Unknown linesearch 1"),
-        (lambda: Lookahead(SGD), HyperparameterTypeError, "Lookahead: base_optimizer is an optimizer of optgen.optim or"),
+        (
+            lambda: Lookahead(SGD),
+            HyperparameterTypeError,
+            "Lookahead: base_optimizer is an optimizer of optgen.optim or",
+        ),
     ],
-)  # fmt: skip
+)
 def test_arguments(build, error, message):
     with pytest.raises(error, match=re.escape(message)):
         build()
@@ -77,11 +93,21 @@ class TestGroups:
             (lambda s: {}, {}, TreeMismatch, "Adam was given no weights"),
             (lambda s: {"v": box(2.0)}, {"lr": -1}, InvalidHyperparameter, "Adam: lr = -1 is outside its domain"),
             (lambda s: {"v": box(2.0)}, {"lr": "fast"}, HyperparameterTypeError, "Adam: lr is a number"),
-            (lambda s: {"v": box(2.0)}, {"betas": 1}, HyperparameterTypeError, "Adam: betas is a tuple (beta1, beta2), not 1"),
+            (
+                lambda s: {"v": box(2.0)},
+                {"betas": 1},
+                HyperparameterTypeError,
+                "Adam: betas is a tuple (beta1, beta2), not 1",
+            ),
             (lambda s: {"v": box(2.0)}, {"decay": 1}, TypeError, "Adam: got an unexpected keyword argument 'decay'"),
-            (lambda s: {"v": box(2.0)}, {"skip_nonfinite": True}, TypeError, "skip_nonfinite is the optimizer's, not a group's"),
+            (
+                lambda s: {"v": box(2.0)},
+                {"skip_nonfinite": True},
+                TypeError,
+                "skip_nonfinite is the optimizer's, not a group's",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_refused(self, params, given, error, message):
         with pytest.raises(error, match=re.escape(message)):
             self.optimizer.add_param_group(params(self), **given)
@@ -96,7 +122,9 @@ class TestGroups:
     def test_a_rate_of_its_own_where_the_schedule_has_no_base(self):
         optimizer = SGD(lr=optim_piecewise())
         optimizer.register_trainable_weights({"w": box(1.0)})
-        with pytest.raises(InvalidHyperparameter, match="lr = 0.5 of a group cannot follow PiecewiseConstantSchedule, whose values"):
+        with pytest.raises(
+            InvalidHyperparameter, match=r"lr = 0.5 of a group cannot follow PiecewiseConstantSchedule, whose values"
+        ):
             optimizer.add_param_group({"v": box(1.0)}, lr=0.5)
         assert len(optimizer.param_groups) == 1
         assert list(optimizer.param_states) == ["w"]
@@ -117,8 +145,14 @@ def optim_piecewise():
         ({"w": jnp.float32(1.0), "l": {"b": {"k": jnp.ones((2, 2))}}}, "'w' has shape (), its weight (3,)"),
         ({"w": np.ones(3), "l": {"b": {"k": np.ones((2, 2))}}}, "has dtype float64, its weight float32"),
         ({"w": jnp.ones(3, jnp.int32), "l": {"b": {"k": jnp.ones((2, 2))}}}, "has dtype int32, its weight float32"),
-        ({"w": jnp.ones(3, jnp.float32), "l": {"b": jnp.ones((2, 2))}}, "the gradient of ('l', 'b') is PyTreeDef(*), its"),
-        ({"w": jnp.ones(3, jnp.float32), "l": jnp.ones(2)}, "the gradients at 'l' are a mapping with the weights' names"),
+        (
+            {"w": jnp.ones(3, jnp.float32), "l": {"b": jnp.ones((2, 2))}},
+            "the gradient of ('l', 'b') is PyTreeDef(*), its",
+        ),
+        (
+            {"w": jnp.ones(3, jnp.float32), "l": jnp.ones(2)},
+            "the gradients at 'l' are a mapping with the weights' names",
+        ),
         ({"w": "ones", "l": {"b": {"k": jnp.ones((2, 2))}}}, "the gradient of 'w' holds 'ones', which is no array"),
         (None, "the gradients are a mapping with the weights' names, not a NoneType"),
     ],
@@ -135,7 +169,12 @@ def test_gradients(gradients, message):
 
 
 def test_before_registering():
-    for use in (lambda o: o.step({}), lambda o: o.update({}), lambda o: o.state_dict(), lambda o: o.load_state_dict({})):
+    for use in (
+        lambda o: o.step({}),
+        lambda o: o.update({}),
+        lambda o: o.state_dict(),
+        lambda o: o.load_state_dict({}),
+    ):
         with pytest.raises(NotRegistered, match="Adam: call register_trainable_weights"):
             use(Adam())
 
@@ -182,15 +221,21 @@ class TestSavedStates:
         ("change", "message"),
         [
             (lambda s: s | {"format": 0}, "the saved state is of format 0, and this is of 1"),
-            (lambda s: {k: v for k, v in s.items() if k != "format"}, "has no entry 'format'; it holds optimizer, step"),
+            (
+                lambda s: {k: v for k, v in s.items() if k != "format"},
+                "has no entry 'format'; it holds optimizer, step",
+            ),
             (lambda s: s | {"opt_state": None}, "a mapping of names to arrays, not NoneType"),
             (lambda s: {k: v for k, v in s.items() if k != "opt_state"}, "has no entry 'opt_state'"),
             (lambda s: s | {"step_count": "many"}, "'step_count' of the saved state is a count, not 'many'"),
             (lambda s: s | {"param_groups": []}, "'param_groups' of the saved state is a mapping, not list"),
-            (lambda s: s | {"schedulers": {"0": {"kind": "StepLR", "state": {}}}}, "saved state of a scheduler does not fit"),
+            (
+                lambda s: s | {"schedulers": {"0": {"kind": "StepLR", "state": {}}}},
+                "saved state of a scheduler does not fit",
+            ),
             (lambda s: [], "a saved state is a mapping, not list"),
         ],
-    )  # fmt: skip
+    )
     def test_damaged(self, change, message):
         optimizer, weights = self.made(lambda: Adam(lr=StepLR(0.5, 3)), groups=1)
         optimizer.step({**ones(weights), "more0": jnp.ones(1, jnp.float32)})
@@ -203,7 +248,9 @@ class TestSavedStates:
     def test_another_scheduler(self):
         optimizer, _ = self.made(lambda: AdamW(lr=StepLR()))
         saved = self.made(lambda: AdamW(lr=0.1))[0].state_dict()
-        with pytest.raises(StateMismatch, match="saved from FixedLR, and here it comes from StepLR; load first, then set"):
+        with pytest.raises(
+            StateMismatch, match="saved from FixedLR, and here it comes from StepLR; load first, then set"
+        ):
             optimizer.load_state_dict(saved)
 
     def test_hyperparameters_are_restored(self):

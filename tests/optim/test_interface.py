@@ -15,7 +15,7 @@ import optgen
 import optgen.optim as optim
 from optgen.errors import InvalidHyperparameter
 from optgen.optim import LBFGS, SGD, Adam, AdamW, Lamb, Lookahead, OptaxOptimizer, StepLR
-from tests.optim.held import Box, box, moved, ones
+from tests.optim.held import Box, box, ones
 
 
 class TestWeights:
@@ -229,7 +229,9 @@ class TestRates:
 
 
 class TestTransformations:
-    @pytest.mark.parametrize("build", [lambda: Adam(lr=0.1, weight_decay=0.1), lambda: Lamb(lr=0.1, grad_clip_norm=1.0)])
+    @pytest.mark.parametrize(
+        "build", [lambda: Adam(lr=0.1, weight_decay=0.1), lambda: Lamb(lr=0.1, grad_clip_norm=1.0)]
+    )
     def test_tx_is_the_same_optimizer(self, build):
         optimizer, weights = build(), {"w": box(1.0, -2.0)}
         tx = optimizer.tx
@@ -265,7 +267,10 @@ class TestTransformations:
 
     def test_without_one_it_is_adam(self):
         weights, others = {"w": box(1.0)}, {"w": box(1.0)}
-        for optimizer, held in ((OptaxOptimizer(lr=0.1, weight_decay=0.1), weights), (Adam(0.1, weight_decay=0.1), others)):
+        for optimizer, held in (
+            (OptaxOptimizer(lr=0.1, weight_decay=0.1), weights),
+            (Adam(0.1, weight_decay=0.1), others),
+        ):
             optimizer.register_trainable_weights(held)
             for _ in range(3):
                 optimizer.step(ones(held))
@@ -299,7 +304,9 @@ class TestTransformations:
     def test_a_line_search_is_asked_for_its_inputs(self):
         optimizer = LBFGS(linesearch="zoom")
         optimizer.register_trainable_weights({"w": box(1.0)})
-        with pytest.raises(TypeError, match=r"LBFGS: step takes value=..., value_fn=..., grad=... besides the gradients"):
+        with pytest.raises(
+            TypeError, match=r"LBFGS: step takes value=..., value_fn=..., grad=... besides the gradients"
+        ):
             optimizer.step({"w": jnp.ones(1, jnp.float32)})
         # Rules that do not search take no notice of them.
         plain, weights = SGD(lr=0.5), {"w": box(1.0)}
