@@ -40,6 +40,10 @@ class Entry:
     _module: types.ModuleType | None = None
     _variants: dict[str, JaxVariant] = field(default_factory=dict)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Entry:
+        """What was generated is shared, not copied."""
+        return self
+
     def variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The variant that option values and hyperparameter values stand for."""
         choice = choose(self.manifest, options, values)

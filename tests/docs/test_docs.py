@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import optgen.brainpy
 import optgen.optax
 import optgen.optim
 import optgen.schedules
@@ -28,6 +29,7 @@ from optgen.spec.reader import parse_spec, read_spec
 ROOT = Path(__file__).parents[2]
 FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]
 CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "braintools"]
+BRAINPY_CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "brainpy"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,10 @@ def test_what_is_stale_is_told(tmp_path, optimizers):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(optgen.optax, n) for n in FACTORIES] + [(optgen.optim, n) for n in CLASSES]
+    ("module", "name"),
+    [(optgen.optax, n) for n in FACTORIES]
+    + [(optgen.optim, n) for n in CLASSES]
+    + [(optgen.brainpy, n) for n in BRAINPY_CLASSES],
 )
 def test_examples_in_docstrings_run(module, name):
     entry = getattr(module, name)
@@ -67,6 +72,7 @@ def test_examples_in_docstrings_run(module, name):
     [
         ("optgen/optax.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
         ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
+        ("optgen/brainpy/__init__.pyi", optgen.brainpy, [*BRAINPY_CLASSES, *spelled("brainpy")]),
         ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
     ],
 )
