@@ -360,7 +360,8 @@ def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimi
         "__doc__": described(manifest, dialect),
     }
     for argument in dialect.arguments:
-        if argument.name not in ("lr", "tx") and not argument.instead:
+        # A user's hyperparameter of the name of a method is read by `param_groups[0][name]` alone.
+        if not argument.instead and not hasattr(parent, argument.name):
             members[argument.name] = _property(argument.name)
     return type(dialect.name, (parent,), members)  # type: ignore[arg-type]
 

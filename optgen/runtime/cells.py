@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -27,8 +29,18 @@ def cell(value: Any) -> HasValue:
     """What holds a value: brainstate's State where that library is loaded, so that its transformations see changes."""
     brainstate = sys.modules.get("brainstate")
     if brainstate is not None:
-        return brainstate.LongTermState(value)  # type: ignore[no-any-return]
+        return _state_type(brainstate.LongTermState)(value)
     return PlainCell(value)
+
+
+@functools.cache
+def _state_type(base: type[Any]) -> Callable[[Any], HasValue]:
+    """A State of brainstate's that can be copied; as it is, it cannot, since it holds where it was made."""
+
+    def copied(self: Any, memo: dict[int, Any]) -> Any:
+        return type(self)(copy.deepcopy(self.value, memo))
+
+    return type("Cell", (base,), {"__deepcopy__": copied, "__module__": __name__})
 
 
 def refreshed(held: HasValue) -> HasValue:

@@ -121,8 +121,7 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             "import jax.numpy as jnp, types",
             f"from optgen.optim import {dialect.name}",
             weights,
-            f"optimizer = {dialect.name}({needed})",
-            "optimizer.register_trainable_weights(weights)",
+            f"optimizer = {dialect.name}({needed}).register_trainable_weights(weights)",
             f'optimizer.step({{"w": jnp.ones(3)}}{inputs})',
         ]
     return "Example:\n" + "\n".join(f"    {line}" if line.startswith("...") else f"    >>> {line}" for line in lines)

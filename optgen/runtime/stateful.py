@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optgen.errors import StateMismatch
+from optgen.errors import StateMismatch, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
@@ -108,6 +108,12 @@ class GeneratedRule:
     ) -> tuple[dict[Path, Any], Any]:
         """New values and the state after a step, compiled."""
         names = leaf_names(values)
+        if names != list(state["tensors"]) and set(names) != set(state["tensors"]):
+            known = ", ".join(state["tensors"])
+            raise TreeMismatch(
+                f"{self.entry.manifest.class_name}: the weights are now {', '.join(names)}, and the state was made for "
+                f"{known}"
+            )
         leaves, tree = jax.tree.flatten(list(values.values()))
         tensors = [state["tensors"][name] for name in names]
         given = {

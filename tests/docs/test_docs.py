@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import optgen.brainpy
 import optgen.lucid
 import optgen.optax
 import optgen.optim
@@ -31,6 +32,7 @@ from optgen.spec.reader import parse_spec, read_spec
 ROOT = Path(__file__).parents[2]
 FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]
 CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "braintools"]
+BRAINPY_CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "brainpy"]
 
 
 TORCH_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n), "torch")]
@@ -62,7 +64,8 @@ def test_what_is_stale_is_told(tmp_path, optimizers):
     [(optgen.optax, n) for n in FACTORIES]
     + [(optgen.optim, n) for n in CLASSES]
     + [(optgen.torch, n) for n in TORCH_CLASSES]
-    + [(optgen.lucid, n) for n in LUCID_CLASSES],
+    + [(optgen.lucid, n) for n in LUCID_CLASSES]
+    + [(optgen.brainpy, n) for n in BRAINPY_CLASSES],
 )
 def test_examples_in_docstrings_run(module, name):
     entry = getattr(module, name)
@@ -80,6 +83,7 @@ def test_examples_in_docstrings_run(module, name):
         ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
         ("optgen/torch.pyi", optgen.torch, TORCH_CLASSES),
         ("optgen/lucid.pyi", optgen.lucid, LUCID_CLASSES),
+        ("optgen/brainpy/__init__.pyi", optgen.brainpy, [*BRAINPY_CLASSES, *spelled("brainpy")]),
         ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
     ],
 )
