@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from optgen._paths import specs_folder
 from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
 from optgen.runtime.entry import Entry, catalogue_entry
+from optgen.runtime.manifests import catalogue_names
 from optgen.spec.definition import Value, define_spec
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -120,13 +122,15 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     """Compile an optimizer from a spec file.
 
     Args:
-        path: the file.
+        path: the file, or the name of an optimizer of the catalogue, whose every option is then an argument.
         wraps: the optimizer that it wraps, if it wraps one; the one that the file names as `wrapped` if None.
 
     Raises:
         SpecError: a mistake in the spec, shown in place.
         OSError: the file cannot be read.
     """
+    if isinstance(path, str) and path in catalogue_names():
+        path = specs_folder() / f"{path}.toml"
     try:
         spec = read_spec(path)
     except SpecError as error:

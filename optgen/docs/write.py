@@ -122,7 +122,7 @@ def write_docs(specs: Path, root: Path) -> Iterator[str]:
             yield relative
     for relative in _left_over(root, optimizers):
         (root / relative).unlink()
-        yield relative
+        yield f"{relative} (removed)"
     yield from _draw(specs, root, optimizers)
 
 
@@ -131,6 +131,9 @@ def _draw(specs: Path, root: Path, optimizers: Mapping[str, Documented]) -> Iter
     wanted = {name: picture_digest(optimizers, name) for name in optimizers}
     stale = [n for n, digest in wanted.items() if drawn.get(n) != digest or not _picture(root, n).is_file()]
     if not stale:
+        if drawn != wanted:
+            (root / _DRAWN).write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+            yield _DRAWN
         return
     from optgen.docs.pictures import draw
 
@@ -164,6 +167,8 @@ def check_docs(specs: Path, root: Path) -> list[Difference]:
         if old != text:
             found.append(Difference(relative, f"{relative} is not what the specs say\n"))
     drawn = _drawn(root)
+    if set(drawn) - set(optimizers):
+        found.append(Difference(_DRAWN, f"{_DRAWN} speaks of specs that are gone\n"))
     for name in optimizers:
         if drawn.get(name) != picture_digest(optimizers, name) or not _picture(root, name).is_file():
             found.append(Difference(f"{_PICTURES}/{name}.png", f"{_PICTURES}/{name}.png is of another spec\n"))

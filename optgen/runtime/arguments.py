@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.spec.declarations import MAX_COUNT
 from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue, spelling
 from optgen.targets.manifest import Manifest
 
@@ -38,9 +39,12 @@ class Settings:
 
 
 def dialect_of(manifest: Manifest, library: str) -> Dialect:
-    """The library's spelling of an optimizer; for a user's own optimizer, its own names in the library's manner."""
+    """The spelling of a user's own optimizer: its spec's for the library, or its own names in the library's manner.
+
+    In both, every hyperparameter and option is an argument.
+    """
     if (spelled := spelling(manifest.dialects, library)) is not None:
-        return spelled
+        return _completed(manifest, spelled)
     names = {h.name for h in manifest.hyperparameters}
     learning_rate = "learning_rate" if library == "optax" and "learning_rate" not in names else "lr"
     arguments = [
@@ -50,6 +54,24 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     arguments += [Argument(o.name, (o.name,), (o.default,), keyword_only=True) for o in manifest.options]
     name = manifest.name if library == "optax" else manifest.class_name
     return Dialect(library, name, tuple(arguments))
+
+
+def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:
+    """A spelling with all that it leaves out, by the spec's names and by keyword."""
+    from optgen.compiler.choice import dialect_defaults
+
+    options, values = dialect_defaults(manifest, dialect)
+    exposed = {target for argument in dialect.arguments for target in argument.targets}
+    taken = exposed | {argument.name for argument in dialect.arguments}
+    rest = {h.name: values[h.name] for h in manifest.hyperparameters} | {
+        o.name: options[o.name] for o in manifest.options
+    }
+    added = tuple(
+        Argument(name, (name,), (default,), keyword_only=True)  # type: ignore[arg-type]  # numbers, None, options
+        for name, default in rest.items()
+        if name not in taken
+    )
+    return replace(dialect, arguments=(*dialect.arguments, *added))
 
 
 def signature(dialect: Dialect, *extra: inspect.Parameter) -> inspect.Signature:
@@ -75,9 +97,11 @@ def bind(label: str, called: inspect.Signature, args: tuple[Any, ...], kwargs: M
         return dict(called.bind(*args, **kwargs).arguments)
     except TypeError as error:
         unknown = next((name for name in kwargs if name not in called.parameters), None)
-        close = get_close_matches(unknown, called.parameters, 1, 0.5) if unknown else []
+        # Of a misspelt argument Python says that the right one is missing.
+        told = f"got an unexpected keyword argument {unknown!r}" if unknown else str(error)
+        close = get_close_matches(unknown, called.parameters, 1, 0.6) if unknown else []
         hint = f"; did you mean '{close[0]}'?" if close else f"; it takes {', '.join(called.parameters)}"
-        raise TypeError(f"{label}: {error}{hint}") from None
+        raise TypeError(f"{label}: {told}{hint}") from None
 
 
 def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> Settings:
@@ -184,6 +208,8 @@ def check_option(label: str, option: Option, value: Any) -> OptionValue:
         return bool(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise HyperparameterTypeError(f"{label} is an integer, not {value!r}")
+    if not 0 <= value <= MAX_COUNT:
+        raise InvalidHyperparameter(f"{label} = {value!r} is no count from 0 to {MAX_COUNT}")
     return value
 
 

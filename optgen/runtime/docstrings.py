@@ -20,9 +20,9 @@ def described(manifest: Manifest, dialect: Dialect) -> str:
         manifest.summary or "Defined from its equations.",
         _symbols(manifest, dialect),
         _states(manifest),
-        f".. math::\n\n{textwrap.indent(manifest.latex, '    ')}",
+        f".. math::\n\n{textwrap.indent(manifest.latex_of(dialect), '    ')}",
         _arguments(manifest, dialect),
-        _example(manifest, dialect),
+        _example(manifest, dialect) if manifest.spec.startswith("specs/") else "",
         _notes(manifest, dialect),
         _references(manifest),
     ]

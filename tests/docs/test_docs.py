@@ -18,7 +18,7 @@ import optgen.optim
 import optgen.schedules
 import optgen.torch
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choose, default_choice
+from optgen.compiler.choice import choose, default_choice, dialect_choice
 from optgen.compiler.chosen import chosen_body
 from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
@@ -109,6 +109,29 @@ def test_stubs_are_the_signatures(path, module, names):
         assert stated == [(p.name, p.kind is inspect.Parameter.KEYWORD_ONLY, p.default) for p in signature.values()], (
             name
         )
+
+
+def test_docstrings_print_the_equations_of_their_own_defaults():
+    """A library may mean another formula than the spec's defaults do."""
+
+    def equations(optimizer: object) -> str:
+        return optimizer.__doc__.split(r"\begin{aligned}")[1].split(r"\end{aligned}")[0]
+
+    assert r"v_{t}^{\max}" in equations(optgen.optax.amsgrad)
+    assert r"v_{t}^{\max}" not in equations(optgen.optax.adam)
+    assert r"\mu" in equations(optgen.optim.MomentumNesterov)
+    assert r"\mu" not in equations(optgen.torch.SGD)
+    assert r"\psi" in equations(optgen.torch.NAdam)
+    assert r"\psi" not in equations(optgen.optax.nadam)
+    for module in (optgen.optax, optgen.optim, optgen.torch, optgen.lucid, optgen.brainpy):
+        library = {"optgen.optax": "optax", "optgen.optim": "braintools"}.get(module.__name__, module.__name__[7:])
+        for name in catalogue_names():
+            spec = read_spec(specs_folder() / f"{name}.toml")
+            for dialect in spec.dialects:
+                if dialect.library == library:
+                    printed = equations_latex(spec, chosen_body(spec, dialect_choice(spec, dialect)))
+                    lines = [line.strip() for line in getattr(module, dialect.name).__doc__.splitlines()]
+                    assert all(line.strip() in lines for line in printed.splitlines()), (library, dialect.name)
 
 
 def test_pages_say_everything(optimizers):

@@ -179,4 +179,4 @@ class TestBadInput:
 
     def test_unknown_class(self):
         with pytest.raises(AttributeError, match="Adagrad, Adam, "):
-            _ = optgen.optim.Adamm
+            _ = optgen.optim.Zzz
