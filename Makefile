@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 TORCH_FLAGS ?=
+LUCID_PYTHON ?= python3.13
 WORKERS ?= auto
 
 # All paths are relative, so that a checkout may lie in a folder with spaces in its name.
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=8
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build check lint format types test test-all test-gpu clean
+.PHONY: help setup lucid demo build check lint format types test test-all test-gpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -30,6 +31,10 @@ $(STAMP): pyproject.toml
 	$(PIP) install --quiet $(TORCH_FLAGS) '$(TORCH)'
 	$(PIP) install --quiet --editable '.[dev]'
 	@touch $@
+
+lucid: ## lucid in .venv-lucid, for the tests that compare with it; needs LUCID_PYTHON, python3.13 unless given
+	$(LUCID_PYTHON) -m venv .venv-lucid
+	.venv-lucid/bin/python -m pip --disable-pip-version-check install --quiet lucid-dl==2.8.0 'mlx[cpu]' --editable .
 
 demo: build ## build the catalogue, then run the demonstration
 	$(BIN)/optgen demo
@@ -61,5 +66,5 @@ test-gpu: setup ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
 
 clean: ## remove .venv and everything that can be made again
-	rm -rf .venv build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lucid build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from optgen._paths import specs_folder
 from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
 from optgen.runtime.entry import Entry, catalogue_entry
+from optgen.runtime.manifests import catalogue_names
 from optgen.spec.definition import Value, define_spec
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -44,6 +46,11 @@ class CustomOptimizer:
             read_wrapped=lambda: wrapped,
         )
 
+    @property
+    def entry(self) -> Entry:
+        """What front-ends build from."""
+        return self._entry
+
     @functools.cached_property
     def optax(self) -> Callable[..., Any]:
         """The factory of an `optax.GradientTransformationExtraArgs`; `lr` is called `learning_rate`."""
@@ -62,6 +69,13 @@ class CustomOptimizer:
     def torch(self) -> type[Any]:
         """The class of a `torch.optim.Optimizer`."""
         from optgen.runtime.torch_optimizer import optimizer_class
+
+        return optimizer_class(self._entry)
+
+    @functools.cached_property
+    def lucid(self) -> type[Any]:
+        """The class of an optimizer with lucid.optim's interface, on numpy arrays."""
+        from optgen.runtime.lucid_optimizer import optimizer_class
 
         return optimizer_class(self._entry)
 
@@ -98,7 +112,7 @@ def define(
     called = next(iter(wraps)) if wraps else ""
     try:
         spec = define_spec(name, equations, defaults, called, counts or {})
-        return CustomOptimizer(spec, _wrapped_rule(wraps[called]) if wraps else None)
+        return CustomOptimizer(spec, wrapped_by(wraps[called]) if wraps else None)
     except SpecError as error:
         # The mistake is in the equations; the compiler's own frames would only hide it.
         raise error.with_traceback(None) from None
@@ -108,13 +122,15 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     """Compile an optimizer from a spec file.
 
     Args:
-        path: the file.
+        path: the file, or the name of an optimizer of the catalogue, whose every option is then an argument.
         wraps: the optimizer that it wraps, if it wraps one; the one that the file names as `wrapped` if None.
 
     Raises:
         SpecError: a mistake in the spec, shown in place.
         OSError: the file cannot be read.
     """
+    if isinstance(path, str) and path in catalogue_names():
+        path = specs_folder() / f"{path}.toml"
     try:
         spec = read_spec(path)
     except SpecError as error:
@@ -123,10 +139,11 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     if bool(spec.wraps) != (wraps is not None):
         wanted = f"wraps an optimizer: load({str(path)!r}, wraps=...)" if spec.wraps else "wraps no optimizer"
         raise ValueError(f"{spec.name} {wanted}")
-    return CustomOptimizer(spec, _wrapped_rule(wraps) if wraps is not None else None)
+    return CustomOptimizer(spec, wrapped_by(wraps) if wraps is not None else None)
 
 
-def _wrapped_rule(wrapped: CustomOptimizer | str) -> Rule:
+def wrapped_by(wrapped: CustomOptimizer | str) -> Rule:
+    """The rule of an optimizer that another is to wrap, with its default options."""
     if isinstance(wrapped, str):
         entry = catalogue_entry(wrapped)
         spec, inner = entry.read_spec(), entry.read_wrapped()

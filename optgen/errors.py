@@ -78,5 +78,9 @@ class MissingInput(OptgenError, ValueError):
     """A step was asked for without the parameters, or another value, that the rule reads."""
 
 
-class NotRegistered(OptgenError, RuntimeError):
-    """An optimizer was used before it was given its parameters."""
+class NotRegistered(OptgenError, RuntimeError, ValueError):
+    """An optimizer was used before it was given its parameters; a ValueError as well, which braintools raises."""
+
+
+class StateMismatch(OptgenError, ValueError):
+    """A saved state is of another optimizer, other options, another tree, or another version of its format."""

@@ -14,6 +14,7 @@ from typing import Any
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.lr_schedules import optax_factories
 from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.names import no_attribute
 from optgen.runtime.transformation import factory
 
 
@@ -32,9 +33,9 @@ def __getattr__(name: str) -> Any:
     if name == "__all__":
         return sorted(_factories())
     if name.startswith("_") or name not in _factories():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are: {', '.join(_factories())}")
+        raise no_attribute(__name__, name, _factories())
     return _factories()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_factories()})
+    return sorted(_factories())

@@ -11,6 +11,7 @@ from typing import Any
 from optgen.errors import UnknownSchedule
 from optgen.runtime.lr_schedule_manifests import schedule_names
 from optgen.runtime.lr_schedules import Schedule, own_schedule, spelled_schedule
+from optgen.runtime.names import no_attribute
 
 __all__ = ["Schedule", "spelled_schedule"]  # and the schedules of the catalogue, see `__dir__`
 
@@ -20,9 +21,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return own_schedule(name)
-    except UnknownSchedule as error:
-        raise AttributeError(str(error)) from None
+    except UnknownSchedule:
+        raise no_attribute(__name__, name, schedule_names()) from None
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *schedule_names()})
+    return sorted({*__all__, *schedule_names()})

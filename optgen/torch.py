@@ -11,8 +11,9 @@ import functools
 from typing import Any
 
 from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.torch_dialect import spellings
+from optgen.runtime.names import no_attribute
 from optgen.runtime.torch_optimizer import GeneratedOptimizer, optimizer_class
 
 __all__ = ["GeneratedOptimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
@@ -21,14 +22,14 @@ __all__ = ["GeneratedOptimizer", "optimizer_class"]  # and the classes of the ca
 @functools.cache
 def _classes() -> dict[str, type[GeneratedOptimizer]]:
     entries = (catalogue_entry(name) for name in catalogue_names())
-    return {d.name: optimizer_class(entry, d) for entry in entries for d in spellings(entry.manifest)}
+    return {d.name: optimizer_class(entry, d) for entry in entries for d in spellings(entry.manifest, "torch")}
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("_") or name not in _classes():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are: {', '.join(_classes())}")
+        raise no_attribute(__name__, name, _classes())
     return _classes()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_classes()})
+    return sorted({*__all__, *_classes()})

@@ -144,7 +144,7 @@ class SGD(GeneratedOptimizer):
 class SM3(GeneratedOptimizer):
     """Adagrad whose sums are kept for each index of each axis."""
 
-    def __init__(self, params: Params, lr: Number = 1.0, eps: Number = 1e-08, weight_decay: Number | None = 0.0, momentum: Number = 0.9, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, as_printed: bool = False, maximize: bool = False, foreach: bool | None = None, capturable: bool = False, differentiable: bool = False, fused: bool | None = None, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 1.0, eps: Number = 1e-08, weight_decay: Number | None = 0.0, momentum: Number = 0.9, beta: Number | None = 0.0, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, as_printed: bool = False, unscaled_weight_decay: bool = False, maximize: bool = False, foreach: bool | None = None, capturable: bool = False, differentiable: bool = False, fused: bool | None = None, skip_nonfinite: bool = False) -> None: ...
 
 class ScheduleFree(GeneratedOptimizer):
     """Lets another optimizer move one point, averages where it has been, and takes gradients between the two."""

@@ -10,7 +10,7 @@ import pytest
 HEAVY = ("sympy", "jinja2", "triton", "torch", "click", "rich")
 
 
-@pytest.mark.parametrize("front_end", ["optgen.optax", "optgen.optim"])
+@pytest.mark.parametrize("front_end", ["optgen.optax", "optgen.optim", "optgen.brainpy"])
 def test_a_front_end_loads_neither_compiler_nor_torch(front_end):
     script = f"""
 import sys

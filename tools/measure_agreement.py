@@ -312,12 +312,14 @@ def rows_of(spec: Spec, versions: Mapping[str, str]) -> list[list[str]]:
                     theirs = RUNNERS[library](case, dialect, given, parameters, gradients)
                 except Exception as error:  # noqa: BLE001  # whatever a library raises belongs in the table
                     told.append(f"{label}{type(error).__name__}")
+                    notes.append(f"{library}: Cannot be called so: {str(error).splitlines()[0][:80]}")
                     continue
                 apart = difference(theirs, expected, parameters)
                 told.append(label + shown(apart))
                 why = " ".join(filter(None, (fixed_otherwise(case, dialect), dialect.note)))
-                if apart >= SAME and why:
-                    notes.append(f"{library}: {why}")
+                if apart >= SAME:
+                    # A dialect is what a library documents; the library itself was run.
+                    notes.append(f"{library}: {why or 'Documents this equation, and computes something else.'}")
             cells.append("; ".join(told) or "–")
         rows.append([spec.name, case.label, *cells, " ".join(dict.fromkeys(notes))])
     return rows
@@ -328,10 +330,11 @@ def page(rows: list[list[str]], versions: Mapping[str, str]) -> str:
     head = ["optimizer", "case", "optgen", *versions, "what is different"]
     counts = []
     for column, library in enumerate(versions, start=3):
-        same = sum("same" in row[column] for row in rows)
-        differs = sum("**" in row[column] or "NaN" in row[column] for row in rows)
+        cells = [cell for row in rows for cell in row[column].split("; ")]
+        same = sum(cell.endswith("same") for cell in cells)
+        differs = sum("**" in cell or "NaN" in cell for cell in cells)
         ran = f"{library} {versions[library]}" if versions[library] else f"{library}, which was not run"
-        counts.append(f"- {ran}: the same in {same} rows, different in {differs}")
+        counts.append(f"- {ran}: the same in {same} comparisons, different in {differs}")
     lines = [
         "# Who computes what the equation says",
         "",

@@ -64,7 +64,7 @@ def dialect_defaults(spec: Switches, dialect: Dialect) -> tuple[dict[str, Option
     values: dict[str, object] = {h.name: h.default for h in spec.hyperparameters}
     values.update(dialect.hyperparameters)
     for argument in dialect.arguments:
-        if not argument.targets:
+        if not argument.targets or argument.instead:
             continue
         for target, default in zip(argument.targets, argument.defaults, strict=True):
             if target not in options:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import Choice, choices_ahead, default_choice
+from optgen.compiler.choice import Choice, choices_ahead, default_choice, dialect_choice
 from optgen.compiler.chosen import chosen_body
 from optgen.compiler.kinds import Kind
 from optgen.compiler.program import UPDATE, Program
@@ -118,6 +118,7 @@ def _manifest(optimizer: Optimizer, jax_module: ArrayModule) -> Manifest:
         summary=spec.summary,
         equations=spec.equations,
         latex=equations_latex(spec, chosen_body(spec, default_choice(spec))),
+        dialect_latex=tuple(equations_latex(spec, chosen_body(spec, dialect_choice(spec, d))) for d in spec.dialects),
         references=spec.references,
         hyperparameters=_hyperparameters(optimizer),
         options=spec.options,

@@ -26,6 +26,7 @@ class Section:
     dialects: tuple[Row, ...]
     notes: tuple[Row, ...]
     references: tuple[Row, ...]
+    base: str
 
 
 def schedule_manifests(specs: Path) -> tuple[LrScheduleManifest, ...]:
@@ -56,6 +57,7 @@ def section_of(manifest: LrScheduleManifest) -> Section:
         ),
         notes=tuple(Row((f"{d.library} `{d.name}`", d.note)) for d in manifest.dialects if d.note),
         references=tuple(Row((r.text, r.url)) for r in manifest.references),
+        base=manifest.base,
     )
 
 

@@ -133,8 +133,10 @@ def _state(name: str, spec: Spec, manifest: Manifest) -> Row:
 
 def kept(state: StateInfo) -> str:
     """How much of a state is kept, in words: per parameter, tensor, row, ..., and how many earlier values."""
-    unit = "parameter" if state.kind == Kind.ELEMENT.value else state.kind
     depth = f"{state.depth} × " if state.depth > 1 else ""
+    if state.kind in (Kind.STEP.value, Kind.GLOBAL.value):
+        return f"{depth}{STATE_BYTES} bytes in all"
+    unit = "parameter" if state.kind == Kind.ELEMENT.value else state.kind
     return f"{depth}{STATE_BYTES} bytes per {unit}"
 
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+from optgen.brainpy.schedulers import counters
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
-from optgen.runtime.arguments import takes_schedule
-from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
-from optgen.runtime.optax_arguments import LIBRARY, SKIP
-from optgen.runtime.torch_dialect import spellings
+        default = "" if argument.required else " = ..." if argument.default == LIBRARY else f" = {argument.default!r}"
+        kind = _type(manifest, dialect, argument)
+        if argument.targets == ("lr",) or argument.name == "lr":
+            kind += _SCHEDULERS.get(dialect.library, "")
+            if dialect.library == "brainpy":
+                kind = kind.replace(" | Schedule |", " |")
+        parts.append(f"{argument.name}: {kind}{default}")
+    if dialect.library in SKIPPING:
+        parts += [] if starred else ["*"]
+        parts.append(f"{SKIP_NONFINITE.name}: bool = {SKIP_NONFINITE.default}")
+    return ", ".join(parts)
+
+
+#: What may stand for a learning rate in the stateful front-ends, besides a number.
+_SCHEDULERS = {"braintools": " | LRScheduler", "brainpy": " | Scheduler | HasValue"}
+
+
+def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
@@ -37,6 +52,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import optax
 
 from optgen.optim.base import Optimizer as Optimizer
 from optgen.optim.base import optimizer_class as optimizer_class
@@ -48,6 +64,24 @@ from optgen.optim.schedulers import ScheduledLR
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
+'''
+
+_BRAINPY_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+
+from optgen.brainpy.base import Optimizer as Optimizer
+from optgen.brainpy.base import StateLoadResult as StateLoadResult
+from optgen.brainpy.base import optimizer_class as optimizer_class
+from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
+from optgen.brainpy.schedulers import Scheduler as Scheduler
+from optgen.brainpy.schedulers import make_schedule as make_schedule
+from optgen.runtime.cells import HasValue
+
+Number = float | jax.Array
 '''
 
 _SCHEDULES_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
@@ -77,14 +111,27 @@ Number = float | torch.Tensor
 Params = Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]]
 '''
 
+_LUCID_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from optgen.runtime.lucid_optimizer import Optimizer as Optimizer
+from optgen.runtime.lucid_optimizer import optimizer_class as optimizer_class
+
+Number = float
+Params = Iterable[Any] | Iterable[Mapping[str, Any]]
+'''
+
+#: For each library: the head of its stub, and the class that its optimizers derive from.
+_GROUPED = {"torch": (_TORCH_HEAD, "GeneratedOptimizer"), "lucid": (_LUCID_HEAD, "Optimizer")}
+
 
 def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
     """The text of optgen/optax.pyi."""
     lines = [_OPTAX_HEAD]
     for manifest, dialect in _spellings(manifests, "optax"):
-        parameters = _parameters(manifest, dialect) + ("" if any(a.keyword_only for a in dialect.arguments) else ", *")
-        parameters += f", {SKIP.name}: bool = {SKIP.default}"
-        lines.append(f"def {dialect.name}({parameters}) -> optax.GradientTransformationExtraArgs:")
+        lines.append(f"def {dialect.name}({_parameters(manifest, dialect)}) -> optax.GradientTransformationExtraArgs:")
         lines.append(f'    """{manifest.summary}"""\n')
     for schedule, dialect in _spelled(schedules, "optax"):
         lines.append(_schedule_function(schedule, dialect, "_Schedule"))
@@ -111,14 +158,34 @@ def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
     return "\n".join(lines)
 
 
-def torch_stub(manifests: Sequence[Manifest]) -> str:
-    """The text of optgen/torch.pyi."""
-    lines = [_TORCH_HEAD]
-    for manifest, dialect in sorted(((m, d) for m in manifests for d in spellings(m)), key=lambda pair: pair[1].name):
+def grouped_stub(manifests: Sequence[Manifest], library: str) -> str:
+    """The text of optgen/torch.pyi or optgen/lucid.pyi."""
+    head, parent = _GROUPED[library]
+    lines = [head]
+    pairs = [(manifest, dialect) for manifest in manifests for dialect in spellings(manifest, library)]
+    for manifest, dialect in sorted(pairs, key=lambda pair: pair[1].name):
         parameters = _parameters(manifest, dialect).replace(" | Schedule", "")
-        lines.append(f"class {dialect.name}(GeneratedOptimizer):")
+        lines.append(f"class {dialect.name}({parent}):")
         lines.append(f'    """{manifest.summary}"""\n')
         lines.append(f"    def __init__(self, params: Params, {parameters}) -> None: ...\n")
+    return "\n".join(lines)
+
+
+def brainpy_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
+    """The text of optgen/brainpy/__init__.pyi."""
+    lines = [_BRAINPY_HEAD]
+    for manifest, dialect in _spellings(manifests, "brainpy"):
+        lines.append(f"class {dialect.name}(Optimizer):")
+        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f"    def __init__(self, {_parameters(manifest, dialect)}) -> None: ...\n")
+    for schedule, dialect in _spelled(schedules, "brainpy"):
+        own = schedule_signature(schedule, dialect)
+        signature = own.replace(parameters=[*own.parameters.values(), *counters(dialect)])
+        parent = "CallBasedScheduler" if dialect.counts == "calls" else "Scheduler"
+        lines.append(f"class {dialect.name}({parent}):")
+        lines.append(f'    """{schedule.summary}"""\n')
+        typed = _typed(schedule, dialect, signature, "Number").replace("lr: Number", "lr: Number | HasValue", 1)
+        lines.append(f"    def __init__(self, {typed}) -> None: ...\n")
     return "\n".join(lines)
 
 
@@ -134,7 +201,7 @@ def _schedule_function(manifest: LrScheduleManifest, dialect: Dialect, result: s
 
 
 def _scheduler_parameters(manifest: LrScheduleManifest, dialect: Dialect) -> str:
-    if dialect.name in EXTENDED:
+    if "__signature__" in vars(EXTENDED.get(dialect.name, object)):
         return _typed(manifest, dialect, inspect.signature(EXTENDED[dialect.name]), "Number | Sequence[Number]")
     # One number may be a list, of one for each group of weights.
     signature = scheduler_signature(schedule_signature(manifest, dialect))
@@ -157,7 +224,7 @@ def _typed(manifest: LrScheduleManifest, dialect: Dialect, signature: inspect.Si
 
 def _schedule_type(manifest: LrScheduleManifest, argument: Argument | None, name: str, number: str) -> str:
     if argument is None:
-        return "int" if name == "last_epoch" else "Any"
+        return "int" if name.startswith("last_") else "Any"
     if argument.packed:
         return "Mapping[int, Number] | None"
     target = argument.targets[0]
@@ -183,6 +250,7 @@ def _parameters(manifest: Manifest, dialect: Dialect) -> str:
         if argument.keyword_only and not starred:
             parts.append("*")
             starred = True
+<<<<<<< HEAD
         default = "" if argument.required else " = ..." if argument.default == LIBRARY else f" = {argument.default!r}"
         parts.append(f"{argument.name}: {_type(manifest, dialect, argument)}{default}")
     return ", ".join(parts)
@@ -197,19 +265,45 @@ def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
         # A mask, a dtype or a key: trees of anything.
         plain = isinstance(argument.default, bool | int) and argument.name not in layout.masks
         return type(argument.default).__name__ if plain else "Any"
+=======
+        default = "" if argument.required else f" = {argument.default!r}"
+        kind = _type(manifest, argument)
+        if argument.targets == ("lr",) or argument.name == "lr":
+            kind += _SCHEDULERS.get(dialect.library, "")
+            if dialect.library == "brainpy":
+                kind = kind.replace(" | Schedule |", " |")
+        parts.append(f"{argument.name}: {kind}{default}")
+    if dialect.library in _SCHEDULERS:
+        parts += [] if starred else ["*"]
+        parts.append(f"{SKIP_NONFINITE.name}: bool = {SKIP_NONFINITE.default}")
+    return ", ".join(parts)
+
+
+#: What may stand for a learning rate in the stateful front-ends, besides a number.
+_SCHEDULERS = {"braintools": " | LRScheduler", "brainpy": " | Scheduler | HasValue"}
+
+
+def _type(manifest: Manifest, argument: Argument) -> str:
+>>>>>>> 25e0798706715e254874f4a8d51561d8d0e60f9d
     if not argument.targets:
-        return "bool" if argument.default is not None else "bool | None"
+        return own_argument(dialect.library, argument.name).type
     options = {o.name: o for o in manifest.options}
     types = []
     for target in argument.targets:
         if target in options:
-            words = tuple(layout.words.get(target, ())) if layout is not None else ()
+            words = tuple(dialect.layout.words.get(target, ())) if dialect.layout is not None else ()
             types.append(_option_type(options[target], words))
             continue
         h = next(h for h in manifest.hyperparameters if h.name == target)
+<<<<<<< HEAD
         schedule = takes_schedule(dialect, argument, h)
         types.append("Number" + (" | Schedule" if schedule else "") + (" | None" if h.optional else ""))
     return f"tuple[{', '.join(types)}]" if argument.packed else types[0]
+=======
+        types.append("Number" + (" | Schedule" if h.varies else "") + (" | None" if h.optional else ""))
+    kind = f"tuple[{', '.join(types)}]" if argument.packed else types[0]
+    return f"{kind} | None" if argument.instead and not kind.endswith("None") else kind
+>>>>>>> 25e0798706715e254874f4a8d51561d8d0e60f9d
 
 
 def _option_type(option: Option, words: tuple[str, ...] = ()) -> str:

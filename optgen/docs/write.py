@@ -16,7 +16,7 @@ from optgen.compiler.wrapping import wrapped_rule
 from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
-from optgen.docs.stubs import optax_stub, optim_stub, schedules_stub, torch_stub
+from optgen.docs.stubs import brainpy_stub, grouped_stub, optax_stub, optim_stub, schedules_stub
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -72,7 +72,9 @@ def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrSched
     )
     files["optgen/optax.pyi"] = optax_stub(manifests, schedules)
     files["optgen/optim/__init__.pyi"] = optim_stub(manifests, schedules)
-    files["optgen/torch.pyi"] = torch_stub(manifests)
+    files["optgen/torch.pyi"] = grouped_stub(manifests, "torch")
+    files["optgen/lucid.pyi"] = grouped_stub(manifests, "lucid")
+    files["optgen/brainpy/__init__.pyi"] = brainpy_stub(manifests, schedules)
     files["optgen/schedules.pyi"] = schedules_stub(schedules)
     return files
 
@@ -120,7 +122,7 @@ def write_docs(specs: Path, root: Path) -> Iterator[str]:
             yield relative
     for relative in _left_over(root, optimizers):
         (root / relative).unlink()
-        yield relative
+        yield f"{relative} (removed)"
     yield from _draw(specs, root, optimizers)
 
 
@@ -129,6 +131,9 @@ def _draw(specs: Path, root: Path, optimizers: Mapping[str, Documented]) -> Iter
     wanted = {name: picture_digest(optimizers, name) for name in optimizers}
     stale = [n for n, digest in wanted.items() if drawn.get(n) != digest or not _picture(root, n).is_file()]
     if not stale:
+        if drawn != wanted:
+            (root / _DRAWN).write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+            yield _DRAWN
         return
     from optgen.docs.pictures import draw
 
@@ -162,6 +167,8 @@ def check_docs(specs: Path, root: Path) -> list[Difference]:
         if old != text:
             found.append(Difference(relative, f"{relative} is not what the specs say\n"))
     drawn = _drawn(root)
+    if set(drawn) - set(optimizers):
+        found.append(Difference(_DRAWN, f"{_DRAWN} speaks of specs that are gone\n"))
     for name in optimizers:
         if drawn.get(name) != picture_digest(optimizers, name) or not _picture(root, name).is_file():
             found.append(Difference(f"{_PICTURES}/{name}.png", f"{_PICTURES}/{name}.png is of another spec\n"))

@@ -13,6 +13,7 @@ from optgen.optim.base import Optimizer, optimizer_class
 from optgen.optim.schedulers import scheduler_classes
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.names import no_attribute
 
 __all__ = ["Optimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
 
@@ -30,9 +31,9 @@ def _classes() -> dict[str, type]:
 
 def __getattr__(name: str) -> Any:
     if name.startswith("_") or name not in _classes():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are: {', '.join(_classes())}")
+        raise no_attribute(__name__, name, _classes())
     return _classes()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_classes()})
+    return sorted({*__all__, *_classes()})

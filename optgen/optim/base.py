@@ -2,258 +2,373 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import sys
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import optax
 
-from optgen.errors import NotRegistered, TreeMismatch
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
+from optgen.optim.groups import Group
+from optgen.optim.rates import Rated
+from optgen.optim.restoring import load, save
 from optgen.optim.schedulers import LRScheduler
-from optgen.runtime.arguments import Settings, bind, check_value, dialect_of, settings, signature
+from optgen.runtime.arguments import Settings, arguments_of, bind, dialect_of, settings, signature
+from optgen.runtime.cells import HasValue, View, cell, refreshed
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
-from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
+from optgen.runtime.own_arguments import SKIP_NONFINITE
+from optgen.runtime.stateful import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, all_finite, rate_name
+from optgen.runtime.transformation import transformation
+from optgen.runtime.weights import Weights, flat_weights, shown
 from optgen.spec.model import Dialect
 
 
-class HasValue(Protocol):
-    """Anything that holds an array, or a tree of arrays, under a settable `.value`."""
-
-    value: Any
-
-
-class _Holder:
-    """Holds one value; what stands in for a brainstate State where the weights are none."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class Optimizer:
+class Optimizer(Rated):
     """A stateful optimizer: give it weights once, then gradients at every step.
 
-    Subclasses are made by `optimizer_class`; they differ in the entry they build from and in their signature.
+    Subclasses are made by `optimizer_class`; they differ in the entry they build from and in their signature. Whoever
+    derives from one and defines `default_tx` gets that optax transformation instead of the rule.
     """
 
-    entry: ClassVar[Entry]
     dialect: ClassVar[Dialect]
     __signature__: ClassVar[inspect.Signature]
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
-        manifest = self.entry.manifest
-        given = bind(type(self).__name__, self.__signature__, args, kwargs)
-        self._scheduler: LRScheduler | None = None
-        for argument in self.dialect.arguments:
-            scheduler = given.get(argument.name)
-            if argument.targets == ("lr",) and isinstance(scheduler, LRScheduler):
-                self._scheduler = scheduler
-                given[argument.name] = scheduler.current_lrs.value[0]
-        self._settings: Settings = settings(manifest, self.dialect, given)
-        self._variant: JaxVariant = self.entry.variant(
-            self._settings.options, {**self._settings.values, **self._settings.schedules}
-        )
-        varying = {h.name for h in manifest.hyperparameters if h.varies}
-        used = [n for n in self._variant.info.hyperparameters if n not in self._settings.schedules]
-        # What is known for good is compiled in, folded in float64; what varies, or is an array, is passed each step.
-        fixed = {n for n in used if n not in varying and isinstance(self._settings.values[n], float | int)}
-        self._fixed = {n: self._settings.values[n] for n in used if n in fixed}
-        self._varying_values = {n: self._settings.values[n] for n in used if n not in fixed}
-        self._weights: dict[Hashable, HasValue] = {}
-        self._scheduled_step: Callable[..., Any] | None = None
-        self._state: HasValue | None = None
-        self._varying: HasValue | None = None
+        label = type(self).__name__
+        given = bind(label, self.__signature__, args, kwargs)
+        self._skips = checked_flag(label, given.pop("skip_nonfinite", False))
+        self._own = {a.name: given.pop(a.name, None) for a in self.dialect.arguments if not a.targets}
+        lr = self._own.pop("lr", None) if "lr" in self._own else given.get("lr")
+        if isinstance(lr, LRScheduler) and "lr" in given:
+            given["lr"] = lr.current_lrs.value[0]
+        self._settings: Settings = settings(self.entry.manifest, self.dialect, given)
+        self.weights = Weights(label)
+        self._groups = []
+        self._added = []
+        self._steps = cell(jnp.zeros([], jnp.int32))
+        self._skipped = cell(jnp.zeros([], jnp.int32))
+        self._first = Group(self, self._rule(), None, 0)
+        self._start_rate(lr)
+        own = self._own_tx()
+        if own is not None:
+            self._first.rule = own
+
+    def _rule(self) -> Rule:
+        return GeneratedRule(self.entry, self._settings)
+
+    def _own_tx(self) -> OptaxRule | None:
+        """A transformation of the user's in place of the rule, None if there is none."""
+        given = self._own.get("tx")
+        if given is not None and not isinstance(given, optax.GradientTransformation):
+            raise HyperparameterTypeError(
+                f"{type(self).__name__}: tx is an optax.GradientTransformation, not {given!r}"
+            )
+        if given is None and type(self).default_tx is not Optimizer.default_tx:
+            given = self.default_tx()
+        return None if given is None else OptaxRule(given)
+
+    # What it is.
 
     @property
-    def step_count(self) -> int:
-        """The number of steps done; raises NotRegistered before there are weights."""
-        return int(self._registered().value[0])
+    def own_settings(self) -> Mapping[str, Any]:
+        """The arguments of the rule besides the learning rate, by name."""
+        return {n: v for n, v in arguments_of(self.dialect, self._settings).items() if n != "lr"}
+
+    def argument(self, name: str) -> Any:
+        """The value of a constructor's argument, that of the first group."""
+        return self._own[name] if name in self._own else self._first[name]
+
+    def change(self, name: str, value: Any) -> None:
+        """Set an argument of the first group, as `param_groups[0][name] = value` does."""
+        if name in self._own:
+            raise AttributeError(f"{type(self).__name__}: {name} is fixed when the optimizer is made")
+        self._first[name] = value
 
     @property
-    def lr(self) -> Any:
-        """The learning rate of the next step; raises AttributeError where the rule has none."""
-        if self._scheduler is not None:
-            return self._scheduler.current_lrs.value[0]
-        if "lr" in self._settings.schedules:
-            return self._settings.schedules["lr"](self.step_count)
-        if "lr" not in self._varying_values:
-            raise AttributeError(f"{type(self).__name__} has no learning rate")
-        told = self._varying_values["lr"]
-        if self._varying is None or bool(jnp.asarray(told, float) == self._varying.value["lr"]):
-            return told  # as it was given, not as the array's dtype rounds it
-        return float(self._varying.value["lr"])
+    def step_count(self) -> View:
+        """The number of steps done, under `.value`."""
+        return _counter(self._steps)
 
-    @lr.setter
-    def lr(self, value: float | LRScheduler) -> None:
-        if "lr" not in self._varying_values:
-            why = "is a schedule and cannot be set" if "lr" in self._settings.schedules else "is not part of this rule"
-            raise AttributeError(f"{type(self).__name__}: the learning rate {why}")
-        (declared,) = (h for h in self.entry.manifest.hyperparameters if h.name == "lr")
-        self._scheduler = value if isinstance(value, LRScheduler) else None
-        if isinstance(value, LRScheduler):
-            value = value.current_lrs.value[0]
-        self._varying_values["lr"] = check_value(f"{type(self).__name__}: lr", declared, value)
-        if self._varying is not None:
-            self._varying.value = {**self._varying.value, "lr": jnp.asarray(self._varying_values["lr"], float)}
+    @property
+    def skipped_steps(self) -> View:
+        """The number of steps that were left out because a gradient was not finite, under `.value`."""
+        return _counter(self._skipped)
 
-    def register_trainable_weights(self, weights: Mapping[Hashable, HasValue]) -> None:
+    @property
+    def param_states(self) -> dict[Any, HasValue]:
+        """The weights by name, of all groups."""
+        return self.weights.named()
+
+    @property
+    def param_groups(self) -> list[Group]:
+        """The groups: the first of `register_trainable_weights`, then those of `add_param_group`."""
+        return list(self._groups)
+
+    @property
+    def opt_state(self) -> HasValue | None:
+        """What the rule keeps of the first group, under `.value`; None before there are weights."""
+        return self._first.state
+
+    @property
+    def param_groups_opt_states(self) -> list[HasValue]:
+        """What the rule keeps of the other groups."""
+        return [group.state for group in self._groups[1:] if group.state is not None]
+
+    @property
+    def tx(self) -> optax.GradientTransformation:
+        """The same optimizer as an optax transformation, with a state of its own."""
+        given = self._own.get("tx")
+        return self.default_tx() if given is None else given
+
+    def default_tx(self) -> optax.GradientTransformation:
+        """The first group's rule as an optax transformation, which reads the learning rate from this optimizer."""
+        rule = GeneratedRule(self.entry, self._settings) if not self._groups else self._first.rule
+        assert isinstance(rule, GeneratedRule)
+        chosen = rule.settings
+        if rule.rate is not None:
+            chosen = Settings(chosen.options, chosen.values, {**chosen.schedules, rule.rate: self._rate_now})
+        return transformation(self.entry, chosen, self.dialect)
+
+    def _rate_now(self, count: Any) -> Any:
+        return jnp.asarray(self._first.rate, float)
+
+    # Weights.
+
+    def register_trainable_weights(self, weights: Any) -> Optimizer:
         """Say which weights to train, and start their state.
 
+        Called again, it adds weights to the first group: their state starts at the group's count of steps, and that
+        of the others stays as it is. `add_param_group` gives weights a count of their own.
+
         Args:
-            weights: a name for each, and the object whose `.value`, an array or a tree of arrays, is updated.
+            weights: a mapping of names to objects whose `.value`, an array or a tree of arrays, is updated; mappings
+                and lists may lie in it. An object under several names is one weight.
+
+        Returns:
+            the optimizer.
 
         Raises:
-            TreeMismatch: there are none, or a value is not made of floating-point arrays.
+            TreeMismatch: there are none, a value is not made of floating-point arrays, or a name is taken.
         """
-        if not isinstance(weights, Mapping) or not all(hasattr(weight, "value") for weight in weights.values()):
-            raise TreeMismatch(f"{type(self).__name__}: weights are a mapping of names to objects with a .value")
-        if not weights:
-            raise TreeMismatch(f"{type(self).__name__} was given no weights")
-        leaves, _ = jax.tree.flatten([weight.value for weight in weights.values()])
-        count = jnp.zeros([], jnp.int32)
-        varying = {name: jnp.asarray(value, float) for name, value in self._varying_values.items()}
-        first = {name: schedule(count) for name, schedule in self._settings.schedules.items()}
-        state = self._variant.init([jnp.asarray(leaf) for leaf in leaves], {**self._fixed, **varying, **first})
-        holder = _holder_type(weights)
-        self._weights = dict(weights)
-        self._state = holder((count, [dict(tensor) for tensor in state.tensors], dict(state.shared)))
-        self._varying = holder(varying)
+        given = flat_weights(type(self).__name__, weights)
+        paths = self.weights.add(given)
+        for name in ("_steps", "_skipped"):
+            setattr(self, name, refreshed(getattr(self, name)))
+        if not self._groups:
+            self._groups = [self._first]
+        if paths or self._first.state is None:
+            self._first.start(self.weights, paths)
+        return self
 
-    def step(self, grads: Mapping[Hashable, Any], **inputs: Any) -> None:
+    def add_param_group(self, params: Any, **kwargs: Any) -> None:
+        """Train more weights, with hyperparameters of their own.
+
+        A group is a model of its own for whatever the rule folds over the model, `grad_clip_norm` included, and counts
+        its own steps.
+
+        Args:
+            params: as for `register_trainable_weights`.
+            **kwargs: arguments of the constructor; those that are not given are the first group's. `lr` may be a
+                scheduler, which this group follows alone. A number is what the optimizer's scheduler scales for this
+                group; without `lr`, the group has the scheduler's rate.
+
+        Raises:
+            NotRegistered: there are no weights yet.
+            TreeMismatch: one of the weights is trained already; see also `register_trainable_weights`.
+            InvalidHyperparameter: a value is wrong.
+            TypeError: the rule has no such argument.
+        """
+        label = type(self).__name__
+        self._registered()
+        given = flat_weights(label, params)
+        for path, weight in given.items():
+            known = self.weights.path_of(weight)
+            if known is not None:
+                raise TreeMismatch(f"{label}: weight {shown(path)!r} is trained already, as {shown(known)!r}")
+        lr = kwargs.pop("lr", None)
+        bind(label, self.__signature__, (), {**_needed(self.__signature__), **kwargs})
+        group = Group(self, self._group_rule(kwargs), None, 0)
+        rate = lr if lr is None or isinstance(lr, LRScheduler) else group.checked_rate(lr)
+        main, position = self._groups[0].scheduler, len(self._groups)
+        scaled = rate is not None and not isinstance(rate, LRScheduler)
+        if scaled and main is not None and not main.has_base:
+            raise InvalidHyperparameter(
+                f"{label}: lr = {lr!r} of a group cannot follow {type(main).__name__}, whose values are the learning "
+                f"rates themselves; give the group a scheduler of its own"
+            )
+        paths = self.weights.add(given)
+        if isinstance(rate, LRScheduler):
+            group.follow(rate)
+            rate.optimizer = self
+        elif main is not None:
+            group.follow(main, position)
+            if scaled:
+                main.rebase(position, rate)
+        group.start(self.weights, paths)
+        self._groups.append(group)
+
+    def _group_rule(self, kwargs: Mapping[str, Any]) -> Rule:
+        label = type(self).__name__
+        fixed = [name for name in kwargs if name in self._own or name == "skip_nonfinite"]
+        if fixed:
+            raise TypeError(f"{label}: {', '.join(fixed)} is the optimizer's, not a group's")
+        first = self._first.rule
+        if not isinstance(first, GeneratedRule):
+            if kwargs:
+                raise TypeError(f"{label}: an optax transformation's settings are its own, not a group's: {kwargs}")
+            return first
+        chosen = settings(self.entry.manifest, self.dialect, {**self._first._arguments(), **kwargs})
+        name = rate_name(self.entry)
+        values = dict(chosen.values)
+        if name is not None:
+            values[name] = first.settings.values[name]
+        return GeneratedRule(first.entry, Settings(chosen.options, values, first.settings.schedules))
+
+    # Steps.
+
+    def update(self, grads: Any, **inputs: Any) -> Any:
+        """The same as `step`."""
+        return self.step(grads, **inputs)
+
+    def step(self, grads: Any = None, closure: Callable[[], Any] | None = None, **inputs: Any) -> Any:
         """Update the weights in place.
 
         Args:
             grads: the gradient of each weight, by the names they were registered under.
-            **inputs: what else the rule asks for at every step; like the gradients where it is one per weight.
+            closure: a function without arguments, called before the update; what it returns is the loss, or, where
+                `grads` is not given, the loss and the gradients.
+            **inputs: what else the rule asks for at every step; like the gradients where it is one per weight. Of what
+                a line search asks for, `value`, `value_fn` and `grad`, other rules take no notice.
+
+        Returns:
+            the loss that the closure returned, None without one.
 
         Raises:
             NotRegistered: no weights were registered.
-            TypeError: an input is missing, or one that the rule does not ask for.
-            TreeMismatch: a gradient is missing or extra, or its tree or shape is another; nothing is changed then.
+            TypeError: an input is missing, or one that the rule does not ask for; or the closure gives no gradients.
+            TreeMismatch: a gradient is missing or extra, or its tree, shape or dtype is another; nothing is changed
+                then.
         """
-        holder = self._registered()
-        assert self._varying is not None
-        self._check_names(grads)
-        values = [weight.value for weight in self._weights.values()]
-        leaves, tree = jax.tree.flatten(values)
-        gradients = self._flat_gradients(grads, values)
-        given = self._flat_inputs(inputs)
-        if self._scheduler is not None:
-            rate = jnp.asarray(self._scheduler.current_lrs.value[0], float)
-            self._varying.value = {**self._varying.value, "lr": rate}
-        new, state = self._compiled()(leaves, gradients, holder.value, self._varying.value, given)
-        holder.value = state
-        for weight, value in zip(self._weights.values(), jax.tree.unflatten(tree, new), strict=True):
-            weight.value = value
-
-    def _flat_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        wanted = self._variant.info.inputs
-        if set(inputs) != set(wanted):
-            takes = ", ".join(f"{name}=..." for name in wanted) or "no inputs"
-            raise TypeError(f"{type(self).__name__}: step takes {takes} besides the gradients, not {sorted(inputs)}")
-        kinds = {declared.name: declared.kind for declared in self.entry.manifest.inputs}
-        per_weight = ("tensor", "element")
-        found: dict[str, Any] = {}
-        for name in wanted:
-            found[name] = inputs[name]
-            if kinds[name] in per_weight:
-                trees = [inputs[name][weight] for weight in self._weights]
-                found[name] = tuple(leaf for tree in trees for leaf in jax.tree.leaves(tree))
-        return found
-
-    def _compiled(self) -> Callable[..., Any]:
-        """The jitted step: shared by all optimizers of the same settings, unless a schedule is part of it."""
-        if not self._settings.schedules:
-            return compiled_step(self._variant, tuple(self._fixed.items()))
-        if self._scheduled_step is None:
-            self._scheduled_step = jitted_step(self._variant, self._fixed, self._settings.schedules)
-        return self._scheduled_step
-
-    def _registered(self) -> HasValue:
-        if self._state is None:
-            raise NotRegistered(f"{type(self).__name__}: call register_trainable_weights(weights) first")
-        return self._state
-
-    def _check_names(self, grads: Mapping[Hashable, Any]) -> None:
-        missing = [name for name in self._weights if name not in grads]
-        extra = [name for name in grads if name not in self._weights]
-        if missing or extra:
-            problems = [f"no gradient for {missing}"] if missing else []
-            problems += [f"no weight for {extra}"] if extra else []
-            raise TreeMismatch(f"{type(self).__name__}: {' and '.join(problems)}")
-
-    def _flat_gradients(self, grads: Mapping[Hashable, Any], values: list[Any]) -> list[jax.Array]:
-        found: list[jax.Array] = []
-        for name, value in zip(self._weights, values, strict=True):
-            leaves, tree = _flattened(grads[name])
-            wanted, wanted_tree = _flattened(value)
-            if tree != wanted_tree:
-                raise TreeMismatch(
-                    f"{type(self).__name__}: the gradient of {name!r} is {tree}, its weight {wanted_tree}"
-                )
-            for leaf, weight in zip(leaves, wanted, strict=True):
-                if jnp.shape(leaf) != jnp.shape(weight):
-                    raise TreeMismatch(
-                        f"{type(self).__name__}: the gradient of {name!r} has shape {jnp.shape(leaf)}, "
-                        f"its weight {jnp.shape(weight)}"
+        self._registered()
+        loss = None
+        if closure is not None:
+            loss = closure()
+            if grads is None:
+                if not isinstance(loss, tuple) or len(loss) != 2:
+                    raise TypeError(
+                        f"{type(self).__name__}: without grads, the closure returns the loss and the gradients, "
+                        f"not {type(loss).__name__}"
                     )
-                found.append(jnp.asarray(leaf))
+                loss, grads = loss
+        gradients = self.weights.gradients(grads)
+        given = self._inputs(inputs, grads)
+        ok = all_finite(gradients) if self._skips else None
+        # All groups are computed before any is changed.
+        moved = [group.moved(gradients, given, ok) for group in self._groups]
+        for group, (values, state) in zip(self._groups, moved, strict=True):
+            assert group.state is not None
+            group.state.value = state
+            for path, value in values.items():
+                self.weights[path].value = value
+        done = 1 if ok is None else ok.astype(jnp.int32)
+        self._steps.value = self._steps.value + done
+        if ok is not None:
+            self._skipped.value = self._skipped.value + (1 - done)
+        return loss
+
+    def _inputs(self, inputs: Mapping[str, Any], grads: Any) -> dict[str, Any]:
+        rule: Any = self._first.rule
+        allowed = (*rule.needs, *SEARCH_INPUTS)
+        missing = [name for name in rule.needs if name not in inputs and name != "grad"]
+        unknown = [name for name in inputs if name not in allowed]
+        if missing or unknown:
+            takes = ", ".join(f"{name}=..." for name in rule.needs) or "no inputs"
+            raise TypeError(f"{type(self).__name__}: step takes {takes} besides the gradients, not {sorted(inputs)}")
+        found = {name: inputs.get(name, grads) for name in rule.needs}
+        for name in rule.needs_per_weight:
+            found[name] = self.weights.gathered(name, inputs[name])
         return found
 
+    def _registered(self) -> None:
+        if not self._groups:
+            raise NotRegistered(f"{type(self).__name__}: call register_trainable_weights(weights) first")
 
-@functools.lru_cache(maxsize=128)
-def compiled_step(variant: JaxVariant, fixed: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
-    """One step of a variant under jit, for hyperparameters that are known for good."""
-    return jitted_step(variant, dict(fixed), {})
+    # What is saved.
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be saved to go on from here: numbers, strings and arrays in dicts.
+
+        Raises:
+            NotRegistered: there are no weights yet.
+        """
+        self._registered()
+        return save(self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave: the state, the counts, the hyperparameters and the schedulers.
+
+        Raises:
+            NotRegistered: there are no weights yet.
+            StateMismatch: it is of another rule, other options, other weights, other groups or another version of the
+                format; nothing is changed then.
+        """
+        self._registered()
+        if not isinstance(state_dict, Mapping):
+            raise StateMismatch(f"{type(self).__name__}: a saved state is a mapping, not {type(state_dict).__name__}")
+        load(self, state_dict)
+
+    def __repr__(self) -> str:
+        told = [f"lr={self._first.rate}", *(f"{name}={value!r}" for name, value in self.own_settings.items())]
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
-def jitted_step(
-    variant: JaxVariant, fixed: Mapping[str, Any], schedules: Mapping[str, Callable[..., Any]]
-) -> Callable[..., Any]:
-    """One step under jit; hyperparameters that vary, and the step, are arguments of what is compiled."""
+def checked_flag(label: str, value: Any) -> bool:
+    """The switch `skip_nonfinite`.
 
-    @jax.jit
-    def run(parameters: Any, gradients: Any, state: Any, varying: Any, inputs: Any) -> Any:
-        count, tensors, shared = state
-        hyperparameters = {**fixed, **varying, **{name: schedule(count) for name, schedule in schedules.items()}}
-        t = optax.safe_increment(count)
-        new, after = variant.step(
-            gradients, ModelState(tuple(tensors), shared), parameters, t, hyperparameters, inputs, PARAMETER_FORM
-        )
-        return list(new), (t, [dict(tensor) for tensor in after.tensors], dict(after.shared))
-
-    return run
+    Raises:
+        HyperparameterTypeError: it is no bool.
+    """
+    if not isinstance(value, bool):
+        raise HyperparameterTypeError(f"{label}: skip_nonfinite is True or False, not {value!r}")
+    return value
 
 
-def _flattened(value: Any) -> tuple[list[Any], Any]:
-    leaves, tree = jax.tree.flatten(value)
-    return leaves, tree
+def _counter(held: HasValue) -> View:
+    return View(lambda: held.value, lambda value: setattr(held, "value", jnp.asarray(value, jnp.int32)))
 
 
-def _holder_type(weights: Mapping[Hashable, HasValue]) -> Callable[[Any], HasValue]:
-    """Brainstate's State where the weights are States, so that its transformations see what a step changes."""
-    brainstate = sys.modules.get("brainstate")
-    if brainstate is not None and any(isinstance(weight, brainstate.State) for weight in weights.values()):
-        return brainstate.LongTermState  # type: ignore[no-any-return]
-    return _Holder
+def _needed(called: inspect.Signature) -> dict[str, Any]:
+    """Something for each argument without default, so that the others can be bound."""
+    return {p.name: None for p in called.parameters.values() if p.default is inspect.Parameter.empty}
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimizer]:
     """The class of one optimizer, with braintools' name and arguments; the first if it has several names for it."""
+    from optgen.optim.wrapping import PARENTS
+
     manifest = entry.manifest
     dialect = dialect or dialect_of(manifest, "braintools")
-    return type(
-        dialect.name,
-        (Optimizer,),
-        {
-            "entry": entry,
-            "dialect": dialect,
-            "__signature__": signature(dialect),
-            "__module__": "optgen.optim",
-            "__doc__": described(manifest, dialect),
-        },
+    own = [argument.name for argument in dialect.arguments if not argument.targets]
+    parent = next((PARENTS[name] for name in own if name in PARENTS), Optimizer)
+    members: dict[Hashable, Any] = {
+        "entry": entry,
+        "dialect": dialect,
+        "__signature__": signature(dialect, SKIP_NONFINITE),
+        "__module__": "optgen.optim",
+        "__doc__": described(manifest, dialect),
+    }
+    for argument in dialect.arguments:
+        # A user's hyperparameter of the name of a method is read by `param_groups[0][name]` alone.
+        if not argument.instead and not hasattr(parent, argument.name):
+            members[argument.name] = _property(argument.name)
+    return type(dialect.name, (parent,), members)  # type: ignore[arg-type]
+
+
+def _property(name: str) -> property:
+    return property(
+        lambda self: self.argument(name),
+        lambda self, value: self.change(name, value),
+        doc=f"The argument `{name}` of the first group.",
     )

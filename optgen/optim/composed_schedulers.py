@@ -31,6 +31,11 @@ def _checked(name: str, schedulers: Sequence[Any]) -> list[LRScheduler]:
     return found
 
 
+def _has_base(composed: LRScheduler, schedulers: Sequence[LRScheduler]) -> bool:
+    """Whether a group's own base can be told to all schedulers as a factor."""
+    return all(s.has_base for s in schedulers) and all(np.all(np.asarray(base) != 0) for base in composed.base_lrs)
+
+
 class SequentialLR(LRScheduler):
     """One scheduler after the other, each counting its steps from its own start.
 
@@ -81,6 +86,25 @@ class SequentialLR(LRScheduler):
             else:
                 # Which one it is is known only when compiled code runs.
                 scheduler.step(jnp.where(position == current, epoch - start, scheduler.last_epoch.value))
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return _has_base(self, self.schedulers)
+
+    def extend(self, base_lr: Any = None) -> None:
+        """Give one more group of weights a learning rate: that of the last group, or in proportion to its own base."""
+        factor = None if base_lr is None else base_lr / self.base_lrs[-1]
+        for scheduler in self.schedulers:
+            scheduler.extend(None if factor is None else scheduler.base_lrs[-1] * factor)
+        super().extend(base_lr)
+
+    def rebase(self, group: int, base_lr: Any) -> None:
+        """Give one group another base learning rate, in proportion in all schedulers."""
+        factor = base_lr / self.base_lrs[group]
+        for scheduler in self.schedulers:
+            scheduler.rebase(group, scheduler.base_lrs[group] * factor)
+        super().rebase(group, base_lr)
 
     def get_lr(self) -> list[Any]:
         """The groups' learning rates of the scheduler in charge."""
@@ -135,6 +159,11 @@ class ChainedScheduler(LRScheduler):
         for scheduler in self.schedulers:
             scheduler.step(epoch)
         self.apply(lambda rate: rate)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return _has_base(self, self.schedulers)
 
     def get_lr(self) -> list[Any]:
         """The groups' learning rates: the base one times every scheduler's factor."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from optgen.errors import InvalidHyperparameter
 from optgen.optim.schedulers import LAST_EPOCH, ScheduledLR
+from optgen.runtime.cells import View
 from optgen.runtime.lr_schedules import Schedule
 
 
@@ -148,6 +149,51 @@ class PiecewiseValues(ScheduledLR):
     @base_lrs.setter
     def base_lrs(self, values: list[Any]) -> None:
         self._given_base_lrs = list(values)
+        self._schedules = [self._schedules[0]] * len(self._given_base_lrs)
+
+    @property
+    def has_base(self) -> bool:
+        """False: the values are the learning rates themselves."""
+        return False
+
+
+class WarmRestarts(ScheduledLR):
+    """A scheduler that begins again after each period, and tells where in the period it is."""
+
+    def _period(self) -> tuple[int, int]:
+        """Steps since the last restart, and the length of the period."""
+        values = self._schedules[0].settings.values
+        since, length = int(self.last_epoch.value), int(values["T_0"])
+        while since >= length:
+            since -= length
+            length *= int(values["T_mult"])
+        return since, length
+
+    @property
+    def T_cur(self) -> View:
+        """Steps since the last restart, under `.value`; setting it moves the scheduler within its period."""
+
+        def move(since: Any) -> None:
+            self.last_epoch.value = int(self.last_epoch.value) + int(since) - self._period()[0]
+            self.apply(lambda rate: rate)
+
+        return View(lambda: self._period()[0], move)
+
+    @property
+    def T_i(self) -> View:
+        """Steps of the period, under `.value`."""
+
+        def same(length: Any) -> None:
+            if int(length) != self._period()[1]:
+                message = f"{type(self).__name__}: the period of this step is {self._period()[1]}, not {length!r}"
+                raise InvalidHyperparameter(message)
+
+        return View(lambda: self._period()[1], same)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be saved to go on from here; the place in the period is told for whoever reads it."""
+        since, length = self._period()
+        return {**super().state_dict(), "T_cur": since, "T_i": length}
 
 
 #: The classes above by the names of braintools.
@@ -155,4 +201,5 @@ EXTENDED: dict[str, type[ScheduledLR]] = {
     "OneCycleLR": OneCycle,
     "CyclicLR": Cyclic,
     "PiecewiseConstantSchedule": PiecewiseValues,
+    "CosineAnnealingWarmRestarts": WarmRestarts,
 }

@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from optgen.errors import InvalidHyperparameter
-from optgen.optim.schedulers import LRScheduler, cell
+from optgen.optim.schedulers import LRScheduler
+from optgen.runtime.cells import cell
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -91,6 +92,19 @@ class ReduceLROnPlateau(LRScheduler):
             jnp.where(reduce, jnp.maximum(rate * self.factor, least), rate)
             for rate, least in zip(self._current_lrs.value, self.min_lrs, strict=True)
         ]
+
+    def extend(self, base_lr: Any = None) -> None:
+        """Give one more group of weights a learning rate: that of the last group, or one of its own base."""
+        base = self.base_lrs[-1] if base_lr is None else base_lr
+        rate = self._current_lrs.value[-1] if base_lr is None else base_lr
+        self.base_lrs = [*self.base_lrs, base]
+        self.min_lrs = [*self.min_lrs, self.min_lrs[-1]]
+        self._current_lrs.value = [*self._current_lrs.value, rate]
+
+    def rebase(self, group: int, base_lr: Any) -> None:
+        """Give one group another learning rate."""
+        self.base_lrs = [base_lr if position == group else base for position, base in enumerate(self.base_lrs)]
+        self.set_rate(group, base_lr)
 
     def get_lr(self) -> list[Any]:
         """The groups' learning rates."""

@@ -8,43 +8,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import bind
+from optgen.runtime.cells import HasValue, cell
 from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import spelled
 from optgen.runtime.lr_schedules import Schedule
 from optgen.spec.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
-
-
-class Cell(Protocol):
-    """Holds a value that changes."""
-
-    value: Any
-
-
-class _PlainCell:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return f"Cell({self.value!r})"
-
-
-def cell(value: Any) -> Cell:
-    """What holds a value: brainstate's State where that library is loaded, so that its transformations see changes."""
-    brainstate = sys.modules.get("brainstate")
-    if brainstate is not None:
-        return brainstate.LongTermState(value)  # type: ignore[no-any-return]
-    return _PlainCell(value)
 
 
 class LRScheduler:
@@ -76,7 +54,7 @@ class LRScheduler:
         self._base_lrs = list(values)
 
     @property
-    def current_lrs(self) -> Cell:
+    def current_lrs(self) -> HasValue:
         """The groups' learning rates, in a list under `.value`."""
         return self._current_lrs
 
@@ -99,7 +77,26 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: an optimizer of optgen.optim is attached, not {optimizer!r}")
         optimizer.lr = self
-        self.optimizer = optimizer
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return True
+
+    def extend(self, base_lr: Any = None) -> None:
+        """Give one more group of weights a learning rate: that of the last group, or one of its own base."""
+        bases = self.base_lrs
+        self.base_lrs = [*bases, bases[-1] if base_lr is None else base_lr]
+        self._current_lrs.value = [*self._current_lrs.value, self.get_lr()[len(bases)]]
+
+    def rebase(self, group: int, base_lr: Any) -> None:
+        """Give one group another base learning rate, from which its rate follows at once."""
+        self.base_lrs = [base_lr if position == group else base for position, base in enumerate(self.base_lrs)]
+        self.set_rate(group, self.get_lr()[group])
+
+    def set_rate(self, group: int, rate: Any) -> None:
+        """Set the learning rate of one group, until the next step of the scheduler."""
+        self._current_lrs.value = [rate if i == group else old for i, old in enumerate(self._current_lrs.value)]
 
     def step(self, epoch: Any = None) -> None:
         """Count one step, or go to the given one, and set the learning rates."""
@@ -133,8 +130,9 @@ class LRScheduler:
             KeyError: an entry is missing; nothing is changed then.
         """
         epoch, base_lrs = state_dict["last_epoch"], state_dict["base_lrs"]
+        base_lrs = list(base_lrs)
         self.last_epoch.value = epoch
-        self.base_lrs = list(base_lrs)
+        self.base_lrs = base_lrs
         self.current_lrs.value = list(state_dict.get("current_lrs", base_lrs))
 
     def _checked_epoch(self, epoch: Any) -> Any:
@@ -144,6 +142,14 @@ class LRScheduler:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(last_epoch={self.last_epoch.value}, current_lrs={self.current_lrs.value})"
+
+
+class FixedLR(LRScheduler):
+    """The learning rate of an optimizer that was given a number: `step` changes nothing."""
+
+    def get_lr(self) -> list[Any]:
+        """The groups' learning rates."""
+        return list(self.base_lrs)
 
 
 #: What the front-end adds to the arguments of a schedule.
@@ -195,6 +201,23 @@ class ScheduledLR(LRScheduler):
         last = self._schedules[-1]
         filled = [*self._schedules, *([last] * (len(values) - len(self._schedules)))]
         self._schedules = [s.with_base(base) for s, base in zip(filled, values, strict=False)]
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a group can have a base learning rate of its own, from which its rate follows."""
+        return bool(self.manifest.base)
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of an argument of the schedule, that of the first group."""
+        schedules: list[Schedule] = self.__dict__.get("_schedules", [])
+        if not schedules:
+            raise AttributeError(name)
+        for argument in self.dialect.arguments:
+            if argument.name == name and argument.targets:
+                known = {**schedules[0].settings.options, **schedules[0].settings.values}
+                values = tuple(known[target] for target in argument.targets)
+                return values if argument.packed else values[0]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
     def schedule(self) -> Schedule:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import numbers
 import re
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.spec.declarations import MAX_COUNT
 from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue, spelling
 from optgen.targets.manifest import Manifest
 
@@ -36,9 +39,12 @@ class Settings:
 
 
 def dialect_of(manifest: Manifest, library: str) -> Dialect:
-    """The library's spelling of an optimizer; for a user's own optimizer, its own names in the library's manner."""
+    """The spelling of a user's own optimizer: its spec's for the library, or its own names in the library's manner.
+
+    In both, every hyperparameter and option is an argument.
+    """
     if (spelled := spelling(manifest.dialects, library)) is not None:
-        return spelled
+        return _completed(manifest, spelled)
     names = {h.name for h in manifest.hyperparameters}
     learning_rate = "learning_rate" if library == "optax" and "learning_rate" not in names else "lr"
     arguments = [
@@ -48,6 +54,24 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     arguments += [Argument(o.name, (o.name,), (o.default,), keyword_only=True) for o in manifest.options]
     name = manifest.name if library == "optax" else manifest.class_name
     return Dialect(library, name, tuple(arguments))
+
+
+def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:
+    """A spelling with all that it leaves out, by the spec's names and by keyword."""
+    from optgen.compiler.choice import dialect_defaults
+
+    options, values = dialect_defaults(manifest, dialect)
+    exposed = {target for argument in dialect.arguments for target in argument.targets}
+    taken = exposed | {argument.name for argument in dialect.arguments}
+    rest = {h.name: values[h.name] for h in manifest.hyperparameters} | {
+        o.name: options[o.name] for o in manifest.options
+    }
+    added = tuple(
+        Argument(name, (name,), (default,), keyword_only=True)  # type: ignore[arg-type]  # numbers, None, options
+        for name, default in rest.items()
+        if name not in taken
+    )
+    return replace(dialect, arguments=(*dialect.arguments, *added))
 
 
 def signature(dialect: Dialect, *extra: inspect.Parameter) -> inspect.Signature:
@@ -73,9 +97,11 @@ def bind(label: str, called: inspect.Signature, args: tuple[Any, ...], kwargs: M
         return dict(called.bind(*args, **kwargs).arguments)
     except TypeError as error:
         unknown = next((name for name in kwargs if name not in called.parameters), None)
-        close = get_close_matches(unknown, called.parameters, 1, 0.5) if unknown else []
+        # Of a misspelt argument Python says that the right one is missing.
+        told = f"got an unexpected keyword argument {unknown!r}" if unknown else str(error)
+        close = get_close_matches(unknown, called.parameters, 1, 0.6) if unknown else []
         hint = f"; did you mean '{close[0]}'?" if close else f"; it takes {', '.join(called.parameters)}"
-        raise TypeError(f"{label}: {error}{hint}") from None
+        raise TypeError(f"{label}: {told}{hint}") from None
 
 
 def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> Settings:
@@ -96,10 +122,16 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
     hyperparameters = {h.name: h for h in manifest.hyperparameters}
     declared_options = {o.name: o for o in manifest.options}
     schedules: dict[str, Schedule] = {}
-    for argument in dialect.arguments:
+    replaced = [argument for argument in dialect.arguments if argument.instead]
+    for argument in [*(a for a in dialect.arguments if not a.instead), *replaced]:
         if argument.name not in given or not argument.targets:
             continue
         value = given[argument.name]
+        if argument.instead:
+            if value is None:
+                continue
+            what = f"{dialect.name}: {argument.name} is deprecated, give {argument.instead}"
+            warnings.warn(what, DeprecationWarning, stacklevel=_outside())
         parts = _parts(manifest, argument, value)
         for target, part in zip(argument.targets, parts, strict=True):
             label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
@@ -143,6 +175,25 @@ def _check_demands(dialect: Dialect, options: Mapping[str, OptionValue], values:
                 )
 
 
+def _outside() -> int:
+    """The level of the first caller outside of optgen, for warnings."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("optgen."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def arguments_of(dialect: Dialect, chosen: Settings) -> dict[str, Any]:
+    """The arguments that settings stand for, by name: what the constructor would have to be given."""
+    known = {**chosen.options, **chosen.values, **chosen.schedules}
+    found = {}
+    for argument in dialect.arguments:
+        if argument.targets and not argument.instead:
+            values = tuple(known[target] for target in argument.targets)
+            found[argument.name] = values if argument.packed else values[0]
+    return found
+
+
 def _parts(manifest: Manifest, argument: Argument, value: Any) -> tuple[Any, ...]:
     if not argument.packed:
         return (value,)
@@ -169,6 +220,8 @@ def check_option(label: str, option: Option, value: Any) -> OptionValue:
         return bool(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise HyperparameterTypeError(f"{label} is an integer, not {value!r}")
+    if not 0 <= value <= MAX_COUNT:
+        raise InvalidHyperparameter(f"{label} = {value!r} is no count from 0 to {MAX_COUNT}")
     return value
 
 

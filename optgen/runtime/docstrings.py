@@ -4,33 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
+from optgen.runtime.own_arguments import SKIP_NONFINITE, SKIPPING, own_argument
 from optgen.spec.model import Argument, Dialect
 from optgen.targets.manifest import Manifest
-
-#: What the arguments mean that say something to a front-end itself.
-FRONT_END_ARGUMENTS = {
-    "foreach": "taken for torch's sake; all tensors are stepped together either way",
-    "capturable": "whether the step may be captured in a CUDA graph; refused where it cannot be",
-    "differentiable": "whether autograd follows the step",
-    "fused": "taken for torch's sake; True has GradScaler leave unscaling and skipping to the step",
-    "mu_dtype": "dtype of the first moment; that of the parameter if None",
-    "accumulator_dtype": "dtype of the accumulator; that of the parameter if None",
-    "dtype_momentum": "dtype of the accumulator",
-    "state_dtype": "dtype of the moved point; that of the parameter if None",
-    "mask": "a tree of True and False, a prefix of one or a function that makes one: which tensors are decayed",
-    "weight_decay_mask": "the same tree or function: which tensors are decayed",
-    "trust_ratio_mask": "the same tree or function: which tensors are multiplied by the ratio",
-    "key": "a key of jax.random, or an integer, for the noise",
-    "seed": "the older name of key",
-    "fast_optimizer": "the gradient transformation that is wrapped",
-    "base_optimizer": "the gradient transformation that is wrapped",
-    "reset_state": "whether the wrapped transformation starts anew after each synchronisation",
-    "linesearch": "the gradient transformation that scales the step, None for none",
-    "hessian_diagonal_fn": "the gradient transformation whose update is the estimate of the Hessian's diagonal",
-    "verbose": "taken for optax's sake; True is refused",
-    "print_win_rate_every_n_steps": "taken for optax's sake; nothing is printed",
-    "skip_nonfinite": "whether a step with a NaN or an infinity in a gradient is left out, and counted",
-}
 
 
 def described(manifest: Manifest, dialect: Dialect) -> str:
@@ -44,9 +20,9 @@ def described(manifest: Manifest, dialect: Dialect) -> str:
         manifest.summary or "Defined from its equations.",
         _symbols(manifest, dialect),
         _states(manifest),
-        f".. math::\n\n{textwrap.indent(manifest.latex, '    ')}",
+        f".. math::\n\n{textwrap.indent(manifest.latex_of(dialect), '    ')}",
         _arguments(manifest, dialect),
-        _example(manifest, dialect),
+        _example(manifest, dialect) if manifest.spec.startswith("specs/") else "",
         _notes(manifest, dialect),
         _references(manifest),
     ]
@@ -60,7 +36,7 @@ def _symbols(manifest: Manifest, dialect: Dialect) -> str:
         f":math:`{symbols[target]}` is ``{argument.name}``" + (f"[{index}]" if argument.packed else "")
         for argument in dialect.arguments
         for index, target in enumerate(argument.targets)
-        if target in symbols and target not in manifest.shared
+        if target in symbols and target not in manifest.shared and not argument.instead
     ]
     sentence = "The gradient is :math:`g`, the parameter :math:`\\theta`, the step :math:`t = 1, 2, \\dots`"
     return textwrap.fill("; ".join([sentence, *pairs]) + ".", 100, break_long_words=False)
@@ -82,15 +58,16 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
     meanings |= {o.name: (o.meaning, " or ".join(o.choices)) for o in manifest.options}
     lines = ["Args:"]
     for argument in dialect.arguments:
-        told = []
+        told = [f"deprecated, give {argument.instead}"] if argument.instead else []
+        told += [] if argument.targets else [own_argument(dialect.library, argument.name).meaning]
         for target in argument.targets:
+            if argument.instead:
+                continue
             meaning, domain = meanings[target]
             told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
-        if not argument.targets:
-            told.append(FRONT_END_ARGUMENTS[argument.name])
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
-    if dialect.library == "optax":
-        lines.append(f"    skip_nonfinite: {FRONT_END_ARGUMENTS['skip_nonfinite']}, as optax.apply_if_finite does.")
+    if dialect.library in SKIPPING:
+        lines.append(f"    {SKIP_NONFINITE.name}: {own_argument(dialect.library, SKIP_NONFINITE.name).meaning}.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
@@ -100,6 +77,7 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
     made = {t.gives for t in layout.transformations.values() if not t.every} if layout is not None else set()
     inputs = "".join(f", {i.name}={_input(i.kind)}" for i in manifest.inputs if i.name not in made)
     needed = ", ".join(f"{a.name}={_some(a)}" for a in dialect.arguments if a.required)
+    weights = 'weights = {"w": types.SimpleNamespace(value=jnp.ones(3))}'
     if dialect.library == "torch":
         some = {"element": "{weight: torch.ones(3)}", "tensor": "{weight: torch.ones(())}"}
         given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in manifest.inputs)
@@ -109,6 +87,18 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             "weight = torch.nn.Parameter(torch.ones(3))",
             f"optimizer = {dialect.name}([weight]{', ' + needed if needed else ''})",
             "weight.square().sum().backward()",
+            f"optimizer.step({given})",
+        ]
+    elif dialect.library == "lucid":
+        some = {"element": "{weight: np.ones(3)}", "tensor": "{weight: 1.0}"}
+        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in manifest.inputs)
+        lines = [
+            "import numpy as np, types",
+            f"from optgen.lucid import {dialect.name}",
+            "class Parameter:",
+            "...     data, grad = np.ones(3), np.ones(3)",
+            "weight = Parameter()",
+            f"optimizer = {dialect.name}([weight]{', ' + needed if needed else ''})",
             f"optimizer.step({given})",
         ]
     elif dialect.library == "optax":
@@ -124,16 +114,23 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
             "state = optimizer.init(params)",
             f'updates, state = optimizer.update({{"w": jnp.ones(3)}}, state, params{inputs})',
         ]
+    elif dialect.library == "brainpy":
+        lines = [
+            "import jax.numpy as jnp, types",
+            f"from optgen.brainpy import {dialect.name}",
+            weights,
+            f"optimizer = {dialect.name}({needed + ', ' if needed else ''}train_vars=weights)",
+            'optimizer.update({"w": jnp.ones(3)})',
+        ]
     else:
         lines = [
             "import jax.numpy as jnp, types",
             f"from optgen.optim import {dialect.name}",
-            'weights = {"w": types.SimpleNamespace(value=jnp.ones(3))}',
-            f"optimizer = {dialect.name}({needed})",
-            "optimizer.register_trainable_weights(weights)",
+            weights,
+            f"optimizer = {dialect.name}({needed}).register_trainable_weights(weights)",
             f'optimizer.step({{"w": jnp.ones(3)}}{inputs})',
         ]
-    return "Example:\n" + "\n".join(f"    >>> {line}" for line in lines)
+    return "Example:\n" + "\n".join(f"    {line}" if line.startswith("...") else f"    >>> {line}" for line in lines)
 
 
 def _input(kind: str) -> str:

@@ -62,6 +62,10 @@ class Entry:
     _found: dict[Choice, Source] = field(default_factory=dict)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Entry:
+        """What was generated is shared, not copied."""
+        return self
+
     def variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The variant that option values and hyperparameter values stand for, on jax arrays."""
         from optgen.runtime.jax import JaxVariant

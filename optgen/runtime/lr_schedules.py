@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import jax
@@ -11,11 +12,11 @@ import numpy as np
 import optax
 from jax import lax
 
-from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, UnknownSchedule
 from optgen.runtime.lr_schedule_arguments import ScheduleSettings, bound_settings, own_dialect, schedule_signature
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import generated_function, schedule_manifest, spelled
-from optgen.spec.model import Dialect
+from optgen.spec.model import DIALECTS, Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 
@@ -129,11 +130,15 @@ def spelled_schedule(library: str, name: str) -> ScheduleFactory:
     torch's schedules take no learning rate; theirs is 1, so that the value is the factor on the optimizer's own.
 
     Raises:
-        KeyError: the library has no such schedule.
+        UnknownSchedule: the library is not known, or has no such schedule.
     """
+    if library not in DIALECTS:
+        raise UnknownSchedule(f"no library {library!r} is known; there are: {', '.join(DIALECTS)}")
     known = spelled(library)
     if name not in known:
-        raise KeyError(f"no schedule '{name}' of {library}; there are: {', '.join(known) or 'none'}")
+        close = get_close_matches(name, known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known) or 'none'}"
+        raise UnknownSchedule(f"no schedule '{name}' of {library}; {hint}")
     return schedule_factory(*known[name], "optgen.schedules")
 
 

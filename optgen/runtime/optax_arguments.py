@@ -17,11 +17,9 @@ from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import Settings, signature
 from optgen.runtime.entry import Entry
 from optgen.runtime.jax import JaxVariant
+from optgen.runtime.own_arguments import SKIP_NONFINITE
 from optgen.spec.model import Dialect, StateLayout
 from optgen.targets.manifest import Manifest
-
-#: The keyword that every factory has besides optax's own arguments.
-SKIP = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)
 
 #: Stands in a dialect for the default that the installed library has.
 LIBRARY = "library"
@@ -72,7 +70,7 @@ def front_end_signature(dialect: Dialect) -> inspect.Signature:
         else parameter
         for name, parameter in called.parameters.items()
     ]
-    extra = () if SKIP.name in called.parameters else (SKIP,)
+    extra = () if SKIP_NONFINITE.name in called.parameters else (SKIP_NONFINITE,)
     return called.replace(parameters=[*parameters, *extra])
 
 
@@ -97,12 +95,12 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
     """
     # All that have no default are given.
     arguments = {name: given.get(name, parameter.default) for name, parameter in called.parameters.items()}
-    skip = arguments.get(SKIP.name, False)
+    skip = arguments.get(SKIP_NONFINITE.name, False)
     if not isinstance(skip, bool | np.bool_):
-        raise HyperparameterTypeError(f"{dialect.name}: {SKIP.name} is True or False, not {skip!r}")
+        raise HyperparameterTypeError(f"{dialect.name}: {SKIP_NONFINITE.name} is True or False, not {skip!r}")
     layout = dialect.layout
     spelled_as = {target: argument.name for argument in dialect.arguments for target in argument.targets}
-    spelled = {name: value for name, value in given.items() if name != SKIP.name or SKIP.name in spelled_as}
+    spelled = {name: value for name, value in given.items() if name != SKIP_NONFINITE.name or SKIP_NONFINITE.name in spelled_as}
     if layout is None:
         return Extras(arguments, spelled, spelled_as, {}, {}, {}, {}, (), {}, {}, {}, bool(skip))
     for option, words in layout.words.items():

@@ -11,24 +11,14 @@ import torch
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
 from optgen.runtime.arguments import bind, settings
-from optgen.runtime.arrays import PARAMETER_FORM, ModelState
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
-from optgen.runtime.torch_dialect import call_signature, spellings
-from optgen.runtime.torch_state import Kept, StateLayout, as_real, restored
+from optgen.runtime.grouped_dialect import call_signature, spellings
+from optgen.runtime.per_parameter import Work, check_inputs
+from optgen.runtime.torch_state import TorchLayout, TorchStep, gradient_of, restored
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
-
-
-@dataclass(slots=True)
-class _Work:
-    """The parameters of a group that make a step, and what it takes."""
-
-    group: dict[str, Any]
-    layout: StateLayout
-    hyperparameters: dict[str, Any]
-    parameters: list[Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +39,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
         params: Iterable[Any] = given.pop("params")
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
-        self._layouts: dict[Any, StateLayout] = {}
+        self._layouts: dict[Any, TorchLayout] = {}
         _check_flags(type(self).__name__, defaults)
         self._chosen(defaults)
         super().__init__(params, defaults)
@@ -133,24 +123,22 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             return
         if scale is not None:
             for parameter in (p for part in work for p in part.parameters):
-                assert parameter.grad is not None
-                parameter.grad.div_(scale.to(parameter.grad.device))
+                gradient_of(parameter).div_(scale.to(parameter.device))
         for part in work:
             if part.parameters:
-                self._step_group(part, inputs)
+                TorchStep(self.dialect, part, self.state, inputs).run()
 
-    def _work(self, group: dict[str, Any], inputs: Mapping[str, Any]) -> _Work:
+    def _work(self, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
         """What a group's step takes; everything that can be refused is refused here."""
         layout, hyperparameters = self._chosen(group)
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
-        wanted = layout.variant.info.inputs
-        if set(inputs) != set(wanted):
-            takes = ", ".join(f"{n}=..." for n in wanted) or "no inputs"
-            raise TypeError(f"{name}: step takes {takes} besides the closure, not {sorted(inputs)}")
+        check_inputs(name, layout, inputs)
         for p in parameters:
             assert p.grad is not None
-            if p.grad.is_sparse and not (self.dialect.sparse and (self._is_dense or layout.is_elementwise)):
+            if p.grad.is_sparse and not (
+                self.dialect.sparse == "dense" or (self.dialect.sparse == "entries" and layout.is_elementwise)
+            ):
                 raise RuntimeError(f"{name} does not support sparse gradients")
             if p.is_complex() and not layout.takes_complex:
                 raise RuntimeError(f"{name} does not support complex parameters")
@@ -158,90 +146,9 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
             if group.get("capturable"):
                 raise NotImplementedError(f"{name}: no step of this device can be captured; use capturable=False")
-        return _Work(group, layout, hyperparameters, parameters)
+        return Work(group, layout, hyperparameters, parameters)
 
-    @property
-    def _is_dense(self) -> bool:
-        return self.dialect.sparse == "dense"
-
-    def _step_group(self, work: _Work, inputs: Mapping[str, Any]) -> None:
-        layout = work.layout
-        first = self.state[work.group["params"][0]] if layout.of_model else {}
-        steps: dict[Any, list[Tensor]] = {}
-        done = {}
-        for p in work.parameters:
-            kept = self.state[p] if layout.count or layout.infos(p) else {}
-            done[p] = layout.steps_done(p, kept)
-            if (layout.count or layout.infos(p)) and not layout.is_complete(p, kept):
-                layout.start(p, kept, first, work.hyperparameters)
-        latest = max(done.values())
-        for p in work.parameters:
-            numbers = tuple(self.state[p][layout.names[n]].detach().cpu().numpy().tobytes() for n in layout.of_step)
-            # What has made other steps, or stands on another device, is another model to a rule of single tensors.
-            key = () if layout.is_joint else (done[p], p.device, numbers)
-            steps.setdefault(key, []).append(p)
-        for members in steps.values():
-            t = 1 + (latest if layout.is_joint else done[members[0]])
-            sparse = [p for p in members if p.grad is not None and p.grad.is_sparse and not self._is_dense]
-            dense = [p for p in members if p not in set(sparse)]
-            if dense:
-                self._step_tensors(work, dense, first, t, inputs)
-            for p in sparse:
-                self._step_entries(work, p, first, t)
-
-    def _step_tensors(
-        self, work: _Work, parameters: list[Tensor], first: Kept, t: int, inputs: Mapping[str, Any]
-    ) -> None:
-        layout = work.layout
-        differentiable = bool(work.group.get("differentiable", False))
-        has_state = [bool(layout.count or layout.infos(p)) for p in parameters]
-        kept = [self.state[p] if there else {} for p, there in zip(parameters, has_state, strict=True)]
-        gradients = [as_real(_dense(p)) for p in parameters]
-        tensors = tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True))
-        shared = layout.shared(kept[0], first)
-        given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in inputs.items()}
-        # Copied into the parameters below, in their own storage and strides.
-        new, after = layout.variant.step(
-            gradients,
-            ModelState(tensors, shared),
-            [as_real(p) for p in parameters],
-            t,
-            work.hyperparameters,
-            given,
-            PARAMETER_FORM,
-        )
-        for p, k, value, state in zip(parameters, kept, new, after.tensors, strict=True):
-            # The state first: it may be the parameter as it was, in the parameter's own memory.
-            if layout.count or layout.infos(p):
-                layout.write(p, k, state, after.shared, t, in_place=not differentiable)
-            (as_real(p) if p.is_complex() else p).copy_(value)
-        for name in layout.of_model:
-            first[layout.names[name]] = after.shared[name]
-
-    def _step_entries(self, work: _Work, parameter: Tensor, first: Kept, t: int) -> None:
-        """A step on the entries of a sparse gradient alone, as torch's Adagrad makes it."""
-        layout = work.layout
-        assert parameter.grad is not None
-        gradient = parameter.grad.coalesce()
-        place = tuple(gradient.indices())
-        kept = self.state[parameter]
-        whole = layout.tensors(parameter, kept)
-        parts = {name: value[place] for name, value in whole.items()}
-        (new,), after = layout.variant.step(
-            [gradient.values()],
-            ModelState((parts,), layout.shared(kept, first)),
-            [parameter[place]],
-            t,
-            work.hyperparameters,
-            {},
-            PARAMETER_FORM,
-        )
-        parameter.index_put_(place, new)
-        for name, value in whole.items():
-            value.index_put_(place, after.tensors[0][name])
-        layout.write(parameter, kept, whole, after.shared, t, in_place=True)
-
-    def _chosen(self, group: Mapping[str, Any]) -> tuple[StateLayout, dict[str, Any]]:
+    def _chosen(self, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
         """The variant that a group's arguments stand for, and its hyperparameters.
 
         Raises:
@@ -259,7 +166,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         variant = self.entry.torch_variant(chosen.options, chosen.values)
         # Tensors as they were given: autograd may follow them.
         values = {**chosen.values, **_tensors_of(self.dialect, group)}
-        layout = self._layouts.setdefault(variant.info.name, StateLayout(variant, self.dialect))
+        layout = self._layouts.setdefault(variant.info.name, TorchLayout(variant, self.dialect))
         return layout, {name: values[name] for name in variant.info.hyperparameters}
 
     def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:
@@ -274,12 +181,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             for index, parameter in zip(saved["params"], group["params"], strict=True):
                 label = f"{name}: the state of parameter {index}"
                 layout.check(label, parameter, dict(state_dict["state"].get(index, {})))
-
-
-def _dense(parameter: Tensor) -> Tensor:
-    gradient = parameter.grad
-    assert gradient is not None
-    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def _check_flags(label: str, group: Mapping[str, Any]) -> None:
@@ -320,7 +221,7 @@ def _tensors_of(dialect: Dialect, group: Mapping[str, Any]) -> dict[str, Tensor]
     return found
 
 
-def _all_finite(work: list[_Work]) -> bool:
+def _all_finite(work: list[Work]) -> bool:
     gradients = [p.grad for part in work if part.group["skip_nonfinite"] for p in part.parameters if p.grad is not None]
     return all(bool(torch.isfinite(g.coalesce().values() if g.is_sparse else g).all()) for g in gradients)
 
@@ -344,7 +245,7 @@ def _show(optimizer: torch.optim.Optimizer) -> None:
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
     """The class of one optimizer, with torch's name and arguments."""
-    dialect = dialect or spellings(entry.manifest)[0]
+    dialect = dialect or spellings(entry.manifest, "torch")[0]
     return type(
         dialect.name,
         (GeneratedOptimizer,),

@@ -1,23 +1,20 @@
-"""Between a rule's state and what torch keeps for each parameter under torch's names."""
+"""What torch keeps for each parameter, and a step on torch's parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import torch
 
-from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.errors import TreeMismatch
-from optgen.runtime.torch import TorchVariant
+from optgen.compiler.kinds import Kind
+from optgen.runtime.arrays import PARAMETER_FORM, ModelState
+from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
 
 Tensor = torch.Tensor
-
-#: A parameter's state as torch keeps it: name → tensor, or a tuple of them for one vector per axis.
-Kept = dict[str, Any]
 
 
 def as_real(tensor: Tensor) -> Tensor:
@@ -25,163 +22,113 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-class StateLayout:
-    """Reads and writes the state of one variant in torch's layout.
+class TorchLayout(StateLayout):
+    """The state of a variant as torch keeps it: also the number of steps is a tensor."""
+
+    def array(self, parameter: Tensor) -> Tensor:
+        return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
+
+    def counted(self, kept: Kept, t: int) -> Tensor:
+        if self.count in kept:
+            count: Tensor = kept[self.count].fill_(t)
+            return count
+        wide = torch.get_default_dtype() == torch.float64
+        return torch.full((), float(t), dtype=torch.float64 if wide else torch.float32)
+
+    def step_number(self, parameter: Tensor, value: np.ndarray) -> Tensor:
+        return torch.as_tensor(value)
+
+    def on_host(self, value: Tensor) -> np.ndarray:
+        return np.array(value.detach().cpu().double().numpy())
+
+    def inside(self, info: StateInfo, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return tuple(value)
+        return as_real(value) if info.kind == Kind.ELEMENT.value else value
+
+    def outside(self, parameter: Tensor, info: StateInfo, value: Any) -> Any:
+        if parameter.is_complex() and info.kind == Kind.ELEMENT.value:
+            return torch.view_as_complex(value.contiguous())
+        return value
+
+    def written(self, old: Any, new: Any) -> Any:
+        if isinstance(new, tuple):
+            return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))
+        # Autograd follows the new tensors; what it has saved of the old ones must not change.
+        if torch.is_grad_enabled() or old.shape != new.shape or old.dtype != new.dtype:
+            return new.clone()
+        return old.copy_(new) if old is not new else old
+
+
+class TorchStep(GroupStep):
+    """A step on torch's parameters, in place.
 
     Args:
-        variant: the variant.
-        dialect: the names.
+        dialect: says how sparse gradients are taken.
+        *arguments: see `GroupStep`.
     """
 
-    def __init__(self, variant: TorchVariant, dialect: Dialect) -> None:
-        self.variant = variant
-        self.count = dialect.count
-        infos = {info.name: info for case in variant.info.cases for info in case.states}
-        self.names = {name: dialect.states.get(name, name) for name in infos}
-        #: States of which there is one number for the model; they are kept with a group's first parameter.
-        self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
-        #: States of the step, kept with every parameter as in torch.
-        self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
-        kinds = {info.kind for info in infos.values()}
-        #: Whether all tensors have to make their steps together.
-        self.is_joint = bool(self.of_model) or any(f.folds for case in variant.info.cases for f in case.jax)
-        #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
-        self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
-        self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+    def __init__(self, dialect: Dialect, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.by_entries = dialect.sparse == "entries"
 
-    def infos(self, parameter: Tensor) -> list[StateInfo]:
-        """The states that are kept with a parameter."""
-        states = self.variant.case_of(tuple(as_real(parameter).shape)).states
-        return [info for info in states if info.name not in self.of_model]
+    def gradient(self, parameter: Tensor) -> Tensor:
+        gradient = gradient_of(parameter)
+        return as_real(gradient.to_dense() if gradient.is_sparse else gradient)
 
-    def is_complete(self, parameter: Tensor, kept: Kept) -> bool:
-        """Whether a parameter has made a step, and so has its state."""
-        if self.count:
-            return self.count in kept
-        return all(kept.get(self.names[info.name]) is not None for info in self.infos(parameter))
+    def assign(self, parameter: Tensor, value: Tensor) -> None:
+        as_real(parameter).copy_(value)
 
-    def start(self, parameter: Tensor, kept: Kept, first: Kept, hyperparameters: Mapping[str, Any]) -> None:
-        """Write the state before the first step.
+    def apart(self, parameter: Tensor) -> object:
+        return parameter.device, self.by_entries and gradient_of(parameter).is_sparse and parameter
 
-        Args:
-            parameter: whose state it is.
-            kept: its state, to which entries are added.
-            first: the state of the group's first parameter, for numbers of the model.
-            hyperparameters: of the group.
-        """
-        state = self.variant.init([as_real(parameter.detach())], hyperparameters)
-        if self.count:
-            kept[self.count] = torch.zeros((), dtype=_number_dtype())
-        for info in self.infos(parameter):
-            if info.name in self.of_step:
-                kept[self.names[info.name]] = torch.as_tensor(np.array(state.shared[info.name]))
-            else:
-                kept[self.names[info.name]] = _outside(parameter, info, state.tensors[0][info.name])
-        for name in self.of_model:
-            if name in state.shared:
-                first.setdefault(self.names[name], state.shared[name])
+    def step(self, parameters: list[Tensor], t: int) -> None:
+        if self.by_entries and gradient_of(parameters[0]).is_sparse:
+            self.step_entries(parameters[0], t)
+        else:
+            super().step(parameters, t)
 
-    def steps_done(self, parameter: Tensor, kept: Kept) -> int:
-        """How many steps a parameter has made; where that is not kept, whether it has made one."""
-        if self.count:
-            return int(kept[self.count].item()) if self.count in kept else 0
-        return int(bool(self.infos(parameter)) and self.is_complete(parameter, kept))
-
-    def tensors(self, parameter: Tensor, kept: Kept) -> dict[str, Any]:
-        """A parameter's state as the rule takes it."""
-        return {
-            info.name: _inside(parameter, info, kept[self.names[info.name]])
-            for info in self.infos(parameter)
-            if info.name not in self.of_step
-        }
-
-    def shared(self, kept: Kept, first: Kept) -> dict[str, Any]:
-        """Numbers of the step and of the model as the rule takes them."""
-        found: dict[str, Any] = {}
-        for name, info in self.of_step.items():
-            if self.names[name] in kept:
-                found[name] = np.array(kept[self.names[name]].detach().cpu().double().numpy())
-                assert found[name].shape == ((info.depth,) if info.depth > 1 else ())
-        return found | {name: first[self.names[name]] for name in self.of_model if self.names[name] in first}
-
-    def write(
-        self,
-        parameter: Tensor,
-        kept: Kept,
-        tensors: Mapping[str, Any],
-        shared: Mapping[str, Any],
-        t: int,
-        *,
-        in_place: bool,
-    ) -> None:
-        """Write a parameter's state after a step, into the tensors that are there unless autograd follows them."""
-        if self.count:
-            if self.count in kept:
-                kept[self.count].fill_(t)
-            else:
-                kept[self.count] = torch.full((), float(t), dtype=_number_dtype())
-        for info in self.infos(parameter):
-            name = self.names[info.name]
-            if info.name in self.of_step:
-                kept[name] = torch.as_tensor(np.array(shared[info.name]), device=kept[name].device)
-            else:
-                kept[name] = _written(kept[name], _outside(parameter, info, tensors[info.name]), in_place)
-
-    def check(self, label: str, parameter: Tensor, kept: Kept) -> None:
-        """Refuse a state that is not one of this rule.
-
-        Raises:
-            TreeMismatch: an entry is missing, extra, or of another shape.
-        """
-        infos = {self.names[info.name]: info for info in self.infos(parameter)}
-        wanted = {*infos, *([self.count] if self.count else ())}
-        known = wanted | {self.names[name] for name in self.of_model}
-        found = {name for name, value in kept.items() if value is not None}
-        if found and (not wanted <= found or not found <= known):
-            told = ", ".join(sorted(found)) or "nothing"
-            raise TreeMismatch(
-                f"{label} holds {told}, and this optimizer keeps {', '.join(sorted(known)) or 'nothing'}"
-            )
-        for name in found & set(infos):
-            info = infos[name]
-            history = (info.depth,) if info.depth > 1 else ()
-            shapes = [history + s for s in kept_shapes(Kind(info.kind), tuple(as_real(parameter).shape))]
-            parts = kept[name] if isinstance(kept[name], tuple | list) else [kept[name]]
-            given = [tuple(as_real(part).shape) for part in parts]
-            if given != shapes:
-                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
+    def step_entries(self, parameter: Tensor, t: int) -> None:
+        """A step on the entries of a sparse gradient alone, as torch's Adagrad makes it."""
+        layout = self.layout
+        gradient = gradient_of(parameter).coalesce()
+        place = tuple(gradient.indices())
+        kept = self.kept(parameter)
+        whole = layout.tensors(parameter, kept)
+        parts = {name: value[place] for name, value in whole.items()}
+        (new,), after = layout.variant.step(
+            [gradient.values()],
+            ModelState((parts,), layout.step_numbers(kept)),
+            [parameter[place]],
+            t,
+            self.work.hyperparameters,
+            {},
+            PARAMETER_FORM,
+        )
+        parameter.index_put_(place, new)
+        for name, value in whole.items():
+            value.index_put_(place, after.tensors[0][name])
+        layout.write(parameter, kept, whole, after.shared, t)
 
 
-def _number_dtype() -> torch.dtype:
-    """What torch counts steps in."""
-    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+def gradient_of(parameter: Tensor) -> Tensor:
+    """The gradient of a parameter that has one."""
+    assert parameter.grad is not None
+    return parameter.grad
 
 
-def _inside(parameter: Tensor, info: StateInfo, value: Any) -> Any:
+def restored(parameter: Tensor, value: Any, as_it_is: Collection[str], name: str) -> Any:
+    """An entry of a checkpoint as it is kept: on the parameter's device, in the precision of its arithmetic.
+
+    Args:
+        parameter: whose state it is.
+        value: a tensor, a tuple of them, or anything else, which stays.
+        as_it_is: the names of entries that keep their dtype and device.
+        name: the entry's.
+    """
     if isinstance(value, tuple | list):
-        return tuple(value)
-    return as_real(value) if info.kind == Kind.ELEMENT.value else value
-
-
-def _outside(parameter: Tensor, info: StateInfo, value: Any) -> Any:
-    if parameter.is_complex() and info.kind == Kind.ELEMENT.value:
-        return torch.view_as_complex(value.contiguous())
-    return value
-
-
-def _written(old: Any, new: Any, in_place: bool) -> Any:
-    if isinstance(new, tuple):
-        return tuple(_written(a, b, in_place) for a, b in zip(old, new, strict=True))
-    if not in_place or old.shape != new.shape or old.dtype != new.dtype:
-        return new.clone()  # it may be the gradient, or the parameter that is about to change
-    return old.copy_(new) if old is not new else old
-
-
-def restored(parameter: Tensor, value: Any, like: Sequence[str], name: str) -> Any:
-    """An entry of a checkpoint as it is kept: on the parameter's device, in the precision of its arithmetic."""
-    if isinstance(value, tuple | list):
-        return tuple(restored(parameter, part, like, name) for part in value)
-    if not isinstance(value, Tensor) or name in like:
+        return tuple(restored(parameter, part, as_it_is, name) for part in value)
+    if not isinstance(value, Tensor) or name in as_it_is:
         return value.clone() if isinstance(value, Tensor) else value
     wide = parameter.dtype in (torch.float64, torch.complex128)
     if value.is_complex():

@@ -29,22 +29,16 @@ ABSENT = "none"
 Value = float | OptionValue | None
 
 _KEYS = (
-    "arguments",
-    "required",
-    "keyword_only",
-    "defaults",
-    "options",
-    "states",
-    "count",
-    "sparse",
-    "domains",
-    "demands",
-    "note",
+    *"arguments required keyword_only deprecated defaults options states count sparse domains demands".split(),
+    *"counts instead note".split(),
     *LAYOUT_KEYS,
 )
 
 #: What a library does with sparse gradients: changes the entries that are there, or takes them as dense ones.
 SPARSE = ("", "entries", "dense")
+
+#: What a schedule may count besides what the user says.
+COUNTS = ("calls",)
 
 
 def read_dialects(
@@ -127,6 +121,8 @@ class _Reader:
             demands=self.demands(entry),
             note=tables.string(entry, "", self.name, "note"),
             layout=self.layout(entry, arguments),
+            counts=self.counts(entry),
+            instead=tables.string(entry, "", self.name, "instead"),
         )
 
     def layout(self, entry: Mapping[str, Any], arguments: tuple[Argument, ...]) -> StateLayout | None:
@@ -141,6 +137,14 @@ class _Reader:
         if name in self.options:
             return self.option_value(name, value, *keys)
         return self.hyperparameter_value(name, value, *keys)
+
+    def counts(self, entry: Mapping[str, Any]) -> str:
+        value = self.tables.string(entry, "", self.name, "counts")
+        if value and value not in COUNTS:
+            raise self.tables.fail_value(
+                f"'{shortened(value)}' is nothing that a schedule counts", self.name, "counts", hint='write "calls"'
+            )
+        return value
 
     def part(self, entry: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         value = entry.get(key, {})
@@ -216,6 +220,7 @@ class _Reader:
                         position,
                         hint=suggestion(name, tuple(written)),
                     )
+        replaced = self.deprecated(entry, written)
         defaults: dict[str, Value] = {h.name: h.default for h in self.hyperparameters.values()}
         defaults |= {o.name: o.default for o in self.options.values()} | dict(stated)
         arguments = []
@@ -229,7 +234,7 @@ class _Reader:
                 continue
             targets = self.targets(name, raw)
             for target in targets:
-                if target in seen:
+                if target in seen and name not in replaced:
                     raise self.tables.fail(
                         f"'{target}' is set by argument '{seen[target]}' already",
                         self.name,
@@ -237,28 +242,30 @@ class _Reader:
                         name,
                         hint="remove one",
                     )
-                seen[target] = name
+                if name not in replaced:
+                    seen[target] = name
             arguments.append(
                 Argument(
                     name,
                     targets,
-                    tuple(defaults[target] for target in targets),
-                    isinstance(raw, list),
+                    tuple(None if name in replaced else defaults[target] for target in targets),
+                    isinstance(raw, list) and bool(raw),
                     name in flags["required"],
                     name in flags["keyword_only"],
+                    replaced.get(name, ""),
                 )
             )
         return tuple(arguments)
 
-    def own(self, argument: str, raw: Mapping[str, Any]) -> OptionValue | None:
-        """The default of an argument that the front-end answers itself."""
+    def own(self, argument: str, raw: Mapping[str, Any]) -> OptionValue:
+        """The default of an argument that the front-end answers itself, where it is not None."""
         default = raw.get("own")
         if set(raw) != {"own"} or not _is_option_value(default):
             raise self.tables.fail_value(
                 f"'{argument}' belongs to the front-end, with a default", self.name, "arguments", argument,
-                hint="write { own = false }, { own = \"none\" } or { own = \"library\" }",
+                hint="write { own = false }, { own = \"none\" }, { own = \"library\" }, or [] for None",
             )  # fmt: skip
-        return None if default == ABSENT else default
+        return default
 
     def domains(self, entry: Mapping[str, Any]) -> dict[str, Domain]:
         written = self.part(entry, "domains")
@@ -309,10 +316,26 @@ class _Reader:
             )
         return found
 
+    def deprecated(self, entry: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, str]:
+        """The arguments that are deprecated, and what to give instead of each."""
+        found = {}
+        for name, instead in self.part(entry, "deprecated").items():
+            for mentioned in (name, instead):
+                if mentioned not in written:
+                    raise self.tables.fail_value(
+                        f"'{shortened(str(mentioned))}' is not an argument",
+                        self.name,
+                        "deprecated",
+                        name,
+                        hint=suggestion(str(mentioned), tuple(written)),
+                    )
+            found[name] = str(instead)
+        return found
+
     def targets(self, argument: str, raw: object) -> tuple[str, ...]:
         where = ("arguments", argument)
         items = raw if isinstance(raw, list) else [raw]
-        if not items or not all(isinstance(item, str) for item in items):
+        if not all(isinstance(item, str) for item in items):
             raise self.tables.fail_value(
                 f"'{argument}' names a hyperparameter or option", self.name, *where, hint="or a list of them"
             )

@@ -90,12 +90,14 @@ class Argument:
 
     Attributes:
         name: as the library spells it.
-        targets: the hyperparameter or option it sets; several for a tuple such as `betas`; none if it says something
-            to the front-end itself, as `foreach` does.
-        defaults: the library's default for each target; without targets, the argument's own.
+        targets: the hyperparameter or option it sets; several for a tuple such as `betas`; none for one that is the
+            front-end's own, such as the variables to train, or `foreach`.
+        defaults: the library's default for each target; of one without targets, its own unless that is None.
         packed: it is given as a tuple, one value for each target.
         required: it has no default.
         keyword_only: it cannot be given by position.
+        instead: for one that is deprecated, the argument to give in its place. It sets its target when it is given,
+            and its default is None.
     """
 
     name: str
@@ -104,11 +106,14 @@ class Argument:
     packed: bool = False
     required: bool = False
     keyword_only: bool = False
+    instead: str = ""
 
     @property
     def default(self) -> object:
-        """The default as the caller sees it: a tuple for a packed argument."""
-        return self.defaults if self.packed else self.defaults[0]
+        """The default as the caller sees it: a tuple for a packed argument, None for the front-end's own."""
+        if self.packed:
+            return self.defaults
+        return self.defaults[0] if self.defaults else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,9 @@ class Dialect:
         demands: option → the domains that hyperparameters must have where it is chosen, as (hyperparameter, domain).
         note: what the library does differently, one line.
         layout: what the library's state looks like, for one whose state is exchanged with ours.
+        counts: of a schedule, what moves it on where a library knows two sorts: `calls` of the optimizer; empty if
+            the user does.
+        instead: for a name that is deprecated, the one to use in its place.
     """
 
     library: str
@@ -241,6 +249,8 @@ class Dialect:
     demands: Mapping[str, tuple[tuple[str, Domain], ...]] = field(default_factory=dict)
     note: str = ""
     layout: StateLayout | None = None
+    counts: str = ""
+    instead: str = ""
 
 
 def spelling(dialects: Iterable[Dialect], library: str, name: str = "") -> Dialect | None:

@@ -97,6 +97,7 @@ class Manifest:
     Attributes:
         digest: the sha256 of the text of the spec at `spec`.
         latex: the equations of the spec's defaults, as an `aligned` environment.
+        dialect_latex: the equations of each dialect's defaults, in the order of `dialects`.
         shared: the hyperparameters and options of the gradient transformations that precede every rule.
         wrapped: the optimizer of the catalogue that it wraps, empty if none.
     """
@@ -110,6 +111,7 @@ class Manifest:
     summary: str
     equations: str
     latex: str
+    dialect_latex: tuple[str, ...]
     references: tuple[Reference, ...]
     hyperparameters: tuple[Hyperparameter, ...]
     options: tuple[Option, ...]
@@ -119,6 +121,11 @@ class Manifest:
     wrapped: str
     dialects: tuple[Dialect, ...]
     variants: tuple[VariantInfo, ...]
+
+    def latex_of(self, dialect: Dialect) -> str:
+        """The equations of a dialect's defaults; of a spelling that the spec does not state, the spec's own."""
+        found = {(d.library, d.name): text for d, text in zip(self.dialects, self.dialect_latex, strict=True)}
+        return found.get((dialect.library, dialect.name), self.latex)
 
     def variant(self, name: str) -> VariantInfo | None:
         """The variant of that name, None if it was not generated."""

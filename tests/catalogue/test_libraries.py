@@ -33,7 +33,7 @@ NOT_OF_THE_RULE = {
         *("linesearch", "hessian_diagonal_fn", "fast_optimizer", "reset_state", "base_optimizer"),
     },
     "torch": {
-        *("params", "foreach", "capturable", "differentiable", "fused"),
+        "params",
         *("line_search_fn", "max_iter", "max_eval", "tolerance_grad", "tolerance_change"),
     },
 }

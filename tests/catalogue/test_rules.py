@@ -443,4 +443,4 @@ def test_a_kind_that_never_fits_is_reported_in_place() -> None:
     text = (SPECS / "sm3.toml").read_text().replace("max(nu, over=other_axes)", "nu")
     with pytest.raises(SpecError, match=r"'min' .*one number per element") as caught:
         analyse(rule_of(parse_spec(text, "sm3.toml"))[0])
-    assert caught.value.location.line_text == "    nu = min(V[t-1], over=axes) + g**2"
+    assert caught.value.location.line_text == "        nu = min(V[t-1], over=axes) + g**2"

@@ -11,28 +11,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import optgen.brainpy
+import optgen.lucid
 import optgen.optax
 import optgen.optim
 import optgen.schedules
 import optgen.torch
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choose, default_choice
+from optgen.compiler.choice import choose, default_choice, dialect_choice
 from optgen.compiler.chosen import chosen_body
 from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
+from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_manifests import schedule_names, spelled
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
-from optgen.runtime.torch_dialect import spellings
 from optgen.spec.latex import equations_latex
 from optgen.spec.reader import parse_spec, read_spec
 
 ROOT = Path(__file__).parents[2]
 FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]
 CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "braintools"]
+BRAINPY_CLASSES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "brainpy"]
 
 
-TORCH_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n))]
+TORCH_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n), "torch")]
+LUCID_CLASSES = [d.name for n in catalogue_names() for d in spellings(catalogue_manifest(n), "lucid")]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,9 @@ def test_what_is_stale_is_told(tmp_path, optimizers):
     ("module", "name"),
     [(optgen.optax, n) for n in FACTORIES]
     + [(optgen.optim, n) for n in CLASSES]
-    + [(optgen.torch, n) for n in TORCH_CLASSES],
+    + [(optgen.torch, n) for n in TORCH_CLASSES]
+    + [(optgen.lucid, n) for n in LUCID_CLASSES]
+    + [(optgen.brainpy, n) for n in BRAINPY_CLASSES],
 )
 def test_examples_in_docstrings_run(module, name):
     entry = getattr(module, name)
@@ -76,6 +82,8 @@ def test_examples_in_docstrings_run(module, name):
         ("optgen/optax.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
         ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
         ("optgen/torch.pyi", optgen.torch, TORCH_CLASSES),
+        ("optgen/lucid.pyi", optgen.lucid, LUCID_CLASSES),
+        ("optgen/brainpy/__init__.pyi", optgen.brainpy, [*BRAINPY_CLASSES, *spelled("brainpy")]),
         ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
     ],
 )
@@ -101,6 +109,29 @@ def test_stubs_are_the_signatures(path, module, names):
         assert stated == [(p.name, p.kind is inspect.Parameter.KEYWORD_ONLY, p.default) for p in signature.values()], (
             name
         )
+
+
+def test_docstrings_print_the_equations_of_their_own_defaults():
+    """A library may mean another formula than the spec's defaults do."""
+
+    def equations(optimizer: object) -> str:
+        return optimizer.__doc__.split(r"\begin{aligned}")[1].split(r"\end{aligned}")[0]
+
+    assert r"v_{t}^{\max}" in equations(optgen.optax.amsgrad)
+    assert r"v_{t}^{\max}" not in equations(optgen.optax.adam)
+    assert r"\mu" in equations(optgen.optim.MomentumNesterov)
+    assert r"\mu" not in equations(optgen.torch.SGD)
+    assert r"\psi" in equations(optgen.torch.NAdam)
+    assert r"\psi" not in equations(optgen.optax.nadam)
+    for module in (optgen.optax, optgen.optim, optgen.torch, optgen.lucid, optgen.brainpy):
+        library = {"optgen.optax": "optax", "optgen.optim": "braintools"}.get(module.__name__, module.__name__[7:])
+        for name in catalogue_names():
+            spec = read_spec(specs_folder() / f"{name}.toml")
+            for dialect in spec.dialects:
+                if dialect.library == library:
+                    printed = equations_latex(spec, chosen_body(spec, dialect_choice(spec, dialect)))
+                    lines = [line.strip() for line in getattr(module, dialect.name).__doc__.splitlines()]
+                    assert all(line.strip() in lines for line in printed.splitlines()), (library, dialect.name)
 
 
 def test_pages_say_everything(optimizers):

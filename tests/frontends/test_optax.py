@@ -280,8 +280,8 @@ class TestBadInput:
             optgen.optax.adam(0.1, beta1=0.9)
 
     def test_unknown_optimizer(self):
-        with pytest.raises(AttributeError, match=r"has no attribute 'adamm'; there are: adabelief, adadelta, "):
-            _ = optgen.optax.adamm
+        with pytest.raises(AttributeError, match=r"has no attribute 'zzz'; there are: adabelief, adadelta, "):
+            _ = optgen.optax.zzz
 
     def test_parameters_missing(self):
         optimizer = optgen.optax.adamw(0.1)

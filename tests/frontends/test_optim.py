@@ -68,8 +68,8 @@ def test_training_is_the_same_as_optax(build, reference):
 
 def test_signature_is_the_interface_s():
     assert str(inspect.signature(Adam)) == (
-        "(lr=0.001, betas=(0.9, 0.999), *, eps=1e-08, weight_decay=0.0, amsgrad=False, "
-        "grad_clip_norm=None, grad_clip_value=None)"
+        "(lr=0.001, betas=(0.9, 0.999), beta1=None, beta2=None, eps=1e-08, weight_decay=0.0, amsgrad=False, "
+        "grad_clip_norm=None, grad_clip_value=None, *, skip_nonfinite=False)"
     )
     assert Adam.__name__ == "Adam"
 
@@ -105,13 +105,13 @@ def test_brainstate_states_inside_and_outside_jit():
 
 
 def test_learning_rate_is_settable_and_compiles_nothing_new():
-    from optgen.optim.base import compiled_step
+    from optgen.runtime.stateful import compiled_step
 
     held = {"w": Box(jnp.ones(3))}
     optimizer = SGD(lr=0.5)
     optimizer.register_trainable_weights(held)
     optimizer.step({"w": jnp.ones(3)})
-    run = compiled_step(optimizer._variant, ())
+    run = compiled_step(optimizer.param_groups[0].rule.variant, ())
     compiled = run._cache_size()
     for rate in (0.25, 0.125):
         optimizer.lr = rate
@@ -179,4 +179,4 @@ class TestBadInput:
 
     def test_unknown_class(self):
         with pytest.raises(AttributeError, match="Adagrad, Adam, "):
-            _ = optgen.optim.Adamm
+            _ = optgen.optim.Zzz

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from optgen.errors import InvalidHyperparameter
+from optgen.errors import InvalidHyperparameter, UnknownSchedule
 from optgen.runtime.lr_schedule_manifests import spelled
 from optgen.schedules import spelled_schedule
 from tests.schedules.comparison import assert_follows
@@ -181,5 +181,5 @@ def test_wrong_values_are_refused_by_name(name, arguments, message):
 
 
 def test_an_unknown_schedule():
-    with pytest.raises(KeyError, match="no schedule 'CosineLR' of torch; there are: CosineAnnealingLR"):
-        spelled_schedule("torch", "CosineLR")
+    with pytest.raises(UnknownSchedule, match="no schedule 'zzz' of torch; there are: CosineAnnealingLR"):
+        spelled_schedule("torch", "zzz")

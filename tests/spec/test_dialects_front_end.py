@@ -38,7 +38,7 @@ else:
 
 [dialect.torch]
 name = "Toy"
-arguments = { lr = "lr", b = "beta", foreach = { own = "none" }, plus = "plus", fast = { own = false } }
+arguments = { lr = "lr", b = "beta", foreach = [], plus = "plus", fast = { own = false } }
 keyword_only = ["fast"]
 """
 
@@ -51,7 +51,7 @@ def dialect(more=""):
 def test_arguments_of_the_front_end():
     found = {a.name: a for a in dialect().arguments}
     assert list(found) == ["lr", "b", "foreach", "plus", "fast"]
-    assert found["foreach"] == Argument("foreach", (), (None,))
+    assert found["foreach"] == Argument("foreach", (), ())
     assert found["fast"] == Argument("fast", (), (False,), keyword_only=True)
     assert found["fast"].default is False
     assert (dialect().count, dialect().sparse) == ("step", "")

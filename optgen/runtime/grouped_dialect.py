@@ -1,4 +1,4 @@
-"""How optimizers are spelled in torch: as torch does, and in its manner where torch has no such optimizer."""
+"""How optimizers are spelled where parameters come in groups: as torch and lucid do, or in their manner."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from optgen.runtime.arguments import signature
 from optgen.spec.model import Argument, Dialect, Hyperparameter, OptionValue
 from optgen.targets.manifest import Manifest
 
-#: What torch's optimizers take besides hyperparameters, with torch's defaults.
-FLAGS: dict[str, OptionValue | None] = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
+#: What a library's optimizers take besides hyperparameters, with its defaults.
+FLAGS: dict[str, dict[str, OptionValue | None]] = {
+    "torch": {"foreach": None, "capturable": False, "differentiable": False, "fused": None},
+    "lucid": {},
+}
 
 #: What every class here takes besides, by keyword.
 ADDED: dict[str, OptionValue | None] = {"skip_nonfinite": False}
 
-#: These hyperparameters are one argument, `betas`, as in torch's own.
+#: These hyperparameters are one argument, `betas`, as in the libraries' own.
 _BETAS = ("beta1", "beta2", "beta3")
 
 #: What comes first, where a rule has it.
 _FIRST = ("lr", *_BETAS, "eps", "weight_decay")
 
 
-def spellings(manifest: Manifest) -> list[Dialect]:
-    """Every name of an optimizer in torch with its arguments, those of `ADDED` included."""
-    found = [dialect for dialect in manifest.dialects if dialect.library == "torch"] or [_in_its_manner(manifest)]
-    return [completed(dialect) for dialect in found]
-
-
-def completed(dialect: Dialect) -> Dialect:
-    """A spelling with what every class takes besides."""
+def spellings(manifest: Manifest, library: str) -> list[Dialect]:
+    """Every name of an optimizer in a library with its arguments, those of `ADDED` included."""
+    found = [d for d in manifest.dialects if d.library == library] or [_in_its_manner(manifest, library)]
     added = tuple(Argument(n, (), (default,), keyword_only=True) for n, default in ADDED.items())
-    return replace(dialect, arguments=(*dialect.arguments, *added))
+    return [replace(dialect, arguments=(*dialect.arguments, *added)) for dialect in found]
 
 
 def call_signature(dialect: Dialect) -> inspect.Signature:
@@ -40,7 +38,7 @@ def call_signature(dialect: Dialect) -> inspect.Signature:
     return inspect.Signature([params, *signature(dialect).parameters.values()])
 
 
-def _in_its_manner(manifest: Manifest) -> Dialect:
+def _in_its_manner(manifest: Manifest, library: str) -> Dialect:
     order = {name: position for position, name in enumerate(_FIRST)}
     own = sorted(manifest.hyperparameters, key=lambda h: order.get(h.name, len(order)))
     betas = [h for h in own if h.name in _BETAS]
@@ -51,8 +49,8 @@ def _in_its_manner(manifest: Manifest) -> Dialect:
         elif h is betas[0]:
             arguments.append(Argument("betas", tuple(b.name for b in betas), tuple(b.default for b in betas), True))
     arguments += [Argument(o.name, (o.name,), (o.default,), keyword_only=True) for o in manifest.options]
-    arguments += [Argument(n, (), (default,), keyword_only=True) for n, default in FLAGS.items()]
-    return Dialect("torch", manifest.class_name, tuple(arguments))
+    arguments += [Argument(n, (), (default,), keyword_only=True) for n, default in FLAGS[library].items()]
+    return Dialect(library, manifest.class_name, tuple(arguments))
 
 
 def _argument(h: Hyperparameter, *, by_keyword: bool) -> Argument:

@@ -1,0 +1,127 @@
+"""Optimizers around a part that is not of the rule: another optimizer, or a line search that evaluates the loss."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optax
+
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.optim.base import Optimizer
+from optgen.optim.schedulers import LRScheduler
+from optgen.runtime.arguments import Settings
+from optgen.runtime.entry import Entry, catalogue_entry
+from optgen.runtime.stateful import OptaxRule, Rule
+from optgen.runtime.transformation import transformation
+
+_SEARCHES = {
+    "zoom": lambda: optax.scale_by_zoom_linesearch(max_linesearch_steps=100),
+    "backtracking": lambda: optax.scale_by_backtracking_linesearch(max_backtracking_steps=100),
+}
+
+
+class Searching(Optimizer):
+    """An optimizer whose direction a line search of optax's may follow."""
+
+    def _own_tx(self) -> OptaxRule | None:
+        asked = self._own["linesearch"]
+        if asked is None:
+            return super()._own_tx()
+        label = type(self).__name__
+        if isinstance(asked, str) and asked in _SEARCHES:
+            search = _SEARCHES[asked]()
+        elif isinstance(asked, optax.GradientTransformationExtraArgs):
+            search = asked
+        else:
+            raise InvalidHyperparameter(
+                f"{label}: Unknown linesearch {asked!r}; there are {', '.join(_SEARCHES)}, and optax transformations "
+                f"that take value, grad and value_fn"
+            )
+        return OptaxRule(optax.chain(self.default_tx(), search), searches=True)
+
+    def update(self, grads: Any, value: Any = None, value_fn: Any = None, **inputs: Any) -> Any:
+        """The same as `step`, with the loss and the function that computes it for a line search."""
+        given = {"value": value, "value_fn": value_fn}
+        return self.step(grads, **{name: x for name, x in given.items() if x is not None}, **inputs)
+
+    def _group_rule(self, kwargs: Mapping[str, Any]) -> Rule:
+        if isinstance(self._first.rule, OptaxRule):
+            raise InvalidHyperparameter(f"{type(self).__name__}: a line search moves all weights at once, in one group")
+        return super()._group_rule(kwargs)
+
+
+class Wrapping(Optimizer):
+    """An optimizer around another one, of `optgen.optim` or optax."""
+
+    def _own_tx(self) -> OptaxRule | None:
+        base = self._own["base_optimizer"]
+        if base is None:
+            return super()._own_tx()
+        label = type(self).__name__
+        if isinstance(base, Optimizer):
+            transformed = base.tx
+        elif isinstance(base, optax.GradientTransformation):
+            transformed = base
+        else:
+            raise HyperparameterTypeError(
+                f"{label}: base_optimizer is an optimizer of optgen.optim or an optax transformation, not {base!r}"
+            )
+        return OptaxRule(self._around(transformed))
+
+    def _around(self, base: optax.GradientTransformation) -> optax.GradientTransformation:
+        """The rule around a transformation: what conditions the gradient, the transformation, then the rule itself.
+
+        Both ends are generated. Plain descent at a rate of 1 gives minus the gradient after clipping and decay; the
+        rule around such a step, given minus the transformation's update, starts from where that update leads.
+        """
+        plain = catalogue_entry("sgd")
+        names = {*self.entry.manifest.shared, "weight_decay"}
+        conditions = {n: v for n, v in self._settings.values.items() if n in names}
+        kept = {n: v for n, v in self._settings.values.items() if n not in names}
+        conditioned = transformation(plain, _plain_settings(plain, conditions), plain.manifest.dialects[0])
+        entry = _around_plain(self.entry.manifest.name)
+        wrapped = {h.name: h.default for h in entry.manifest.hyperparameters} | {
+            n: v for n, v in kept.items() if n in {h.name for h in entry.manifest.hyperparameters}
+        }
+        options = {o.name: o.default for o in entry.manifest.options}
+        outer = transformation(entry, Settings(options, wrapped, {}), self.dialect)
+        return optax.chain(conditioned, optax.scale(-1.0), base, optax.scale(-1.0), outer)
+
+    def _start_rate(self, lr: Any) -> None:
+        base = self._own["base_optimizer"]
+        if isinstance(base, Optimizer):
+            if lr is not None:
+                base.lr = lr
+            self._first.follow(base.lr_scheduler)
+            return
+        if base is not None:
+            # It is kept, for whoever asks, but the transformation does not read it.
+            super()._start_rate(lr)
+            if lr is not None and not isinstance(lr, LRScheduler):
+                what = f"{type(self).__name__}: an optax transformation has a learning rate of its own, so that lr has "
+                warnings.warn(f"{what}no effect; wrap an optimizer of optgen.optim instead", UserWarning, stacklevel=4)
+            return
+        super()._start_rate(lr)
+
+
+def _plain_settings(entry: Entry, conditions: Mapping[str, Any]) -> Settings:
+    manifest = entry.manifest
+    values: dict[str, Any] = {h.name: h.default for h in manifest.hyperparameters} | {"lr": 1.0, "momentum": 0.0}
+    return Settings({o.name: o.default for o in manifest.options}, {**values, **conditions}, {})
+
+
+@functools.cache
+def _around_plain(name: str) -> Entry:
+    """A wrapping optimizer of the catalogue around plain descent at a rate of 1, compiled when first asked for."""
+    from optgen.custom import CustomOptimizer, define, wrapped_by
+
+    step = define("given_step", "theta[t] = theta[t-1] - g")
+    outer = catalogue_entry(name).read_spec()
+    return CustomOptimizer(outer, wrapped_by(step)).entry
+
+
+#: The classes above, by the argument that asks for them.
+PARENTS: dict[str, type[Optimizer]] = {"linesearch": Searching, "base_optimizer": Wrapping}

@@ -1,0 +1,62 @@
+"""What lucid keeps for each parameter, and a step on its parameters: numpy arrays and a Python integer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
+from optgen.targets.manifest import StateInfo
+
+
+class NumpyLayout(StateLayout):
+    """The state of a variant in numpy arrays."""
+
+    def array(self, parameter: Any) -> np.ndarray:
+        found: np.ndarray = parameter.data
+        return found
+
+    def counted(self, kept: Kept, t: int) -> int:
+        return t
+
+    def step_number(self, parameter: Any, value: np.ndarray) -> np.ndarray:
+        return value
+
+    def on_host(self, value: Any) -> np.ndarray:
+        return np.array(value, np.float64)
+
+    def inside(self, info: StateInfo, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    def outside(self, parameter: Any, info: StateInfo, value: Any) -> Any:
+        return value
+
+    def written(self, old: Any, new: Any) -> Any:
+        if isinstance(new, tuple):
+            return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))
+        if old.shape != new.shape or old.dtype != new.dtype:
+            return new.copy()
+        if old is not new:
+            old[...] = new
+        return old
+
+
+class NumpyStep(GroupStep):
+    """A step on parameters that hold numpy arrays, in place."""
+
+    def gradient(self, parameter: Any) -> np.ndarray:
+        found: np.ndarray = parameter.grad
+        return found
+
+    def assign(self, parameter: Any, value: np.ndarray) -> None:
+        parameter.data[...] = value
+
+
+def restored(parameter: Any, value: Any) -> Any:
+    """An entry of a checkpoint as it is kept: a copy, in the precision of the parameter's arithmetic."""
+    if isinstance(value, tuple | list):
+        return tuple(restored(parameter, part) for part in value)
+    if not isinstance(value, np.ndarray) or value.ndim == 0:
+        return value.copy() if isinstance(value, np.ndarray) else value
+    return value.astype(np.float64 if parameter.data.dtype == np.float64 else np.float32)

@@ -1,0 +1,78 @@
+"""Arguments that are a front-end's own and none of the rule's: what they mean, and their types in stubs.
+
+Where and with which default a library has them is said by the specs' dialects.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import NamedTuple
+
+#: What the front-ends that carry a state along add to every library's arguments.
+SKIP_NONFINITE = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)
+SKIPPING = ("optax", "braintools", "brainpy")
+
+
+class OwnArgument(NamedTuple):
+    """What docstrings say of an argument, and its type in stubs."""
+
+    meaning: str
+    type: str
+
+
+_MASKS = "a tree of True and False, a prefix of one, or a function that makes one from the parameters: which tensors"
+_TRANSFORMATION = "optax.GradientTransformation"
+_SKIP = "leave a step out, and count it in `skipped_steps`, when a gradient is not finite"
+
+_OF_EVERY_LIBRARY = {
+    "foreach": OwnArgument("taken for torch's sake; all tensors are stepped together either way", "bool | None"),
+    "capturable": OwnArgument("whether the step may be captured in a CUDA graph; refused where it cannot be", "bool"),
+    "differentiable": OwnArgument("whether autograd follows the step", "bool"),
+    "fused": OwnArgument(
+        "taken for torch's sake; True has GradScaler leave unscaling and skipping to the step", "bool | None"
+    ),
+    "train_vars": OwnArgument("the variables to train, by name; may be registered later", "Mapping[str, Any] | None"),
+    "name": OwnArgument("a name for the optimizer, for what prints it", "str | None"),
+    "tx": OwnArgument("an optax transformation to run instead of the rule", f"{_TRANSFORMATION} | None"),
+    "linesearch": OwnArgument(
+        "'zoom', 'backtracking', or an optax transformation that searches along the direction; step then takes value= "
+        "and value_fn=",
+        "str | optax.GradientTransformationExtraArgs | None",
+    ),
+    "base_optimizer": OwnArgument(
+        "the optimizer that is wrapped: one of optgen.optim or an optax transformation; Adam if None", "Any"
+    ),
+    "lr": OwnArgument("the learning rate of the wrapped optimizer, a number or a scheduler; its own if None", "Number | None"),
+    SKIP_NONFINITE.name: OwnArgument(_SKIP, "bool"),
+}
+
+_OF_OPTAX = {
+    "mu_dtype": OwnArgument("dtype of the first moment; that of the parameter if None", "Any"),
+    "accumulator_dtype": OwnArgument("dtype of the accumulator; that of the parameter if None", "Any"),
+    "dtype_momentum": OwnArgument("dtype of the accumulator", "Any"),
+    "state_dtype": OwnArgument("dtype of the moved point; that of the parameter if None", "Any"),
+    "mask": OwnArgument(f"{_MASKS} are decayed", "Any"),
+    "weight_decay_mask": OwnArgument(f"{_MASKS} are decayed", "Any"),
+    "trust_ratio_mask": OwnArgument(f"{_MASKS} are multiplied by the ratio", "Any"),
+    "key": OwnArgument("a key of jax.random, or an integer, for the noise", "Any"),
+    "seed": OwnArgument("the older name of key", "Any"),
+    "fast_optimizer": OwnArgument("the gradient transformation that is wrapped", _TRANSFORMATION),
+    "base_optimizer": OwnArgument("the gradient transformation that is wrapped", _TRANSFORMATION),
+    "reset_state": OwnArgument("whether the wrapped transformation starts anew after each synchronisation", "bool"),
+    "linesearch": OwnArgument(
+        "the gradient transformation that scales the step, None for none", f"{_TRANSFORMATION} | None"
+    ),
+    "hessian_diagonal_fn": OwnArgument(
+        "the gradient transformation whose update is the estimate of the Hessian's diagonal", _TRANSFORMATION
+    ),
+    "verbose": OwnArgument("taken for optax's sake; True is refused", "bool"),
+    "print_win_rate_every_n_steps": OwnArgument("taken for optax's sake; nothing is printed", "int"),
+    SKIP_NONFINITE.name: OwnArgument(
+        "leave a step out when a gradient is not finite, and count it, as optax.apply_if_finite does", "bool"
+    ),
+}
+
+
+def own_argument(library: str, name: str) -> OwnArgument:
+    """What is to be said of a front-end's argument in a library's spelling."""
+    return _OF_OPTAX[name] if library == "optax" else _OF_EVERY_LIBRARY[name]

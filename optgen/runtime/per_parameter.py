@@ -1,0 +1,265 @@
+"""Running a rule on parameters in groups, each of which keeps a state of its own under a library's names.
+
+What torch and lucid have in common: a parameter without a gradient makes no step, and so counts its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.errors import TreeMismatch
+from optgen.runtime.arrays import PARAMETER_FORM, ArrayVariant, ModelState
+from optgen.spec.model import Dialect
+from optgen.targets.manifest import StateInfo
+
+#: A parameter's state as a library keeps it: name → array, or a tuple of them for one vector per axis.
+Kept = dict[str, Any]
+
+#: A parameter, as its library knows it, and the array that it holds.
+Parameter = Any
+Array = Any
+
+
+class StateLayout(ABC):
+    """Reads and writes the state of one variant as a library keeps it for each parameter.
+
+    Args:
+        variant: the variant.
+        dialect: the names.
+    """
+
+    def __init__(self, variant: ArrayVariant, dialect: Dialect) -> None:
+        self.variant = variant
+        self.count = dialect.count
+        infos = {info.name: info for case in variant.info.cases for info in case.states}
+        self.names = {name: dialect.states.get(name, name) for name in infos}
+        #: States of which there is one number for the model; they are kept with a group's first parameter.
+        self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
+        #: States of the step, kept with every parameter.
+        self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
+        kinds = {info.kind for info in infos.values()}
+        #: Whether all tensors have to make their steps together.
+        self.is_joint = bool(self.of_model) or any(f.folds for case in variant.info.cases for f in case.jax)
+        #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
+        self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
+        self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+        #: Whether anything is kept at all.
+        self.has_state = bool(self.count or infos)
+
+    @abstractmethod
+    def array(self, parameter: Parameter) -> Array:
+        """What the rule sees of a parameter: real numbers."""
+
+    @abstractmethod
+    def counted(self, kept: Kept, t: int) -> Any:
+        """The number of steps as it is kept, in place of the one that is there."""
+
+    @abstractmethod
+    def step_number(self, parameter: Parameter, value: np.ndarray) -> Any:
+        """A number of the step as it is kept."""
+
+    @abstractmethod
+    def on_host(self, value: Any) -> np.ndarray:
+        """A number of the step that is kept, as the rule takes it."""
+
+    @abstractmethod
+    def inside(self, info: StateInfo, value: Any) -> Any:
+        """A state as the rule takes it."""
+
+    @abstractmethod
+    def outside(self, parameter: Parameter, info: StateInfo, value: Any) -> Any:
+        """A state as it is kept."""
+
+    @abstractmethod
+    def written(self, old: Any, new: Any) -> Any:
+        """A state's new value where the old one was kept; never memory of a parameter or a gradient."""
+
+    def infos(self, parameter: Parameter) -> list[StateInfo]:
+        """The states that are kept with a parameter."""
+        states = self.variant.case_of(tuple(self.array(parameter).shape)).states
+        return [info for info in states if info.name not in self.of_model]
+
+    def is_complete(self, parameter: Parameter, kept: Kept) -> bool:
+        """Whether a parameter's state is there."""
+        if self.count:
+            return self.count in kept
+        return all(kept.get(self.names[info.name]) is not None for info in self.infos(parameter))
+
+    def start(self, parameter: Parameter, kept: Kept, first: Kept, hyperparameters: Mapping[str, Any]) -> None:
+        """Write the state before the first step.
+
+        Args:
+            parameter: whose state it is.
+            kept: its state, to which entries are added.
+            first: the state of the group's first parameter, for numbers of the model.
+            hyperparameters: of the group.
+        """
+        state = self.variant.init([self.array(parameter)], hyperparameters)
+        if self.count:
+            kept[self.count] = self.counted(kept, 0)
+        for info in self.infos(parameter):
+            if info.name in self.of_step:
+                kept[self.names[info.name]] = self.step_number(parameter, np.array(state.shared[info.name]))
+            else:
+                kept[self.names[info.name]] = self.outside(parameter, info, state.tensors[0][info.name])
+        for name in self.of_model:
+            if name in state.shared:
+                first.setdefault(self.names[name], state.shared[name])
+
+    def steps_done(self, parameter: Parameter, kept: Kept) -> int:
+        """How many steps a parameter has made; where that is not kept, whether it has made one."""
+        if self.count:
+            return int(kept[self.count]) if self.count in kept else 0
+        return int(bool(self.infos(parameter)) and self.is_complete(parameter, kept))
+
+    def tensors(self, parameter: Parameter, kept: Kept) -> dict[str, Any]:
+        """A parameter's state as the rule takes it."""
+        return {
+            info.name: self.inside(info, kept[self.names[info.name]])
+            for info in self.infos(parameter)
+            if info.name not in self.of_step
+        }
+
+    def step_numbers(self, kept: Kept) -> dict[str, np.ndarray]:
+        """The numbers of the step that a parameter keeps, as the rule takes them."""
+        return {name: self.on_host(kept[self.names[name]]) for name in self.of_step if self.names[name] in kept}
+
+    def write(
+        self, parameter: Parameter, kept: Kept, tensors: Mapping[str, Any], shared: Mapping[str, Any], t: int
+    ) -> None:
+        """Write a parameter's state after a step."""
+        if self.count:
+            kept[self.count] = self.counted(kept, t)
+        for info in self.infos(parameter):
+            name = self.names[info.name]
+            if info.name in self.of_step:
+                kept[name] = self.step_number(parameter, np.array(shared[info.name]))
+            else:
+                kept[name] = self.written(kept[name], self.outside(parameter, info, tensors[info.name]))
+
+    def check(self, label: str, parameter: Parameter, kept: Kept) -> None:
+        """Refuse a state that is not one of this rule.
+
+        Raises:
+            TreeMismatch: an entry is missing, extra, or of another shape.
+        """
+        infos = {self.names[info.name]: info for info in self.infos(parameter)}
+        wanted = {*infos, *([self.count] if self.count else ())}
+        known = wanted | {self.names[name] for name in self.of_model}
+        found = {name for name, value in kept.items() if value is not None}
+        if found and (not wanted <= found or not found <= known):
+            told = ", ".join(sorted(found)) or "nothing"
+            raise TreeMismatch(
+                f"{label} holds {told}, and this optimizer keeps {', '.join(sorted(known)) or 'nothing'}"
+            )
+        for name in found & set(infos):
+            info = infos[name]
+            history = (info.depth,) if info.depth > 1 else ()
+            shapes = [history + s for s in kept_shapes(Kind(info.kind), tuple(self.array(parameter).shape))]
+            inner = self.inside(info, kept[name])
+            given = [tuple(np.shape(part)) for part in (inner if isinstance(inner, tuple) else (inner,))]
+            if given != shapes:
+                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
+
+
+@dataclass(slots=True)
+class Work:
+    """The parameters of a group that make a step, and what it takes."""
+
+    group: dict[str, Any]
+    layout: StateLayout
+    hyperparameters: dict[str, Any]
+    parameters: list[Parameter]
+
+
+class GroupStep(ABC):
+    """One step of a group.
+
+    Args:
+        work: the group's.
+        state: parameter → what is kept for it.
+        inputs: the extra values that the rule asks for; a mapping of parameters to values where it is one for each.
+    """
+
+    def __init__(self, work: Work, state: MutableMapping[Parameter, Kept], inputs: Mapping[str, Any]) -> None:
+        self.work = work
+        self.layout = work.layout
+        self.state = state
+        self.inputs = inputs
+        self.first: Kept = state[work.group["params"][0]] if work.layout.of_model else {}
+
+    @abstractmethod
+    def gradient(self, parameter: Parameter) -> Array:
+        """The gradient as the rule takes it."""
+
+    @abstractmethod
+    def assign(self, parameter: Parameter, value: Array) -> None:
+        """Give a parameter its new value."""
+
+    def apart(self, parameter: Parameter) -> object:
+        """What tells parameters apart that cannot make a step together."""
+        return None
+
+    def run(self) -> None:
+        """Make the step: parameters that have made as many steps together, and the others after them."""
+        layout = self.layout
+        done = {}
+        for p in self.work.parameters:
+            kept = self.kept(p)
+            done[p] = layout.steps_done(p, kept)
+            if layout.has_state and not layout.is_complete(p, kept):
+                layout.start(p, kept, self.first, self.work.hyperparameters)
+        together: dict[Any, list[Parameter]] = {}
+        for p in self.work.parameters:
+            numbers = tuple(number.tobytes() for number in layout.step_numbers(self.kept(p)).values())
+            key = () if layout.is_joint else (done[p], self.apart(p), numbers)
+            together.setdefault(key, []).append(p)
+        latest = max(done.values())
+        for members in together.values():
+            self.step(members, 1 + (latest if layout.is_joint else done[members[0]]))
+
+    def kept(self, parameter: Parameter) -> Kept:
+        """What is kept for a parameter; of a rule without state nothing, and no entry is made."""
+        return self.state[parameter] if self.layout.has_state else {}
+
+    def step(self, parameters: list[Parameter], t: int) -> None:
+        """Step number `t` of some parameters."""
+        layout = self.layout
+        kept = [self.kept(p) for p in parameters]
+        shared = layout.step_numbers(kept[0])
+        shared |= {name: self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first}
+        given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in self.inputs.items()}
+        new, after = layout.variant.step(
+            [self.gradient(p) for p in parameters],
+            ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared),
+            [layout.array(p) for p in parameters],
+            t,
+            self.work.hyperparameters,
+            given,
+            PARAMETER_FORM,
+        )
+        for p, k, value, tensors in zip(parameters, kept, new, after.tensors, strict=True):
+            # The state first: it may be the parameter as it was, in the parameter's own memory.
+            if layout.has_state:
+                layout.write(p, k, tensors, after.shared, t)
+            self.assign(p, value)
+        for name in layout.of_model:
+            self.first[layout.names[name]] = after.shared[name]
+
+
+def check_inputs(label: str, layout: StateLayout, inputs: Mapping[str, Any]) -> None:
+    """Refuse a step without what the rule asks for, or with what it does not.
+
+    Raises:
+        TypeError: an input is missing or extra.
+    """
+    wanted = layout.variant.info.inputs
+    if set(inputs) != set(wanted):
+        takes = ", ".join(f"{n}=..." for n in wanted) or "no inputs"
+        raise TypeError(f"{label}: step takes {takes} besides the closure, not {sorted(inputs)}")
