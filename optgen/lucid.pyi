@@ -72,7 +72,7 @@ class Lamb(Optimizer):
 class Lars(Optimizer):
     """Momentum with a learning rate for each tensor, proportional to the ratio of its norm to its gradient's."""
 
-    def __init__(self, params: Params, lr: Number = 1.0, eps: Number = 1e-08, weight_decay: Number | None = 0.0, momentum: Number = 0.9, trust_coefficient: Number = 0.001, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, nesterov: bool = False, safe_ratio: bool = False, lr_in_buffer: bool = False, separate_norms: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 1.0, eps: Number = 1e-08, weight_decay: Number | None = 0.0, momentum: Number = 0.9, trust_coefficient: Number = 0.001, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, trust_ratio: bool = True, nesterov: bool = False, safe_ratio: bool = False, lr_in_buffer: bool = False, separate_norms: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class Lion(Optimizer):
     """Steps by the sign of a mean of momentum and gradient, so that every element moves by the same amount."""
@@ -82,7 +82,7 @@ class Lion(Optimizer):
 class Lookahead(Optimizer):
     """Every few steps of another optimizer, moves a second copy of the parameters towards the first."""
 
-    def __init__(self, params: Params, weight_decay: Number | None = 0.0, sync_period: Number = 5.0, alpha: Number = 0.5, base_lr: Number = 0.001, base_beta1: Number = 0.9, base_beta2: Number = 0.999, base_eps: Number = 1e-08, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, weight_decay: Number | None = 0.0, sync_period: Number = 5.0, alpha: Number = 0.5, base_lr: Number = 0.001, base_beta1: Number = 0.9, base_beta2: Number = 0.999, base_eps: Number = 1e-08, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, given: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class NAdam(Optimizer):
     """Adam that looks one step ahead with a first moment whose weight warms up."""
@@ -102,7 +102,7 @@ class Novograd(Optimizer):
 class OptimisticAdam(Optimizer):
     """Adam that expects its step to change again as it just did, for games in which Adam goes round in circles."""
 
-    def __init__(self, params: Params, lr: Number = 0.001, betas: tuple[Number, Number] = (0.9, 0.999), eps: Number = 1e-08, alpha: Number = 1.0, beta: Number = 1.0, eps_root: Number | None = 0.0, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, nesterov: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 0.001, betas: tuple[Number, Number] = (0.9, 0.999), eps: Number = 1e-08, alpha: Number = 1.0, beta: Number | None = 1.0, eps_root: Number | None = 0.0, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, nesterov: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class OptimisticGradientDescent(Optimizer):
     """Gradient descent that expects the gradient to change again as it just did, for games in which plain descent goes round in circles."""
@@ -147,7 +147,7 @@ class SM3(Optimizer):
 class ScheduleFree(Optimizer):
     """Lets another optimizer move one point, averages where it has been, and takes gradients between the two."""
 
-    def __init__(self, params: Params, lr: Number = 0.001, beta: Number = 0.9, weight_lr_power: Number = 2.0, base_lr: Number = 0.001, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, keep_average: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 0.001, beta: Number = 0.9, weight_lr_power: Number = 2.0, base_lr: Number = 0.001, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, given: bool = False, keep_average: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class SignSGD(Optimizer):
     """Steps by the sign of the gradient, or of its running mean."""

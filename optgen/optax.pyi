@@ -16,7 +16,7 @@ Schedule = Callable[[Any], Any]
 def adabelief(learning_rate: Number | Schedule, b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-16, eps_root: Number | None = 1e-16, *, nesterov: bool = False, skip_nonfinite: bool = False) -> optax.GradientTransformationExtraArgs:
     """Adam that scales each step by how far the gradient lies from what the first moment predicted."""
 
-def adadelta(learning_rate: Number | Schedule | None = None, rho: Number = 0.9, eps: Number = 1e-06, weight_decay: Number | Schedule | None = 0.0, weight_decay_mask: Any = None, *, skip_nonfinite: bool = False) -> optax.GradientTransformationExtraArgs:
+def adadelta(learning_rate: Number | Schedule, rho: Number = 0.9, eps: Number = 1e-06, weight_decay: Number | Schedule | None = 0.0, weight_decay_mask: Any = None, *, skip_nonfinite: bool = False) -> optax.GradientTransformationExtraArgs:
     """Scales each step so that it has the units of the parameter."""
 
 def adafactor(learning_rate: Number | Schedule | None = None, min_dim_size_to_factor: int = 128, decay_rate: Number = 0.8, decay_offset: Number | None = 0.0, multiply_by_parameter_scale: bool = True, clipping_threshold: Number | None = 1.0, momentum: Number | None = None, dtype_momentum: Any = ..., weight_decay_rate: Number | Schedule | None = None, eps: Number | None = 1e-30, factored: bool = True, weight_decay_mask: Any = None, *, skip_nonfinite: bool = False) -> optax.GradientTransformationExtraArgs:

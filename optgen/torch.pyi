@@ -24,7 +24,7 @@ class AdaBelief(GeneratedOptimizer):
 class Adadelta(GeneratedOptimizer):
     """Scales each step so that it has the units of the parameter."""
 
-    def __init__(self, params: Params, lr: Number | None = 1.0, rho: Number = 0.9, eps: Number = 1e-06, weight_decay: Number | None = 0.0, foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False, differentiable: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 1.0, rho: Number = 0.9, eps: Number = 1e-06, weight_decay: Number | None = 0.0, foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False, differentiable: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class Adafactor(GeneratedOptimizer):
     """Adam whose second moment is kept as one number per row and one per column."""

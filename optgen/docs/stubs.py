@@ -8,24 +8,11 @@ from collections.abc import Sequence
 from optgen.brainpy.schedulers import counters
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
-        default = "" if argument.required else " = ..." if argument.default == LIBRARY else f" = {argument.default!r}"
-        kind = _type(manifest, dialect, argument)
-        if argument.targets == ("lr",) or argument.name == "lr":
-            kind += _SCHEDULERS.get(dialect.library, "")
-            if dialect.library == "brainpy":
-                kind = kind.replace(" | Schedule |", " |")
-        parts.append(f"{argument.name}: {kind}{default}")
-    if dialect.library in SKIPPING:
-        parts += [] if starred else ["*"]
-        parts.append(f"{SKIP_NONFINITE.name}: bool = {SKIP_NONFINITE.default}")
-    return ", ".join(parts)
-
-
-#: What may stand for a learning rate in the stateful front-ends, besides a number.
-_SCHEDULERS = {"braintools": " | LRScheduler", "brainpy": " | Scheduler | HasValue"}
-
-
-def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
+from optgen.runtime.arguments import takes_schedule
+from optgen.runtime.grouped_dialect import spellings
+from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
+from optgen.runtime.optax_arguments import LIBRARY
+from optgen.runtime.own_arguments import SKIP_NONFINITE, SKIPPING, own_argument
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
@@ -250,30 +237,14 @@ def _parameters(manifest: Manifest, dialect: Dialect) -> str:
         if argument.keyword_only and not starred:
             parts.append("*")
             starred = True
-<<<<<<< HEAD
         default = "" if argument.required else " = ..." if argument.default == LIBRARY else f" = {argument.default!r}"
-        parts.append(f"{argument.name}: {_type(manifest, dialect, argument)}{default}")
-    return ", ".join(parts)
-
-
-def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
-    layout = dialect.layout
-    if not argument.targets and layout is not None:
-        if argument.name in layout.transformations:
-            kind = "optax.GradientTransformation"
-            return kind if layout.transformations[argument.name].gives else f"{kind} | None"
-        # A mask, a dtype or a key: trees of anything.
-        plain = isinstance(argument.default, bool | int) and argument.name not in layout.masks
-        return type(argument.default).__name__ if plain else "Any"
-=======
-        default = "" if argument.required else f" = {argument.default!r}"
-        kind = _type(manifest, argument)
+        kind = _type(manifest, dialect, argument)
         if argument.targets == ("lr",) or argument.name == "lr":
             kind += _SCHEDULERS.get(dialect.library, "")
             if dialect.library == "brainpy":
                 kind = kind.replace(" | Schedule |", " |")
         parts.append(f"{argument.name}: {kind}{default}")
-    if dialect.library in _SCHEDULERS:
+    if dialect.library in SKIPPING:
         parts += [] if starred else ["*"]
         parts.append(f"{SKIP_NONFINITE.name}: bool = {SKIP_NONFINITE.default}")
     return ", ".join(parts)
@@ -283,8 +254,7 @@ def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
 _SCHEDULERS = {"braintools": " | LRScheduler", "brainpy": " | Scheduler | HasValue"}
 
 
-def _type(manifest: Manifest, argument: Argument) -> str:
->>>>>>> 25e0798706715e254874f4a8d51561d8d0e60f9d
+def _type(manifest: Manifest, dialect: Dialect, argument: Argument) -> str:
     if not argument.targets:
         return own_argument(dialect.library, argument.name).type
     options = {o.name: o for o in manifest.options}
@@ -295,15 +265,10 @@ def _type(manifest: Manifest, argument: Argument) -> str:
             types.append(_option_type(options[target], words))
             continue
         h = next(h for h in manifest.hyperparameters if h.name == target)
-<<<<<<< HEAD
         schedule = takes_schedule(dialect, argument, h)
         types.append("Number" + (" | Schedule" if schedule else "") + (" | None" if h.optional else ""))
-    return f"tuple[{', '.join(types)}]" if argument.packed else types[0]
-=======
-        types.append("Number" + (" | Schedule" if h.varies else "") + (" | None" if h.optional else ""))
     kind = f"tuple[{', '.join(types)}]" if argument.packed else types[0]
     return f"{kind} | None" if argument.instead and not kind.endswith("None") else kind
->>>>>>> 25e0798706715e254874f4a8d51561d8d0e60f9d
 
 
 def _option_type(option: Option, words: tuple[str, ...] = ()) -> str:

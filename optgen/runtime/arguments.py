@@ -44,7 +44,7 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     In both, every hyperparameter and option is an argument.
     """
     if (spelled := spelling(manifest.dialects, library)) is not None:
-        return _completed(manifest, spelled)
+        return _completed(manifest, _without_given(spelled))
     names = {h.name for h in manifest.hyperparameters}
     learning_rate = "learning_rate" if library == "optax" and "learning_rate" not in names else "lr"
     arguments = [
@@ -54,6 +54,18 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     arguments += [Argument(o.name, (o.name,), (o.default,), keyword_only=True) for o in manifest.options]
     name = manifest.name if library == "optax" else manifest.class_name
     return Dialect(library, name, tuple(arguments))
+
+
+def _without_given(dialect: Dialect) -> Dialect:
+    """A spelling in which the rule makes itself what the library has another optimizer give it on every step.
+
+    Which optimizer a rule wraps is then said where it is loaded, and that one's hyperparameters are arguments.
+    """
+    layout = dialect.layout
+    if layout is None or not any(told.gives and not told.every for told in layout.transformations.values()):
+        return dialect
+    arguments = tuple(argument for argument in dialect.arguments if argument.targets)
+    return replace(dialect, arguments=arguments, options={}, layout=None)
 
 
 def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:

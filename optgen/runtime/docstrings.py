@@ -6,7 +6,7 @@ import textwrap
 
 from optgen.runtime.own_arguments import SKIP_NONFINITE, SKIPPING, own_argument
 from optgen.spec.model import Argument, Dialect
-from optgen.targets.manifest import Manifest
+from optgen.targets.manifest import Manifest, VariantInfo
 
 
 def described(manifest: Manifest, dialect: Dialect) -> str:
@@ -19,7 +19,7 @@ def described(manifest: Manifest, dialect: Dialect) -> str:
         f"{manifest.title}.",
         manifest.summary or "Defined from its equations.",
         _symbols(manifest, dialect),
-        _states(manifest),
+        _states(manifest, dialect),
         f".. math::\n\n{textwrap.indent(manifest.latex_of(dialect), '    ')}",
         _arguments(manifest, dialect),
         _example(manifest, dialect) if manifest.spec.startswith("specs/") else "",
@@ -42,10 +42,17 @@ def _symbols(manifest: Manifest, dialect: Dialect) -> str:
     return textwrap.fill("; ".join([sentence, *pairs]) + ".", 100, break_long_words=False)
 
 
-def _states(manifest: Manifest) -> str:
-    """The values before the first step, of the variant with the defaults."""
+def _variant(manifest: Manifest, dialect: Dialect) -> VariantInfo:
+    """What was generated for a spelling's defaults; for the spec's own where that was not generated ahead."""
+    from optgen.compiler.choice import dialect_choice, variant_name
+
+    return manifest.variant(variant_name(manifest, dialect_choice(manifest, dialect))) or manifest.variants[0]
+
+
+def _states(manifest: Manifest, dialect: Dialect) -> str:
+    """The values before the first step."""
     symbols = {state.name: state.symbol for state in manifest.states}
-    states = {state.name: state for case in manifest.variants[0].cases for state in case.states}
+    states = {state.name: state for case in _variant(manifest, dialect).cases for state in case.states}
     zero = [symbols.get(name, name) for name, state in states.items() if state.zero]
     if not zero:
         return ""
@@ -75,12 +82,14 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
     """A step of one tensor; it runs as it stands."""
     layout = dialect.layout
     made = {t.gives for t in layout.transformations.values() if not t.every} if layout is not None else set()
-    inputs = "".join(f", {i.name}={_input(i.kind)}" for i in manifest.inputs if i.name not in made)
+    needed_inputs = _variant(manifest, dialect).inputs
+    taken = [i for i in manifest.inputs if i.name in needed_inputs and i.name not in made]
+    inputs = "".join(f", {i.name}={_input(i.kind)}" for i in taken)
     needed = ", ".join(f"{a.name}={_some(a)}" for a in dialect.arguments if a.required)
     weights = 'weights = {"w": types.SimpleNamespace(value=jnp.ones(3))}'
     if dialect.library == "torch":
         some = {"element": "{weight: torch.ones(3)}", "tensor": "{weight: torch.ones(())}"}
-        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in manifest.inputs)
+        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in taken)
         lines = [
             "import torch",
             f"from optgen.torch import {dialect.name}",
@@ -91,7 +100,7 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
         ]
     elif dialect.library == "lucid":
         some = {"element": "{weight: np.ones(3)}", "tensor": "{weight: 1.0}"}
-        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in manifest.inputs)
+        given = ", ".join(f"{i.name}={some.get(i.kind, '1.0')}" for i in taken)
         lines = [
             "import numpy as np, types",
             f"from optgen.lucid import {dialect.name}",
@@ -106,14 +115,29 @@ def _example(manifest: Manifest, dialect: Dialect) -> str:
         if layout is not None and layout.parameters is not None:
             fields = ", ".join(f"{name}={params}" for name, _ in layout.parameters.fields)
             params = f"optax.{layout.parameters.type}({fields})"
+        # What runs after the rule unless told otherwise, a line search, evaluates the loss.
+        searched = layout is not None and any(
+            a.default is not None and not layout.transformations[a.name].gives
+            for a in dialect.arguments
+            if a.name in layout.transformations
+        )
+        imported = "import jax, jax.numpy as jnp" if searched else "import jax.numpy as jnp"
         lines = [
-            "import jax.numpy as jnp" + (", optax" if "optax." in needed + params else ""),
+            imported + (", optax" if "optax." in needed + params else ""),
             f"from optgen.optax import {dialect.name}",
             f"optimizer = {dialect.name}({needed})",
             f"params = {params}",
             "state = optimizer.init(params)",
-            f'updates, state = optimizer.update({{"w": jnp.ones(3)}}, state, params{inputs})',
         ]
+        if searched:
+            lines += [
+                'loss = lambda params: jnp.sum(params["w"] ** 2)',
+                "value, gradient = jax.value_and_grad(loss)(params)",
+                f"given = dict(value=value, grad=gradient, value_fn=loss{inputs})",
+                "updates, state = optimizer.update(gradient, state, params, **given)",
+            ]
+        else:
+            lines.append(f'updates, state = optimizer.update({{"w": jnp.ones(3)}}, state, params{inputs})')
     elif dialect.library == "brainpy":
         lines = [
             "import jax.numpy as jnp, types",

@@ -58,6 +58,10 @@ class Extras:
     skip_nonfinite: bool
 
 
+#: For a rule that is told nothing else.
+NOTHING = Extras({}, {}, {}, {}, {}, {}, {}, (), {}, {}, {}, False)
+
+
 def front_end_signature(dialect: Dialect) -> inspect.Signature:
     """A factory's signature: optax's, followed by what every factory here takes."""
     called = signature(dialect)
@@ -100,9 +104,11 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
         raise HyperparameterTypeError(f"{dialect.name}: {SKIP_NONFINITE.name} is True or False, not {skip!r}")
     layout = dialect.layout
     spelled_as = {target: argument.name for argument in dialect.arguments for target in argument.targets}
-    spelled = {name: value for name, value in given.items() if name != SKIP_NONFINITE.name or SKIP_NONFINITE.name in spelled_as}
+    spelled = {
+        name: value for name, value in given.items() if name != SKIP_NONFINITE.name or SKIP_NONFINITE.name in spelled_as
+    }
     if layout is None:
-        return Extras(arguments, spelled, spelled_as, {}, {}, {}, {}, (), {}, {}, {}, bool(skip))
+        return replace(NOTHING, arguments=arguments, spelled=spelled, spelled_as=spelled_as, skip_nonfinite=bool(skip))
     for option, words in layout.words.items():
         name = spelled_as[option]
         if isinstance(spelled.get(name), str):

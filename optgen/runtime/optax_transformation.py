@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
@@ -51,6 +52,14 @@ class Transformation:
         self.variant: JaxVariant = self.variants[(True,) * len(own.masks)][0]
         self.names = self.variant.state_names()
         self.shared = self.variant.shared_names()
+        # Those of other variants as well: optax lays out what this one leaves out.
+        self.kept_per_tensor = {name for name in self.names if name not in self.shared} | {
+            state.name
+            for variant in entry.manifest.variants
+            for case in variant.cases
+            for state in case.states
+            if Kind(state.kind) not in (Kind.STEP, Kind.GLOBAL)
+        }
         self.said: StateLayout | None = dialect.layout
         if dialect.layout is None:
             self.layout = own_layout(self.name, entry.manifest.class_name, self.names)
@@ -98,7 +107,7 @@ class Transformation:
                 values.append(self.own.keys[slot.source])
             elif slot.source in self.chosen.values and slot.source not in self.names:
                 values.append(jnp.asarray(self.chosen.values[slot.source], _lowest(leaves)))
-            elif slot.source in self.shared or slot.source not in self.names:
+            elif slot.source in self.shared or slot.source not in self.kept_per_tensor:
                 value = state.shared.get(slot.source, 0.0)
                 dtype = self._number_dtype(slot.source, leaves)
                 values.append(value if self.said is None and leaves else self.storage.number(slot.source, value, dtype))
@@ -293,7 +302,7 @@ class Transformation:
                 [model.gradients[i] for i in places],
                 ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead),
                 None if model.parameters is None else [model.parameters[i] for i in places],
-                count + 1,
+                optax.safe_increment(count),
                 self._hyperparameters(variant, values, numbers),
                 {n: [v[i] for i in places] if isinstance(v, list) else v for n, v in inputs.items()},
             )

@@ -42,7 +42,9 @@ _OF_EVERY_LIBRARY = {
     "base_optimizer": OwnArgument(
         "the optimizer that is wrapped: one of optgen.optim or an optax transformation; Adam if None", "Any"
     ),
-    "lr": OwnArgument("the learning rate of the wrapped optimizer, a number or a scheduler; its own if None", "Number | None"),
+    "lr": OwnArgument(
+        "the learning rate of the wrapped optimizer, a number or a scheduler; its own if None", "Number | None"
+    ),
     SKIP_NONFINITE.name: OwnArgument(_SKIP, "bool"),
 }
 

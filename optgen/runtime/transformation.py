@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import optax
 
-from optgen.runtime.arguments import bind, dialect_of, settings
+from optgen.runtime.arguments import Settings, bind, dialect_of, settings
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
-from optgen.runtime.optax_arguments import counted_as_given, extras, front_end_signature
+from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
 from optgen.spec.model import Dialect
 
@@ -44,3 +45,9 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
         return_annotation=optax.GradientTransformationExtraArgs
     )
     return build
+
+
+def transformation(entry: Entry, chosen: Settings, dialect: Dialect) -> optax.GradientTransformationExtraArgs:
+    """The gradient transformation for checked settings, whose state has a field for each state of the spec."""
+    made = Transformation(entry, replace(dialect, layout=None), chosen, NOTHING)
+    return optax.GradientTransformationExtraArgs(made.init, made.update)

@@ -257,15 +257,15 @@ class _Reader:
             )
         return tuple(arguments)
 
-    def own(self, argument: str, raw: Mapping[str, Any]) -> OptionValue:
-        """The default of an argument that the front-end answers itself, where it is not None."""
+    def own(self, argument: str, raw: Mapping[str, Any]) -> OptionValue | None:
+        """The default of an argument that the front-end answers itself."""
         default = raw.get("own")
         if set(raw) != {"own"} or not _is_option_value(default):
             raise self.tables.fail_value(
                 f"'{argument}' belongs to the front-end, with a default", self.name, "arguments", argument,
                 hint="write { own = false }, { own = \"none\" }, { own = \"library\" }, or [] for None",
             )  # fmt: skip
-        return default
+        return None if default == ABSENT else default
 
     def domains(self, entry: Mapping[str, Any]) -> dict[str, Domain]:
         written = self.part(entry, "domains")

@@ -124,8 +124,10 @@ class Manifest:
 
     def latex_of(self, dialect: Dialect) -> str:
         """The equations of a dialect's defaults; of a spelling that the spec does not state, the spec's own."""
-        found = {(d.library, d.name): text for d, text in zip(self.dialects, self.dialect_latex, strict=True)}
-        return found.get((dialect.library, dialect.name), self.latex)
+        for known, text in zip(self.dialects, self.dialect_latex, strict=True):
+            if (known.library, known.name, known.options) == (dialect.library, dialect.name, dialect.options):
+                return text
+        return self.latex
 
     def variant(self, name: str) -> VariantInfo | None:
         """The variant of that name, None if it was not generated."""

@@ -10,7 +10,6 @@ import optax
 import pytest
 
 from optgen.compiler.specialise import specialise
-from tests.catalogue import test_libraries
 from tests.catalogue.test_libraries import dialect_of, spec_of
 from tests.language.trajectories import (
     Array,
@@ -81,7 +80,3 @@ def test_betas_may_be_the_weights_of_what_is_new_and_decay_proximal() -> None:
     full = {"learning_rate": 0.1, "b1": 0.98, "b2": 0.92, "b3": 0.99, "eps": 1e-8, "eps_root": 0.0, "weight_decay": 0.5}
     assert difference(ours, adan(parameters, gradients, full, 0.92, proximal=True)) < 1e-12
     assert difference(ours, adan(parameters, gradients, full, 0.92)) > 1e-3
-
-
-def test_optax_signature() -> None:
-    test_libraries.test_signature_is_the_librarys("adan", "optax", "adan")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -103,14 +102,3 @@ def test_rprop_of_optax_is_one_call_late():
     assert {a.name: a.default for a in dialect.arguments if not a.required} == {
         name: default for name, default in defaults.items() if name != "learning_rate"
     }
-
-
-def test_signatures_of_rules_with_inputs():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name, left_out in (("noisy_sgd", {"key", "seed"}), ("polyak_sgd", set()), ("sm3", set())):
-            theirs = {n: p.default for n, p in inspect.signature(getattr(optax, name)).parameters.items()}
-            dialect = spelling(spec_of(name).dialects, "optax")
-            assert [a.name for a in dialect.arguments] == [n for n in theirs if n not in left_out]
-            for argument in dialect.arguments:
-                assert argument.required or argument.default == theirs[argument.name]

@@ -50,19 +50,6 @@ def our_rule(name: str, library: str, spelled: str, arguments: Mapping[str, Any]
     return specialise(spec, choice), values
 
 
-@pytest.mark.parametrize(
-    ("name", "library", "spelled"),
-    [
-        ("lbfgs", "optax", "lbfgs"),
-        ("sophia", "optax", "sophia"),
-        ("lookahead", "optax", "lookahead"),
-        ("schedule_free", "optax", "schedule_free"),
-    ],
-)
-def test_signature_is_the_librarys(name: str, library: str, spelled: str) -> None:
-    test_libraries.test_signature_is_the_librarys(name, library, spelled)
-
-
 def test_torchs_lbfgs_keeps_more_pairs_unless_told() -> None:
     """The one default that is not the library's, as the note says."""
     arguments = test_libraries.dialect_of("lbfgs", "torch", "LBFGS").arguments

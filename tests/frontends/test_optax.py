@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,18 +71,6 @@ def test_the_same_as_optax(name, arguments):
     theirs = getattr(optax, name)(0.01, **arguments)
     assert isinstance(ours, optax.GradientTransformationExtraArgs)
     assert largest_difference(train(ours)[0], train(theirs)[0]) <= 1e-12
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "lamb"])
-def test_optax_arguments_and_defaults(name):
-    """Every argument is optax's, in optax's order and with its default; arguments of its own dtypes and masks are not
-    part of the rule."""
-    ours = inspect.signature(getattr(optgen.optax, name)).parameters
-    theirs = inspect.signature(getattr(optax, name)).parameters
-    not_rules = {"mu_dtype", "accumulator_dtype", "mask"}
-    assert list(ours) == [p for p in theirs if p not in not_rules]
-    for parameter in ours:
-        assert ours[parameter].default == theirs[parameter].default, parameter
 
 
 def test_a_schedule_is_asked_for_the_count_before_the_step():
@@ -193,20 +179,19 @@ def bytes_per_element(optimizer):
 
 def test_state_has_optax_names():
     state = optgen.optax.adam(0.1).init({"w": jnp.ones(2)})
-    assert type(state).__name__ == "AdamState"
-    assert state._fields == ("count", "mu", "nu")
+    assert type(state[0]) is optax.ScaleByAdamState
     np.testing.assert_array_equal(optax.tree.get(state, "mu")["w"], np.zeros(2))
 
 
 def test_dtypes():
-    """Moments are float32 for bfloat16 parameters; updates have the gradients' dtype."""
+    """States have the parameters' dtype, as in optax."""
     optimizer = optgen.optax.adam(0.1)
     params = jnp.ones(3, jnp.bfloat16)
     updates, state = optimizer.update(jnp.ones(3, jnp.bfloat16), optimizer.init(params), params)
-    assert (updates.dtype, state.mu.dtype, state.nu.dtype) == (jnp.bfloat16, jnp.float32, jnp.float32)
+    assert (updates.dtype, state[0].mu.dtype, state[0].nu.dtype) == (jnp.bfloat16,) * 3
     double = jnp.ones(3, jnp.float64)
     updates, state = optimizer.update(double, optimizer.init(double), double)
-    assert (updates.dtype, state.mu.dtype) == (jnp.float64, jnp.float64)
+    assert (updates.dtype, state[0].mu.dtype) == (jnp.float64, jnp.float64)
 
 
 def test_variants_that_were_not_generated_ahead_are_compiled_and_kept(tmp_path, monkeypatch):
@@ -294,17 +279,17 @@ class TestBadInput:
         with pytest.raises(TreeMismatch) as caught:
             optimizer.update(jnp.ones(shape), optimizer.init(jnp.ones(3)))
         assert str(caught.value) == (
-            f"adam: gradient 0 has shape {shape}, and state 'm' was made for a parameter of another shape"
+            f"adam: leaf 0 of state.mu has shape (3,), expected {shape} for a gradient of shape {shape}"
         )
 
     @pytest.mark.parametrize("grads", [{}, {"a": 1.0, "b": 1.0}, {"b": 1.0}, [1.0]])
     def test_gradients_of_another_tree(self, grads):
         optimizer = optgen.optax.adam(0.1)
-        with pytest.raises(TreeMismatch, match=r"^adam: the gradients' tree is not the one that init was given"):
+        with pytest.raises(TreeMismatch, match=r"^adam: state.mu was made for parameters of another tree"):
             optimizer.update(jax.tree.map(jnp.asarray, grads), optimizer.init({"a": jnp.ones(())}))
 
     def test_state_of_another_rule(self):
-        with pytest.raises(TreeMismatch, match=r"^adam: this state is SgdState|^adam: this state is SGDState"):
+        with pytest.raises(TreeMismatch, match=r"^adam: state\[0\] is EmptyState, expected ScaleByAdamState"):
             optgen.optax.adam(0.1).update(jnp.ones(3), optgen.optax.sgd(0.1).init(jnp.ones(3)))
 
     def test_state_of_another_option(self):
@@ -313,5 +298,7 @@ class TestBadInput:
             optgen.optax.sgd(0.1, momentum=0.9).update(jnp.ones(3), state)
 
     def test_integer_parameters(self):
-        with pytest.raises(TreeMismatch, match=r"floating-point arrays, and this one is int"):
+        with pytest.raises(
+            TreeMismatch, match=r"parameter is an array of int\d+, expected an array of floating-point numbers"
+        ):
             optgen.optax.adam(0.1).init(jnp.arange(3))

@@ -121,6 +121,8 @@ def in_dialect(spec: Spec, dialect: Dialect, arguments: Mapping[str, object]) ->
     options, values = dialect_defaults(spec, dialect)
     targets = {argument.name: argument.targets for argument in dialect.arguments}
     for name, given in arguments.items():
+        if not targets[name]:
+            continue
         parts: Sequence[Any] = given if isinstance(given, tuple) else (given,)
         for target, part in zip(targets[name], parts, strict=True):
             chosen: dict[str, Any] = options if target in options else values
