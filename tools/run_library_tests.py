@@ -1,10 +1,10 @@
-"""Runs the test files that braintools and brainpy install, with optgen's classes in place of theirs.
+"""Runs the test files that optax, braintools and brainpy install, with what optgen has in place of theirs.
 
-    python tools/run_library_tests.py [braintools] [brainpy]
+    python tools/run_library_tests.py [optax] [braintools] [brainpy]
 
-Nothing is copied: a pytest plugin, this file, exchanges the classes in the libraries' modules before the tests are
-collected, in a process of its own. A library that is not installed is left out. What must fail is in EXCEPTIONS, with
-the reason; the exit status is 1 if anything else fails, or if one of them passes.
+Nothing is copied: a pytest plugin, this file, exchanges functions and classes in the libraries' modules before the
+tests are collected, in a process of its own. A library that is not installed is left out. What must fail is in
+EXCEPTIONS, with the reason; the exit status is 1 if anything else fails, or if one of them passes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,33 @@ import re
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 import pytest
 
 FILES = {
+    "optax": (
+        "_src/alias_test.py",
+        "_src/combine_test.py",
+        "_src/float64_test.py",
+        "_src/linesearch_test.py",
+        "_src/lookahead_test.py",
+        "_src/sharding_test.py",
+        "_src/transform_test.py",
+        "contrib/_common_test.py",
+        "contrib/_schedule_free_test.py",
+        "schedules/_inject_test.py",
+        "schedules/_schedule_test.py",
+        "transforms/_accumulation_test.py",
+        "transforms/_combining_test.py",
+        "transforms/_conditionality_test.py",
+        "transforms/_freezing_test.py",
+        "transforms/_layouts_test.py",
+        "transforms/_masking_test.py",
+        "transforms/_monitoring_test.py",
+        "tree_utils/_state_utils_test.py",
+    ),
     "braintools": (
         "optim/_optax_optimizer_test.py",
         "optim/_optax_lr_scheduler_test.py",
@@ -57,7 +79,11 @@ _WHICH = "OPTGEN_LIBRARY_TESTS"
 def pytest_configure() -> None:
     """Exchange the classes; called by pytest in the process that runs a library's tests."""
     library = os.environ.get(_WHICH)
-    if library == "braintools":
+    if library == "optax":
+        importlib.import_module("optax.contrib")
+        ours = importlib.import_module("optgen.optax")
+        _exchange_functions("optax", {name: getattr(ours, name) for name in dir(ours) if name[:1].islower()})
+    elif library == "braintools":
         theirs = importlib.import_module("braintools.optim")
         ours = importlib.import_module("optgen.optim")
         _exchange([theirs], ours)
@@ -85,6 +111,16 @@ def _exchange(modules: list[object], ours: object) -> None:
         for name in dir(ours):
             if name[:1].isupper() and isinstance(getattr(module, name, None), type):
                 setattr(module, name, getattr(ours, name))
+
+
+def _exchange_functions(library: str, ours: dict[str, object]) -> None:
+    """Exchange functions wherever the library's modules have them under their name."""
+    modules = [module for name, module in sys.modules.items() if name == library or name.startswith(f"{library}.")]
+    for module in modules:
+        for name, function in ours.items():
+            theirs = getattr(module, name, None)
+            if isinstance(theirs, types.FunctionType) and theirs.__module__.startswith(f"{library}."):
+                setattr(module, name, function)
 
 
 def pytest_runtest_logreport(report: object) -> None:

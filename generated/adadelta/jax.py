@@ -28,9 +28,9 @@ def default_step(rho):
 
 def default_tensor(g, v, u, lr, rho, eps, one_minus_rho):
     """One tensor's step."""
-    v_new = rho*v + one_minus_rho*(g*g)
+    v_new = rho*v + one_minus_rho*jnp.square(g)
     d = jnp.sqrt(u + eps)/jnp.sqrt(v_new + eps)*g
-    u_new = rho*u + one_minus_rho*(d*d)
+    u_new = rho*u + one_minus_rho*jnp.square(d)
     theta_update = -lr*d
     return (v_new, u_new, theta_update)
 
@@ -38,17 +38,17 @@ def default_tensor(g, v, u, lr, rho, eps, one_minus_rho):
 def weight_decay_tensor(theta, g, v, u, lr, rho, eps, weight_decay, one_minus_rho):
     """One tensor's step."""
     g_2 = g + weight_decay*theta
-    v_new = rho*v + one_minus_rho*(g_2*g_2)
+    v_new = rho*v + one_minus_rho*jnp.square(g_2)
     d = jnp.sqrt(u + eps)/jnp.sqrt(v_new + eps)*g_2
-    u_new = rho*u + one_minus_rho*(d*d)
+    u_new = rho*u + one_minus_rho*jnp.square(d)
     theta_update = -lr*d
     return (v_new, u_new, theta_update)
 
 
 def unscaled_weight_decay__weight_decay_tensor(theta, g, v, u, lr, rho, eps, weight_decay, one_minus_rho):
     """One tensor's step."""
-    v_new = rho*v + one_minus_rho*(g*g)
+    v_new = rho*v + one_minus_rho*jnp.square(g)
     d = jnp.sqrt(u + eps)/jnp.sqrt(v_new + eps)*g
-    u_new = rho*u + one_minus_rho*(d*d)
+    u_new = rho*u + one_minus_rho*jnp.square(d)
     theta_update = -weight_decay*theta - lr*d
     return (v_new, u_new, theta_update)

@@ -67,8 +67,8 @@ def default_tensor_1(theta, g, theta_old, g_old, t):
     dot_s_new_3_y_new_3_over_model = xp.sum(s_new_3*y_new_3)
     q = g
     dot_s_new_3_q_over_model = xp.sum(s_new_3*q)
-    dot_y_new_3_y_new_3_over_model = xp.sum(y_new_3*y_new_3)
-    sum_g_squared_over_model = xp.sum(g*g)
+    dot_y_new_3_y_new_3_over_model = xp.sum(xp.square(y_new_3))
+    sum_g_squared_over_model = xp.sum(xp.square(g))
     return (
         s_new_3,
         y_new_3,

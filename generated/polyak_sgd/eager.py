@@ -29,7 +29,7 @@ def default_step(f_min, value):
 def default_tensor_1(g, scaling):
     """One tensor's step, as far as the model's numbers are known."""
     d = scaling*g
-    dot_d_d_over_model = xp.sum(d*d)
+    dot_d_d_over_model = xp.sum(xp.square(d))
     return (d, dot_d_d_over_model)
 
 

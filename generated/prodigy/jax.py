@@ -108,7 +108,7 @@ def default_tensor_1(
 def default_model_2(r, d, d0, d_coef, decay, alpha, sum_over_model, sum_over_model_2):
     """Numbers of the whole model."""
     way = sum_over_model
-    r_new = decay*r + d*d/d0*alpha*way
+    r_new = decay*r + jnp.square(d)/d0*alpha*way
     total = sum_over_model_2
     d_new = jnp.where(total == 0, d, jnp.maximum(d, d_coef*r_new/total))
     return (r_new, d_new)

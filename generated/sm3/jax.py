@@ -46,7 +46,7 @@ def default_step(momentum):
 def default_tensor(g, V, m, lr, momentum, eps, one_minus_momentum):
     """One tensor's step."""
     min_V_over_axes = functools.reduce(jnp.minimum, V)
-    nu = min_V_over_axes + g*g
+    nu = min_V_over_axes + jnp.square(g)
     max_nu_over_other_axes = _other_axes(jnp.max, nu, initial=-jnp.inf)
     V_new = tuple(_max_nu_over_other_axes_i for _max_nu_over_other_axes_i in max_nu_over_other_axes)
     u = jnp.where(nu > 0, 1/jnp.sqrt(nu + eps), 0)*g

@@ -75,6 +75,17 @@ class Entry:
 
         return self._variant("jax", options, values, make)
 
+    def complex_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
+        """The same where some of the arrays are complex."""
+        from optgen.runtime.jax import ComplexArrays, ComplexFunctions, JaxVariant
+
+        def make(source: Source) -> JaxVariant:
+            module = self.module(source, "jax.py")
+            vars(module)["jnp"] = ComplexFunctions()
+            return JaxVariant(self.manifest.name, source.info, module, ComplexArrays())
+
+        return self._variant("complex", options, values, make)
+
     def numpy_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> NumpyVariant:
         """The same on numpy arrays."""
         from optgen.runtime.numpy import NumpyVariant, namespace

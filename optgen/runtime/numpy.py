@@ -14,7 +14,7 @@ from optgen.targets.manifest import Function, VariantInfo
 
 #: What generated functions call, by the names that numpy and jax.numpy share.
 FUNCTIONS = (
-    *("abs", "sign", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt"),
+    *("abs", "sign", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt", "square"),
     *("maximum", "minimum", "mod", "power", "add", "divide", "where", "logical_not", "asarray"),
     *("sum", "max", "min", "inf"),
 )

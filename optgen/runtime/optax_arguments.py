@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ import optax
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import Settings, signature
-from optgen.runtime.entry import Entry
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.own_arguments import SKIP_NONFINITE
 from optgen.spec.model import Dialect, StateLayout
@@ -169,11 +168,13 @@ def _dtypes(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> di
         if arguments.get(argument) is None:
             continue
         try:
-            # As jax has it: float32 where float64 is switched off.
-            dtype = jax.dtypes.canonicalize_dtype(arguments[argument])
+            # As jax has it: float32 where float64 is switched off. `optax.inject_hyperparams` calls a class of numbers
+            # as if it were a schedule, and passes on the number.
+            named = arguments[argument]
+            dtype = jax.dtypes.canonicalize_dtype(getattr(named, "dtype", named) if hasattr(named, "shape") else named)
         except TypeError:
             dtype = None
-        if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        if dtype is None or not jnp.issubdtype(dtype, jnp.inexact if layout.complex else jnp.floating):
             raise HyperparameterTypeError(f"{label}: {argument} is a floating-point dtype, not {arguments[argument]!r}")
         found |= dict.fromkeys(states, dtype)
     return found
@@ -217,7 +218,7 @@ def counted_as_given(manifest: Manifest, dialect: Dialect, chosen: Settings, giv
 
 
 def variants_by_mask(
-    entry: Entry, dialect: Dialect, chosen: Settings, own: Extras
+    make: Callable[..., JaxVariant], dialect: Dialect, chosen: Settings, own: Extras
 ) -> dict[tuple[bool, ...], tuple[JaxVariant, Mapping[str, Any]]]:
     """The variant and the numbers for tensors that each mask takes or leaves out."""
     layout = dialect.layout
@@ -230,7 +231,7 @@ def variants_by_mask(
                     options[target] = value  # type: ignore[assignment]  # the reader has checked it
                 else:
                     values[target] = value
-        variant = entry.variant(options, values)
+        variant = make(options, values)
         if taken and variant.shared_names():
             raise InvalidHyperparameter(f"{dialect.name}: a rule with states of the whole model cannot be masked")
         found[taken] = variant, values

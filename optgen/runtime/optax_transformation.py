@@ -14,7 +14,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
-from optgen.runtime.jax import JaxVariant, ModelState, arithmetic_dtype
+from optgen.runtime.jax import JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage, as_mapping
@@ -48,7 +48,11 @@ class Transformation:
         self.manifest = entry.manifest
         self.chosen = chosen
         self.own = own
-        self.variants = variants_by_mask(entry, dialect, chosen, own)
+        self.may_be_complex = dialect.layout is not None and dialect.layout.complex
+        self.variants = variants_by_mask(entry.variant, dialect, chosen, own)
+        self.complex_variants = (
+            variants_by_mask(entry.complex_variant, dialect, chosen, own) if self.may_be_complex else {}
+        )
         self.variant: JaxVariant = self.variants[(True,) * len(own.masks)][0]
         self.names = self.variant.state_names()
         self.shared = self.variant.shared_names()
@@ -77,6 +81,10 @@ class Transformation:
         self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()
         self.clock = self.layout.clock()
 
+    def _variants(self, tensors: list[jax.Array]) -> Mapping[tuple[bool, ...], tuple[JaxVariant, Mapping[str, Any]]]:
+        """By mask, what computes on some tensors."""
+        return self.complex_variants if any(map(jnp.iscomplexobj, tensors)) else self.variants
+
     def _rings(self) -> Rings:
         if self.said is None or self.said.history is None:
             return Rings()
@@ -94,9 +102,10 @@ class Transformation:
     def init(self, params: Any) -> Any:
         """The state before the first step."""
         theta, _ = self._split(params, "params", required=False)
-        leaves, structure = checked_leaves(self.name, "parameter", theta)
+        leaves, structure = checked_leaves(self.name, "parameter", theta, may_be_complex=self.may_be_complex)
         first = [slot.first() if slot.counts else jnp.zeros((), jnp.int32) for slot in self.layout.slots]
-        state = self.variant.init(leaves, self._hyperparameters(self.variant, first, self.chosen.values))
+        variant = self._variants(leaves)[(True,) * len(self.own.masks)][0]
+        state = variant.init(leaves, self._hyperparameters(self.variant, first, self.chosen.values))
         values = []
         for slot in self.layout.slots:
             if slot.counts:
@@ -179,16 +188,16 @@ class Transformation:
         return made(*(changes[source] for _, source in self.parameters.fields))
 
     def _model(self, updates: Any, theta: Any) -> _Model:
-        gradients, structure = checked_leaves(self.name, "gradient", updates)
+        gradients, structure = checked_leaves(self.name, "gradient", updates, may_be_complex=self.may_be_complex)
         reads = any(variant.reads_parameters for variant, _ in self.variants.values())
         parameters = None
         if theta is None and reads:
             raise MissingInput(f"{self.name}: update needs the parameters: update(grads, state, params)")
         if theta is not None:
             check_same_tree(self.name, updates, theta)
-            parameters, _ = checked_leaves(self.name, "parameter", theta)
+            parameters, _ = checked_leaves(self.name, "parameter", theta, may_be_complex=self.may_be_complex)
             check_same_shapes(self.name, updates, theta)
-        dtypes = [arithmetic_dtype(array) for array in (gradients if parameters is None else parameters)]
+        dtypes = [complex_dtype(array) for array in (gradients if parameters is None else parameters)]
         taken = tuple(mask_values(self.name, name, mask, updates) for name, mask in self.own.masks.items())
         return _Model(gradients, structure, parameters, dtypes, taken)
 
@@ -297,7 +306,7 @@ class Transformation:
         results: list[Any] = [None] * len(kept)
         tensors: list[Any] = [None] * len(kept)
         for group, places in groups.items():
-            variant, numbers = self.variants[group]
+            variant, numbers = self._variants(model.gradients)[group]
             found, after = variant.step(
                 [model.gradients[i] for i in places],
                 ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead),
@@ -346,7 +355,9 @@ class Transformation:
             index = next(i for i, slot in enumerate(self.layout.slots) if slot.source == argument)
             theta = jax.tree.unflatten(model.structure, model.parameters or [])
             values[index] = jax.tree.map(
-                lambda old, new, again=count == 0: jnp.where(again, jnp.asarray(new).astype(old.dtype), old),
+                lambda old, new, again=count == 0: jnp.where(again, jnp.asarray(new), old).astype(
+                    jnp.asarray(old).dtype
+                ),
                 values[index],
                 self.own.transformations[argument].init(theta),
             )

@@ -14,20 +14,25 @@ from optgen.errors import HyperparameterTypeError, TreeMismatch
 _SHOWN = 4
 
 
-def checked_leaves(optimizer: str, what: str, tree: Any) -> tuple[list[jax.Array], Any]:
+def checked_leaves(
+    optimizer: str, what: str, tree: Any, *, may_be_complex: bool = False
+) -> tuple[list[jax.Array], Any]:
     """The leaves of a tree as arrays, and its structure.
 
     Raises:
-        TreeMismatch: a leaf is no array of real floating-point numbers.
+        TreeMismatch: a leaf is no array of floating-point numbers, or of complex ones where they may not be.
     """
+    wanted = jnp.inexact if may_be_complex else jnp.floating
     leaves, structure = jax.tree.flatten(tree)
     arrays = []
     for index, leaf in enumerate(leaves):
         try:
-            array = jnp.asarray(leaf)
+            # Of a tensor that is only described, as under `jax.eval_shape`, the state is made all the same.
+            described = isinstance(leaf, jax.ShapeDtypeStruct)
+            array = jnp.zeros(leaf.shape, leaf.dtype) if described else jnp.asarray(leaf)
         except (TypeError, ValueError):
             array = None
-        if array is None or not jnp.issubdtype(array.dtype, jnp.floating):
+        if array is None or not jnp.issubdtype(array.dtype, wanted):
             where = leaf_paths(tree)[index]
             found = type(leaf).__name__ if array is None else f"an array of {array.dtype}"
             hint = ""

@@ -82,7 +82,7 @@ def _fold(function: Callable[..., Tensor], neutral: float) -> Callable[..., Tens
 
 def namespace() -> types.SimpleNamespace:
     """What an eager module finds under `xp`: numpy's names over torch tensors."""
-    one = ("abs", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt", "logical_not")
+    one = ("abs", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt", "square", "logical_not")
     two: dict[str, Callable[..., Tensor]] = {
         "maximum": torch.maximum,
         "minimum": torch.minimum,

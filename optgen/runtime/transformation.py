@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,9 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
     call_signature = front_end_signature(dialect)
 
     def build(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
+        if dialect.instead:
+            what = f"{dialect.name} is deprecated, use `{dialect.instead}` instead"
+            warnings.warn(what, DeprecationWarning, stacklevel=2)
         given = bind(dialect.name, call_signature, args, kwargs)
         own = extras(dialect, call_signature, given)
         chosen = counted_as_given(manifest, dialect, settings(manifest, dialect, own.spelled), given)

@@ -196,6 +196,7 @@ class StateLayout:
         parameters: the class in which the library keeps the parameters together with states, and its fields.
         history: how histories are kept, None if there are none.
         only: argument → why it can only be what it is by default.
+        complex: whether the library's step of complex parameters is this rule with absolute values squared.
     """
 
     state: StatePart
@@ -208,6 +209,7 @@ class StateLayout:
     parameters: StatePart | None = None
     history: History | None = None
     only: Mapping[str, str] = field(default_factory=dict)
+    complex: bool = False
 
     def scheduled(self) -> frozenset[str]:
         """The arguments that may be functions of the number of steps."""

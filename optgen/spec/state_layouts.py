@@ -23,6 +23,7 @@ LAYOUT_KEYS = (
     "parameters",
     "history",
     "only",
+    "complex",
 )
 
 #: Stands among the `dtypes` for the library's default dtype.
@@ -115,6 +116,7 @@ class _LayoutReader:
                 name: self.tables.string(self.table(entry, "only"), "", self.name, "only", name)
                 for name in self.of_own(entry, "only")
             },
+            self.tables.flag(entry, self.name, "complex"),
         )
 
     def fail(self, message: str, *keys: str | int, hint: str = "") -> SpecError:

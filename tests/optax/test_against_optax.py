@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from optgen.errors import TreeMismatch
 from tests.optax.factories import CORRECTED, cases, difference, ours, parameters, stepping, theirs, tree
 
 STEPS = 20
@@ -49,7 +50,8 @@ def test_updates_and_states_are_optaxs(name, arguments):
     tolerance = tolerance_of(arguments)
     # L-BFGS comes so near to the minimum that differences of gradients are nothing but rounding.
     for step in range(1, 13 if name == "lbfgs" else STEPS + 1):
-        a, b = mine(*a, tree(step)), other_step(*b, tree(step))
+        gradients = tree(step, name=name)
+        a, b = mine(*a, gradients), other_step(*b, gradients)
         if name in CORRECTED:
             assert step == 1 or difference(a, b) > 1e-3
         else:
@@ -57,7 +59,7 @@ def test_updates_and_states_are_optaxs(name, arguments):
         assert described(a) == described(b)
     if name in CORRECTED:
         return
-    a, b = mine(*b, tree(0)), other_step(*a, tree(0))
+    a, b = mine(*b, tree(0, name=name)), other_step(*a, tree(0, name=name))
     assert difference(a, b) <= 2 * tolerance
     # One; two with a line search, whose first state has numbers without a dtype of their own.
     assert (
@@ -90,6 +92,36 @@ def test_dtypes_are_optaxs(name, dtype):
     mine, other_step = stepping(name, one), stepping(name, other)
     assert described(a[1]) == described(b[1])
     for step in range(1, 4):
-        gradients = tree(step, jnp.dtype(dtype))
+        gradients = tree(step, jnp.dtype(dtype), name)
         a, b = mine(*a, gradients), other_step(*b, gradients)
         assert described(a) == described(b)
+
+
+#: Factories whose steps of complex parameters are optax's; Adan's would be but for what is corrected.
+COMPLEX = [
+    name
+    for name in FACTORIES
+    if name not in ("adadelta", "adan", "lbfgs", "polyak_sgd", "prodigy", "rprop", "sm3", "sophia")
+]
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_parameters_are_optaxs(name):
+    arguments = next(arguments for found, arguments in CASES if found == name)
+    one, other = ours(name)(**arguments), theirs(name)(**arguments)
+    params = parameters(name, jnp.complex128)
+    a, b = (params, one.init(params)), (params, other.init(params))
+    mine, other_step = stepping(name, one), stepping(name, other)
+    assert described(a[1]) == described(b[1])
+    for step in range(1, 6):
+        gradients = tree(step, jnp.complex128, name)
+        a, b = mine(*a, gradients), other_step(*b, gradients)
+        assert described(a) == described(b)
+        assert difference(a, b) <= 1e-9
+
+
+@pytest.mark.parametrize("name", ["adadelta", "lbfgs", "prodigy"])
+def test_complex_parameters_are_refused_where_optax_does_something_else(name):
+    optimizer = ours(name)(learning_rate=0.1)
+    with pytest.raises(TreeMismatch, match="is an array of complex128, expected an array of floating-point numbers"):
+        optimizer.init(parameters(name, jnp.complex128))

@@ -64,7 +64,20 @@ class ArrayPrinter(ExpressionPrinter):
     def literal(self, value: int | float) -> str:
         return repr(value if abs(value) < _LARGE else float(value))
 
+    def _print_Pow(self, expr: sympy.Pow) -> str:
+        return self.square(expr.base) if expr.exp == 2 else super()._print_Pow(expr)
+
+    def bracketed(self, expression: Expr, binding: int) -> str:
+        is_call = _is_square(expression) and self.is_array(expression)
+        return self.text(expression) if is_call else super().bracketed(expression, binding)
+
+    def square(self, base: Expr) -> str:
+        """A function, not x*x: of a complex number the square in a rule is that of its absolute value."""
+        return f"{self.namespace}.square({self.text(base)})"
+
     def _print_Mul(self, expr: sympy.Mul) -> str:
+        if _is_square(expr):
+            return self.square(expr.args[0])
         known = 0
         while not self.is_array(expr.args[known]):
             known += 1
@@ -74,6 +87,12 @@ class ArrayPrinter(ExpressionPrinter):
 
     def _print_Negation(self, expr: Negation) -> str:
         return f"{self.namespace}.logical_not({self.text(expr.args[0])})"
+
+
+def _is_square(expression: Expr) -> bool:
+    """x*x or x**2."""
+    args = expression.args
+    return len(args) == 2 and (args[0] == args[1] if expression.is_Mul else expression.is_Pow and args[1] == 2)
 
 
 class ConstantPrinter(HostPrinter):
