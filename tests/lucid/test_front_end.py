@@ -18,6 +18,7 @@ from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
 from optgen.runtime.arguments import settings
+from tests.inputs import needed_inputs
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = sorted(
@@ -41,7 +42,7 @@ class Parameter:
 
 def inputs_of(cls, parameters, random):
     found = {}
-    for given in cls.entry.manifest.inputs:
+    for given in needed_inputs(cls.entry.manifest):
         if given.kind in ("element", "tensor"):
             found[given.name] = {
                 p: random.normal(size=p.data.shape if given.kind == "element" else ()) for p in parameters

@@ -54,7 +54,7 @@ def parsed(text):
 def test_a_layout():
     layout = parsed("""
 layout = [
-    { type = "ToyState", fields = { n = "t + 1", mu = "m", inner = "inner" }, when = ["not b"], otherwise = "EmptyState" },
+    { type = "ToyState", fields = { n = "t + 1", mu = "m", inner = "inner" }, when = ["not b"], otherwise = "Empty" },
     { type = "EmptyState", schedule = { learning_rate = "Scheduled" }, mask = "mask" },
     { of = "key" },
 ]
@@ -70,7 +70,7 @@ history = { states = ["m"], length = "memory", ahead = -1 }
 """)
     first, second, third = layout.state.parts
     assert first.fields == (("n", "t + 1"), ("mu", "m"), ("inner", "inner"))
-    assert (first.when, first.otherwise) == (("not b",), "EmptyState")
+    assert (first.when, first.otherwise) == (("not b",), "Empty")
     assert (second.schedule, second.scheduled, second.mask, third.of) == ("learning_rate", "Scheduled", "mask", "key")
     assert layout.scheduled() == {"learning_rate", "b"}
     assert (layout.complex, layout.history.ahead, layout.words) == (True, -1, {"variant": {"zwei": "two"}})

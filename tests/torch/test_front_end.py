@@ -21,6 +21,7 @@ from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
 from optgen.runtime.arguments import settings
+from tests.inputs import needed_inputs
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = sorted(
@@ -33,7 +34,7 @@ NEEDED: dict[str, dict[str, float]] = {}
 def inputs_of(cls, parameters, generator):
     """Something for each input that a rule asks for."""
     found = {}
-    for given in cls.entry.manifest.inputs:
+    for given in needed_inputs(cls.entry.manifest):
         if given.kind in ("element", "tensor"):
             found[given.name] = {
                 p: torch.randn(p.shape if given.kind == "element" else (), dtype=p.dtype, generator=generator)

@@ -9,7 +9,8 @@ import pytest
 from tools.run_library_tests import FILES, judged, run
 
 
-@pytest.mark.parametrize("library", list(FILES))
+# optax's take some minutes.
+@pytest.mark.parametrize("library", [pytest.param(n, marks=pytest.mark.slow) if n == "optax" else n for n in FILES])
 def test_they_pass(library):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed; its tests run where it is")
