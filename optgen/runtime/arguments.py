@@ -144,7 +144,7 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
                 continue
             what = f"{dialect.name}: {argument.name} is deprecated, give {argument.instead}"
             warnings.warn(what, DeprecationWarning, stacklevel=_outside())
-        parts = _parts(manifest, argument, value)
+        parts = _parts(dialect.name, argument, value)
         for target, part in zip(argument.targets, parts, strict=True):
             label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
             if target in declared_options:
@@ -206,12 +206,12 @@ def arguments_of(dialect: Dialect, chosen: Settings) -> dict[str, Any]:
     return found
 
 
-def _parts(manifest: Manifest, argument: Argument, value: Any) -> tuple[Any, ...]:
+def _parts(label: str, argument: Argument, value: Any) -> tuple[Any, ...]:
     if not argument.packed:
         return (value,)
     if not isinstance(value, tuple | list) or len(value) != len(argument.targets):
         wanted = ", ".join(argument.targets)
-        raise HyperparameterTypeError(f"{manifest.class_name}: {argument.name} is a tuple ({wanted}), not {value!r}")
+        raise HyperparameterTypeError(f"{label}: {argument.name} is a tuple ({wanted}), not {value!r}")
     return tuple(value)
 
 
@@ -230,11 +230,11 @@ def check_option(label: str, option: Option, value: Any) -> OptionValue:
         if not isinstance(value, bool | np.bool_):
             raise HyperparameterTypeError(f"{label} is True or False, not {value!r}")
         return bool(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise HyperparameterTypeError(f"{label} is an integer, not {value!r}")
     if not 0 <= value <= MAX_COUNT:
         raise InvalidHyperparameter(f"{label} = {value!r} is no count from 0 to {MAX_COUNT}")
-    return value
+    return int(value)
 
 
 def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:

@@ -61,8 +61,10 @@ class Schedule:
         """The learning rate after that many steps as a Python float, computed in float64 without jax.
 
         Raises:
-            HyperparameterTypeError: a hyperparameter is an array.
+            HyperparameterTypeError: a hyperparameter is an array, or the step is no number.
         """
+        if isinstance(step, bool) or not isinstance(step, int | float | np.number):
+            raise HyperparameterTypeError(f"{self._label}: a step is a number, not {step!r}")
         if not self.known:
             raise HyperparameterTypeError(f"{self._label}: a hyperparameter is an array, so call the schedule itself")
         function = generated_function(self.manifest.name, "host")
@@ -172,7 +174,10 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Callable[..., A
 
     Raises:
         InvalidHyperparameter: there is no cycle, or the arguments of one are wrong.
+        HyperparameterTypeError: the arguments are no list.
     """
+    if not isinstance(cosine_kwargs, Iterable) or isinstance(cosine_kwargs, Mapping | str):
+        raise HyperparameterTypeError(f"sgdr_schedule: cosine_kwargs is a list of arguments, not {cosine_kwargs!r}")
     cycles = list(cosine_kwargs)
     if not cycles:
         raise InvalidHyperparameter("sgdr_schedule: cosine_kwargs names no cycle")

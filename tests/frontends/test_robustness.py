@@ -196,3 +196,16 @@ def test_states_made_of_numbers_of_the_step():
             updates, state = update(params, state, params)
             np.testing.assert_array_equal(updates, [expected, expected])
         assert (state.k.dtype, state.r.dtype) == (jnp.float32, jnp.float32)
+
+
+def test_lamb_does_not_hide_a_nan():
+    optimizer = optgen.optax.lamb(0.1)
+    params = jnp.ones(3)
+    updates, _ = optimizer.update(jnp.array([1.0, jnp.nan, 1.0]), optimizer.init(params), params)
+    assert jnp.isnan(updates).all()
+
+
+def test_counts_of_numpy():
+    assert optgen.optax.lbfgs(0.1, memory_size=np.int64(5), linesearch=None).init(jnp.ones(2))[
+        0
+    ].weights_memory.shape == (5,)

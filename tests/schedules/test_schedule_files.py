@@ -9,12 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import optgen.optax
 import optgen.schedules
 from optgen.compiler.build import all_paths, build, check, generate_schedule_file
-from optgen.errors import UnknownSchedule
+from optgen.errors import HyperparameterTypeError, UnknownSchedule
 from optgen.runtime.lr_schedule_manifests import schedule_manifest, schedule_names
 from optgen.spec.lr_schedule_reader import parse_schedule
 from optgen.targets.lr_schedule_manifest import read_schedule_manifest
@@ -171,3 +174,29 @@ def test_defaults_give_numbers_for_any_count(name):
     found = [schedule.at(count) for count in counts]
     assert all(math.isfinite(value) for value in found)
     np.testing.assert_allclose(schedule(np.asarray(counts, np.int32)) * np.ones(6), found, rtol=1e-7, atol=1e-300)
+
+
+def test_a_change_at_the_first_step_is_there_at_once():
+    ours = optgen.optax.piecewise_interpolate_schedule("linear", 1.0, {0: 0.5, 10: 0.5})
+    assert [ours.at(t) for t in (0, 1, 10)] == pytest.approx([0.5, 0.475, 0.25], rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["warmup_cosine_decay_schedule", "warmup_constant_schedule"])
+def test_gradients_without_a_warm_up(name):
+    """The line of the warm-up has no step, and no part in the gradient."""
+
+    def rate(peak):
+        rest = {"decay_steps": 10} if "cosine" in name else {}
+        return getattr(optgen.optax, name)(init_value=0.1, peak_value=peak, warmup_steps=0, **rest)(3)
+
+    assert jnp.isfinite(jax.grad(rate)(0.5))
+
+
+def test_steps_and_cycles_are_checked():
+    schedule = optgen.schedules.cosine_annealing(base_lr=0.1, T_max=10)
+    for step in ("2", None, True):
+        with pytest.raises(HyperparameterTypeError, match="a step is a number, not"):
+            schedule.at(step)
+    for cycles in (None, 3, {"peak_value": 1.0}, "abc"):
+        with pytest.raises(HyperparameterTypeError, match="cosine_kwargs is a list of arguments, not"):
+            optgen.optax.sgdr_schedule(cycles)
