@@ -180,6 +180,8 @@ def run(library: str) -> tuple[dict[str, str], str]:
             "OPTGEN_LIBRARY_REPORT": str(report),
             "JAX_PLATFORMS": "cpu",
             "MPLBACKEND": "agg",
+            # Tests of sharding ask for eight devices.
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         }
         files = [str(folder / name) for name in FILES[library]]
         command = [sys.executable, "-m", "pytest", "-q", "-p", here.stem, "-p", "no:cacheprovider"]
