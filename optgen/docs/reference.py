@@ -62,7 +62,7 @@ def page_of(spec: Spec, manifest: Manifest, picture: str) -> Page:
         hyperparameters=tuple(hyperparameters),
         options=tuple(_option(option) for option in spec.own_options),
         inputs=tuple(Row((f"`{i.name}`", i.kind, i.meaning)) for i in spec.inputs),
-        states=tuple(_state(name, spec, manifest) for name in _state_names(manifest)),
+        states=tuple(_state(name, spec, manifest) for name in _state_names(spec, manifest)),
         costs=tuple(_cost(variant.name, variant.cases) for variant in manifest.variants),
         dialects=tuple(Row((d.library, f"`{d.name}`", f"`{call_of(d)}`")) for d in spec.dialects),
         notes=tuple(Row((f"{d.library} `{d.name}`", d.note)) for d in notes_of(spec.dialects)),
@@ -115,16 +115,21 @@ def _option(option: Option) -> Row:
     return Row((f"`{option.name}`", default, values, option.meaning + requires))
 
 
-def _state_names(manifest: Manifest) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(s.name for v in manifest.variants for c in v.cases for s in c.states))
+def _state_names(spec: Spec, manifest: Manifest) -> tuple[str, ...]:
+    """Those of the variants that are generated ahead, then those that other options need."""
+    ahead = [s.name for v in manifest.variants for c in v.cases for s in c.states]
+    return tuple(dict.fromkeys([*ahead, *(entry.name for entry in spec.states)]))
 
 
 def _state(name: str, spec: Spec, manifest: Manifest) -> Row:
     entries = {entry.name: entry for entry in spec.states}
     infos = [(v, s) for v in manifest.variants for c in v.cases for s in c.states if s.name == name]
     always = any(s.name == name for c in manifest.variants[0].cases for s in c.states)
-    info = infos[0][1]
     entry = entries.get(name)
+    if not infos:
+        assert entry is not None
+        return Row((f"${entry.symbol}$", f"`{name}`", "with other options", "", entry.meaning))
+    info = infos[0][1]
     symbol = f"${entry.symbol}$" if entry else ""
     meaning = (entry.meaning if entry else "of the wrapped optimizer") or name
     start = "0" if info.zero else "see equations"

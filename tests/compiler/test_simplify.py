@@ -72,7 +72,7 @@ def test_adam_is_simplified_to_this():
         "one_minus_beta1 = 1 - beta1",
         "m_new = beta1*m + one_minus_beta1*g",
         "one_minus_beta2 = 1 - beta2",
-        "v_new = beta2*v + one_minus_beta2*(g*g)",
+        "v_new = beta2*v + one_minus_beta2*jnp.square(g)",
         "log_beta1 = jnp.log(beta1)",
         "correction_beta1 = -jnp.expm1(t*log_beta1)",
         "scale = -lr/correction_beta1",
