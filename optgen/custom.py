@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.errors import SpecError
+from optgen.errors import SpecError, UnknownOptimizer
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 from optgen.spec.definition import Value, define_spec
@@ -98,7 +99,7 @@ def define(
         equations: the update rule, in the language of docs/language.md; it assigns `theta[t]`.
         wraps: the name by which the equations call another optimizer, and that optimizer: one defined before, or the
             name of one in the catalogue, with its default options. Its hyperparameters take the name as a prefix:
-            `base_lr`.
+            `base_beta1`. Its learning rate is the `lr` of both.
         counts: options that are integers fixed when the optimizer is built, such as the length of a history or the
             turns of a loop, with their defaults.
         **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option.
@@ -127,10 +128,15 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
 
     Raises:
         SpecError: a mistake in the spec, shown in place.
+        UnknownOptimizer: the name is none of the catalogue, nor that of a file.
         OSError: the file cannot be read.
     """
     if isinstance(path, str) and path in catalogue_names():
         path = specs_folder() / f"{path}.toml"
+    elif isinstance(path, str) and not path.endswith(".toml") and not Path(path).exists():
+        close = get_close_matches(path, catalogue_names(), 1)
+        hint = f"did you mean '{close[0]}'?" if close else "a file's name ends with .toml"
+        raise UnknownOptimizer(f"there is no optimizer '{path}' in the catalogue, and no such file; {hint}")
     try:
         spec = read_spec(path)
     except SpecError as error:

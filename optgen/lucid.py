@@ -16,7 +16,7 @@ from optgen.runtime.lucid_optimizer import Optimizer, optimizer_class
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.names import no_attribute
 
-__all__ = ["Optimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
+_OWN = ("Optimizer", "optimizer_class")
 
 
 @functools.cache
@@ -26,10 +26,12 @@ def _classes() -> dict[str, type[Optimizer]]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
     if name.startswith("_") or name not in _classes():
         raise no_attribute(__name__, name, _classes())
     return _classes()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_classes()})
+    return sorted({*_OWN, *_classes()})

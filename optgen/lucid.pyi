@@ -82,7 +82,7 @@ class Lion(Optimizer):
 class Lookahead(Optimizer):
     """Every few steps of another optimizer, moves a second copy of the parameters towards the first."""
 
-    def __init__(self, params: Params, weight_decay: Number | None = 0.0, sync_period: Number = 5.0, alpha: Number = 0.5, base_lr: Number = 0.001, base_beta1: Number = 0.9, base_beta2: Number = 0.999, base_eps: Number = 1e-08, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, given: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 0.001, weight_decay: Number | None = 0.0, sync_period: Number = 5.0, alpha: Number = 0.5, base_beta1: Number = 0.9, base_beta2: Number = 0.999, base_eps: Number = 1e-08, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, given: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class NAdam(Optimizer):
     """Adam that looks one step ahead with a first moment whose weight warms up."""
@@ -147,7 +147,7 @@ class SM3(Optimizer):
 class ScheduleFree(Optimizer):
     """Lets another optimizer move one point, averages where it has been, and takes gradients between the two."""
 
-    def __init__(self, params: Params, lr: Number = 0.001, beta: Number = 0.9, weight_lr_power: Number = 2.0, base_lr: Number = 0.001, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, given: bool = False, keep_average: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
+    def __init__(self, params: Params, lr: Number = 0.001, beta: Number = 0.9, weight_lr_power: Number = 2.0, *, grad_clip_norm: Number | None = None, grad_clip_value: Number | None = None, given: bool = False, keep_average: bool = False, maximize: bool = False, skip_nonfinite: bool = False) -> None: ...
 
 class SignSGD(Optimizer):
     """Steps by the sign of the gradient, or of its running mean."""

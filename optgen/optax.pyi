@@ -124,7 +124,7 @@ def yogi(learning_rate: Number | Schedule, b1: Number = 0.9, b2: Number = 0.999,
 def constant_schedule(value: Number) -> _Schedule:
     """The same learning rate at every step."""
 
-def cosine_decay_schedule(init_value: Number, decay_steps: int, alpha: Number = 0.0, exponent: Number = 1.0) -> _Schedule:
+def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number = 0.0, exponent: Number = 1.0) -> _Schedule:
     """Half a cosine, or a power of it, from the learning rate down to a fraction of it."""
 
 def cosine_onecycle_schedule(transition_steps: int, peak_value: Number, pct_start: Number = 0.3, div_factor: Number = 25.0, final_div_factor: Number = 10000.0) -> _Schedule:

@@ -10,13 +10,17 @@ from typing import Any
 
 from optgen.errors import UnknownSchedule
 from optgen.runtime.lr_schedule_manifests import schedule_names
-from optgen.runtime.lr_schedules import Schedule, own_schedule, spelled_schedule
+from optgen.runtime.lr_schedules import Schedule as Schedule
+from optgen.runtime.lr_schedules import own_schedule
+from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
 from optgen.runtime.names import no_attribute
 
-__all__ = ["Schedule", "spelled_schedule"]  # and the schedules of the catalogue, see `__dir__`
+_OWN = ("Schedule", "spelled_schedule")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -26,4 +30,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *schedule_names()})
+    return sorted({*_OWN, *schedule_names()})

@@ -16,7 +16,7 @@ def constant(base_lr: Number = 0.001) -> Schedule:
 def cosine_annealing(base_lr: Number = 0.001, T_max: int = 50, eta_min: Number = 0.0, *, hold: bool = False) -> Schedule:
     """Half a cosine from the learning rate down to a minimum."""
 
-def cosine_decay(init_value: Number = 0.001, decay_steps: int = 1000, alpha: Number = 0.0, exponent: Number = 1.0) -> Schedule:
+def cosine_decay(init_value: Number = 0.001, decay_steps: Number = 1000, alpha: Number = 0.0, exponent: Number = 1.0) -> Schedule:
     """Half a cosine, or a power of it, from the learning rate down to a fraction of it."""
 
 def cosine_one_cycle(transition_steps: int = 1000, peak_value: Number = 0.01, pct_start: Number = 0.3, div_factor: Number = 25.0, final_div_factor: Number = 10000.0) -> Schedule:

@@ -43,13 +43,13 @@ def default_initial(theta):
     return (slow,)
 
 
-def default_step(t, sync_period, base_lr, base_beta1, base_beta2):
+def default_step(t, sync_period, lr, base_beta1, base_beta2):
     """Numbers of one step."""
     one_minus_base_beta1 = 1.0 - base_beta1
     one_minus_base_beta2 = 1.0 - base_beta2
     log_base_beta1 = _constant(_host_log, jnp.log, base_beta1)
     correction_base_beta1 = -jnp.expm1(t*log_base_beta1)
-    scale = -base_lr/correction_base_beta1
+    scale = -lr/correction_base_beta1
     log_base_beta2 = _constant(_host_log, jnp.log, base_beta2)
     correction_base_beta2 = -jnp.expm1(t*log_base_beta2)
     inverse_correction_base_beta2 = 1/correction_base_beta2

@@ -69,13 +69,13 @@ def _root(x):
         return tl.sqrt_rn(x)
 
 
-def default_step(t, sync_period, base_lr, base_beta1, base_beta2):
+def default_step(t, sync_period, lr, base_beta1, base_beta2):
     """Numbers of one step, in float64."""
     one_minus_base_beta1 = 1.0 - base_beta1
     one_minus_base_beta2 = 1.0 - base_beta2
     log_base_beta1 = _host_log(base_beta1)
     correction_base_beta1 = -_host_expm1(t*log_base_beta1)
-    scale = -_host_quotient(base_lr, correction_base_beta1)
+    scale = -_host_quotient(lr, correction_base_beta1)
     log_base_beta2 = _host_log(base_beta2)
     correction_base_beta2 = -_host_expm1(t*log_base_beta2)
     inverse_correction_base_beta2 = _host_quotient(1.0, correction_base_beta2)

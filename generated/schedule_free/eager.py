@@ -49,9 +49,9 @@ def default_step(lr_max, weight_sum, lr, beta, weight_lr_power):
     return (lr_max_new, weight_sum_new, c, one_minus_c, one_minus_beta)
 
 
-def default_tensor(theta, g, z, beta, base_lr, c, one_minus_c, one_minus_beta):
+def default_tensor(theta, g, z, lr, beta, c, one_minus_c, one_minus_beta):
     """One tensor's step."""
-    base_theta_new = theta - base_lr*g
+    base_theta_new = theta - lr*g
     z_new = z + (base_theta_new - theta)
     total = one_minus_c*((theta - one_minus_beta*z)/beta) + c*z_new
     theta_new = beta*total + one_minus_beta*z_new
@@ -73,9 +73,9 @@ def keep_average_initial(theta):
     return (z, x)
 
 
-def keep_average_tensor(theta, g, z, x, beta, base_lr, c, one_minus_c, one_minus_beta):
+def keep_average_tensor(theta, g, z, x, lr, beta, c, one_minus_c, one_minus_beta):
     """One tensor's step."""
-    base_theta_new = theta - base_lr*g
+    base_theta_new = theta - lr*g
     z_new = z + (base_theta_new - theta)
     x_new = one_minus_c*x + c*z_new
     theta_new = beta*x_new + one_minus_beta*z_new

@@ -94,7 +94,7 @@ def default_first_values(theta_ptr, z_ptr, scalars_ptr, _n, BLOCK: tl.constexpr)
 @triton.jit
 def _default_elements_block(theta_ptr, g_ptr, z_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
-    base_lr = tl.load(scalars_ptr + 0)
+    lr = tl.load(scalars_ptr + 0)
     beta = tl.load(scalars_ptr + 1)
     c = tl.load(scalars_ptr + 2)
     one_minus_beta = tl.load(scalars_ptr + 3)
@@ -102,7 +102,7 @@ def _default_elements_block(theta_ptr, g_ptr, z_ptr, scalars_ptr, _program, _off
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     z = tl.load(z_ptr + _offsets, _mask).to(_number)
-    base_theta_new = theta - base_lr*g
+    base_theta_new = theta - lr*g
     z_new = z + (base_theta_new - theta)
     total = one_minus_c*(_quotient(theta - one_minus_beta*z, beta)) + c*z_new
     theta_new = beta*total + one_minus_beta*z_new
@@ -190,7 +190,7 @@ def keep_average_first_values(theta_ptr, z_ptr, x_ptr, scalars_ptr, _n, BLOCK: t
 @triton.jit
 def _keep_average_elements_block(theta_ptr, g_ptr, z_ptr, x_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
-    base_lr = tl.load(scalars_ptr + 0)
+    lr = tl.load(scalars_ptr + 0)
     c = tl.load(scalars_ptr + 2)
     one_minus_c = tl.load(scalars_ptr + 4)
     beta = tl.load(scalars_ptr + 1)
@@ -199,7 +199,7 @@ def _keep_average_elements_block(theta_ptr, g_ptr, z_ptr, x_ptr, scalars_ptr, _p
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     z = tl.load(z_ptr + _offsets, _mask).to(_number)
     x = tl.load(x_ptr + _offsets, _mask).to(_number)
-    base_theta_new = theta - base_lr*g
+    base_theta_new = theta - lr*g
     z_new = z + (base_theta_new - theta)
     x_new = one_minus_c*x + c*z_new
     theta_new = beta*x_new + one_minus_beta*z_new

@@ -9,14 +9,19 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from optgen.brainpy.base import Optimizer, StateLoadResult, optimizer_class
-from optgen.brainpy.schedulers import CallBasedScheduler, Scheduler, make_schedule, scheduler_classes
+from optgen.brainpy.base import Optimizer as Optimizer
+from optgen.brainpy.base import StateLoadResult as StateLoadResult
+from optgen.brainpy.base import optimizer_class
+from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
+from optgen.brainpy.schedulers import Scheduler as Scheduler
+from optgen.brainpy.schedulers import make_schedule as make_schedule
+from optgen.brainpy.schedulers import scheduler_classes
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.names import no_attribute
 
 # And the classes of the catalogue, see `__dir__`.
-__all__ = ["CallBasedScheduler", "Optimizer", "Scheduler", "StateLoadResult", "make_schedule", "optimizer_class"]
+_OWN = ("CallBasedScheduler", "Optimizer", "Scheduler", "StateLoadResult", "make_schedule", "optimizer_class")
 
 
 @functools.cache
@@ -31,10 +36,12 @@ def _classes() -> dict[str, type]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
     if name.startswith("_") or name not in _classes():
         raise no_attribute(__name__, name, _classes())
     return _classes()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_classes()})
+    return sorted({*_OWN, *_classes()})

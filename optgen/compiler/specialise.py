@@ -48,12 +48,15 @@ def specialise(spec: Spec, choice: Choice, wrapped: Rule | None = None) -> Rule:
     initial: dict[str, Node] = {}
     hyperparameters, inputs = list(spec.hyperparameters), list(spec.inputs)
     if wrapped is not None:
-        hyperparameters += [replace(h, name=f"{spec.wraps}_{h.name}") for h in wrapped.hyperparameters]
+        own = {h.name for h in hyperparameters}
+        theirs = {h.name: spec.wrapped_name(h.name) for h in wrapped.hyperparameters}
+        hyperparameters += [
+            replace(h, name=theirs[h.name]) for h in wrapped.hyperparameters if theirs[h.name] not in own
+        ]
         inputs += [replace(i, name=f"{spec.wraps}_{i.name}") for i in wrapped.inputs]
-        names = {h.name for h in wrapped.hyperparameters}
         for state, value in wrapped.initial.items():
             if (name := f"{spec.wraps}_{state}") in states:
-                initial[name] = renamed(value, lambda n: f"{spec.wraps}_{n}" if n in names else n)
+                initial[name] = renamed(value, lambda n: theirs.get(n, n))
     unroller = Unroller(spec, choice, wrapped, ())
     for statement in spec.body:
         if isinstance(statement, Assign) and is_initial(statement.target):

@@ -175,7 +175,9 @@ class Unroller:
             case Binary(operator="*", left=left, right=right):
                 return self.whole(left) * self.whole(right)
         raise self.fail(
-            node.span, "this must be an integer known ahead", "use a number, a count option or a loop's name"
+            node.span,
+            "this must be an integer known ahead",
+            "use a number, a count option (in define, counts={...}) or a loop's name",
         )
 
     def branch(self, condition: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]) -> None:
@@ -227,7 +229,9 @@ class Unroller:
                 return name in self.choice.present
             case Name(name=name, span=span) if name in self.declared:
                 raise self.fail(
-                    span, f"'{name}' is always there", "only an option or an optional hyperparameter can be tested"
+                    span,
+                    f"'{name}' is always there",
+                    "only an option or an optional hyperparameter can be tested: in define, True, False or None",
                 )
             case Unary(operator="not") | Logical():
                 return combined(node, self.decide)
@@ -367,8 +371,8 @@ class Unroller:
             raise self.fail(span, f"'{prefix}' is called twice", self.call_once)
         self.called = True
         case = self.fitting_case(wrapped)
-        declared = [h.name for h in wrapped.hyperparameters] + [i.name for i in wrapped.inputs]
-        names = {name: f"{prefix}_{name}" for name in (*declared, *case.final)}
+        names = {name: f"{prefix}_{name}" for name in (*(i.name for i in wrapped.inputs), *case.final)}
+        names |= {h.name: self.spec.wrapped_name(h.name) for h in wrapped.hyperparameters}
         names["g"] = self.define(f"{prefix}_g", gradient)
         for equation in case.equations:
             value = renamed(equation.value, lambda name: names.get(name, name))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from optgen.optim.base import Optimizer, optimizer_class
+from optgen.optim.base import Optimizer as Optimizer
+from optgen.optim.base import optimizer_class
 from optgen.optim.schedulers import scheduler_classes
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.names import no_attribute
 
-__all__ = ["Optimizer", "optimizer_class"]  # and the classes of the catalogue, see `__dir__`
+_OWN = ("Optimizer", "optimizer_class")
 
 
 @functools.cache
@@ -30,10 +31,12 @@ def _classes() -> dict[str, type]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
     if name.startswith("_") or name not in _classes():
         raise no_attribute(__name__, name, _classes())
     return _classes()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_classes()})
+    return sorted({*_OWN, *_classes()})

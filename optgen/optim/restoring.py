@@ -93,9 +93,13 @@ def _part(label: str, saved: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _count(label: str, name: str, value: Any) -> int:
     try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise StateMismatch(f"{label}: '{name}' of the saved state is a count, not {value!r}") from None
+        count = int(value)
+        whole = bool(count == value) and count >= 0
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise StateMismatch(f"{label}: '{name}' of the saved state is a count, not {value!r}")
+    return count
 
 
 def _load_rates(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

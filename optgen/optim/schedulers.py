@@ -11,10 +11,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, StateMismatch
 from optgen.runtime.arguments import bind
 from optgen.runtime.cells import HasValue, cell
 from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature
@@ -84,9 +85,9 @@ class LRScheduler:
         return True
 
     def extend(self, base_lr: Any = None) -> None:
-        """Give one more group of weights a learning rate: that of the last group, or one of its own base."""
+        """Give one more group of weights a learning rate: that of the first group, or one of its own base."""
         bases = self.base_lrs
-        self.base_lrs = [*bases, bases[-1] if base_lr is None else base_lr]
+        self.base_lrs = [*bases, bases[0] if base_lr is None else base_lr]
         self._current_lrs.value = [*self._current_lrs.value, self.get_lr()[len(bases)]]
 
     def rebase(self, group: int, base_lr: Any) -> None:
@@ -128,12 +129,28 @@ class LRScheduler:
 
         Raises:
             KeyError: an entry is missing; nothing is changed then.
+            StateMismatch: an entry is no count, or no learning rate for each group; nothing is changed then.
         """
-        epoch, base_lrs = state_dict["last_epoch"], state_dict["base_lrs"]
-        base_lrs = list(base_lrs)
+        epoch, base_lrs, current_lrs = self.checked_state(state_dict)
         self.last_epoch.value = epoch
         self.base_lrs = base_lrs
-        self.current_lrs.value = list(state_dict.get("current_lrs", base_lrs))
+        self.current_lrs.value = current_lrs
+
+    def checked_state(self, state_dict: Mapping[str, Any]) -> tuple[Any, list[Any], list[Any]]:
+        """The step, the base rates and the current rates of a saved state; raises what `load_state_dict` does."""
+        label = type(self).__name__
+        epoch = state_dict["last_epoch"]
+        if not _is_number(epoch) or int(epoch) != epoch or epoch < 0:
+            raise StateMismatch(f"{label}: 'last_epoch' of the saved state is a count, not {epoch!r}")
+        found = []
+        for name in ("base_lrs", "current_lrs"):
+            rates = state_dict["base_lrs"] if name not in state_dict and name != "base_lrs" else state_dict[name]
+            if not isinstance(rates, list | tuple) or not rates or not all(map(_is_rate, rates)):
+                raise StateMismatch(f"{label}: '{name}' of the saved state has a rate for each group, not {rates!r}")
+            found.append(list(rates))
+        if len(found[0]) != len(found[1]):
+            raise StateMismatch(f"{label}: the saved state has {len(found[0])} base rates and {len(found[1])} rates")
+        return epoch, found[0], found[1]
 
     def _checked_epoch(self, epoch: Any) -> Any:
         if isinstance(epoch, int | np.integer) and epoch < 0:
@@ -142,6 +159,18 @@ class LRScheduler:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(last_epoch={self.last_epoch.value}, current_lrs={self.current_lrs.value})"
+
+
+def _is_number(value: Any) -> bool:
+    kinds = np.number | jax.Array | np.ndarray
+    return not isinstance(value, bool) and (
+        isinstance(value, int | float)
+        or (isinstance(value, kinds) and np.ndim(value) == 0 and np.isrealobj(value) and bool(np.isfinite(value)))
+    )
+
+
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and bool(value >= 0)
 
 
 class FixedLR(LRScheduler):

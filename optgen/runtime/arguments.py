@@ -46,7 +46,7 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     if (spelled := spelling(manifest.dialects, library)) is not None:
         return _completed(manifest, _without_given(spelled))
     names = {h.name for h in manifest.hyperparameters}
-    learning_rate = "learning_rate" if library == "optax" and "learning_rate" not in names else "lr"
+    learning_rate = _argument_name(library, "lr", names)
     arguments = [
         Argument(learning_rate if h.name == "lr" else h.name, (h.name,), (h.default,), keyword_only=h.name != "lr")
         for h in sorted(manifest.hyperparameters, key=lambda h: h.name != "lr")
@@ -79,11 +79,16 @@ def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:
         o.name: options[o.name] for o in manifest.options
     }
     added = tuple(
-        Argument(name, (name,), (default,), keyword_only=True)  # type: ignore[arg-type]  # numbers, None, options
+        Argument(_argument_name(dialect.library, name, taken), (name,), (default,), keyword_only=True)  # type: ignore[arg-type]
         for name, default in rest.items()
         if name not in taken
     )
     return replace(dialect, arguments=(*dialect.arguments, *added))
+
+
+def _argument_name(library: str, name: str, taken: set[str]) -> str:
+    """What an argument is called that a library does not have; optax calls the learning rate by its full name."""
+    return "learning_rate" if library == "optax" and name == "lr" and "learning_rate" not in taken else name
 
 
 def signature(dialect: Dialect, *extra: inspect.Parameter) -> inspect.Signature:
@@ -237,6 +242,18 @@ def check_option(label: str, option: Option, value: Any) -> OptionValue:
     return int(value)
 
 
+def _check_array(label: str, hyperparameter: Hyperparameter, value: Any) -> None:
+    """Refuse an array that is no single real number, and, where its value is known, one outside the domain."""
+    import jax
+    import jax.numpy as jnp
+
+    if value.shape != () or not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
+        found = f"an array of {value.dtype} of shape {tuple(value.shape)}"
+        raise HyperparameterTypeError(f"{label} as an array is a single real number, not {found}")
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        check_value(label, hyperparameter, float(value))
+
+
 def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
     """A hyperparameter's value: a Python number inside its domain, or an array of one number as it is.
 
@@ -257,7 +274,8 @@ def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
             raise InvalidHyperparameter(f"{label} = {value!r} is outside its domain: {wanted}")
         return number
     if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.ndarray):
-        return value  # a jax array or tracer: its value is not known while tracing
+        _check_array(label, hyperparameter, value)
+        return value
     kinds = "a number, an array or a schedule" if hyperparameter.varies else "a number or an array"
     hint = "; its spec would have to say varies = true" if callable(value) and not hyperparameter.varies else ""
     raise HyperparameterTypeError(f"{label} is {kinds}, not {value!r}{hint}")

@@ -173,13 +173,17 @@ class Optimizer:
         """What a group's step takes; everything that can be refused is refused here."""
         layout, hyperparameters = self._chosen(group)
         name = type(self).__name__
-        check_inputs(name, layout, inputs)
         parameters = [p for p in group["params"] if p.grad is not None]
+        kinds = {declared.name: declared.kind for declared in self.entry.manifest.inputs}
+        check_inputs(name, layout, inputs, parameters, kinds)
         for p in parameters:
             if not isinstance(p.grad, np.ndarray):
                 raise TypeError(f"{name}: gradients are numpy arrays, and this one is {type(p.grad).__name__}")
             if p.grad.shape != p.data.shape:
                 raise TreeMismatch(f"{name}: a gradient has shape {p.grad.shape}, its parameter {p.data.shape}")
+            layout.variant.arrays.arithmetic_dtype(p.data)
+            if not p.data.flags.writeable:
+                raise TypeError(f"{name}: a parameter of shape {p.data.shape} cannot be written to")
         return Work(group, layout, hyperparameters, parameters)
 
     def _chosen(self, group: Mapping[str, Any]) -> tuple[NumpyLayout, dict[str, Any]]:

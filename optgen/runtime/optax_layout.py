@@ -138,7 +138,11 @@ class Layout:
 
 
 def resolved(
-    optimizer: str, layout: StateLayout, given: Callable[[str], bool], scheduled: Callable[[str], bool]
+    optimizer: str,
+    layout: StateLayout,
+    given: Callable[[str], bool],
+    scheduled: Callable[[str], bool],
+    masked: Callable[[str], bool],
 ) -> Layout:
     """The layout under the arguments of a call.
 
@@ -147,6 +151,7 @@ def resolved(
         layout: what the dialect says.
         given: whether an argument is given: neither None nor False.
         scheduled: whether it is a function of the number of steps.
+        masked: whether it is a mask, which False is as well.
     """
 
     def part(found: StatePart) -> Any:
@@ -163,7 +168,7 @@ def resolved(
             asked = {name: argument for argument, name in layout.schedules.items()}
             slots = tuple(Slot(source, name, asked.get(name, "")) for name, source in found.fields)
             node = _Node(library_class(found.type, names), slots)
-        return _Node(library_class("MaskedState", ("inner_state",)), (node,)) if given(found.mask) else node
+        return _Node(library_class("MaskedState", ("inner_state",)), (node,)) if masked(found.mask) else node
 
     return Layout(optimizer, part(layout.state))
 

@@ -74,6 +74,7 @@ class Transformation:
                 dialect.layout,
                 lambda argument: is_given(arguments.get(argument)),
                 lambda argument: callable(arguments.get(argument)),
+                lambda argument: arguments.get(argument) is not None,
             )
         self.rings = self._rings()
         self.storage = Storage(self.variant, self.said is None, self.rings)

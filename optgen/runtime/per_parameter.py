@@ -6,7 +6,7 @@ What torch and lucid have in common: a parameter without a gradient makes no ste
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,8 @@ class StateLayout(ABC):
             raise TreeMismatch(
                 f"{label} holds {told}, and this optimizer keeps {', '.join(sorted(known)) or 'nothing'}"
             )
+        if self.count in found:
+            check_count(f"{label}: '{self.count}'", kept[self.count])
         for name in found & set(infos):
             info = infos[name]
             history = (info.depth,) if info.depth > 1 else ()
@@ -253,13 +255,46 @@ class GroupStep(ABC):
             self.first[layout.names[name]] = after.shared[name]
 
 
-def check_inputs(label: str, layout: StateLayout, inputs: Mapping[str, Any]) -> None:
+def check_count(label: str, value: Any) -> None:
+    """Refuse what is no number of steps.
+
+    Raises:
+        TreeMismatch: it is none.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = -1.0
+    if not (number >= 0 and number == int(number)):
+        raise TreeMismatch(f"{label} is a number of steps, not {value!r:.60}")
+
+
+def check_inputs(
+    label: str,
+    layout: StateLayout,
+    inputs: Mapping[str, Any],
+    parameters: Sequence[Parameter],
+    kinds: Mapping[str, str],
+) -> None:
     """Refuse a step without what the rule asks for, or with what it does not.
 
     Raises:
-        TypeError: an input is missing or extra.
+        TypeError: an input is missing or extra, or is no mapping where it is one value per parameter.
+        TreeMismatch: a parameter's value is missing or of another shape.
     """
     wanted = layout.variant.info.inputs
     if set(inputs) != set(wanted):
         takes = ", ".join(f"{n}=..." for n in wanted) or "no inputs"
-        raise TypeError(f"{label}: step takes {takes} besides the closure, not {sorted(inputs)}")
+        given = f", not {', '.join(f'{n}=...' for n in sorted(inputs))}" if inputs else "; it is missing"
+        raise TypeError(f"{label}: step takes {takes} besides the closure{given}")
+    for name in wanted:
+        if kinds[name] not in ("element", "tensor"):
+            continue
+        values = inputs[name]
+        if not isinstance(values, Mapping):
+            raise TypeError(f"{label}: {name} is a mapping of parameters to values, not {type(values).__name__}")
+        for p in parameters:
+            shape = tuple(layout.array(p).shape) if kinds[name] == "element" else ()
+            if p not in values or tuple(np.shape(values[p])) != shape:
+                found = f"shape {tuple(np.shape(values[p]))}" if p in values else "no value"
+                raise TreeMismatch(f"{label}: {name} has {found} for a parameter of shape {shape}")

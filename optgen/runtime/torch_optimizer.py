@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch._compile import _disable_dynamo
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
-from optgen.runtime.per_parameter import Work, check_inputs
+from optgen.runtime.per_parameter import Work, check_count, check_inputs
 from optgen.runtime.torch_state import TorchLayout, TorchStep, gradient_of, restored
 from optgen.spec.model import Dialect
 
@@ -112,6 +113,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             self._make_step(inputs)
         return loss
 
+    @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         if found_inf is not None and bool(found_inf.item()):
@@ -133,13 +135,16 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         layout, hyperparameters = self._chosen(group)
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
-        check_inputs(name, layout, inputs)
+        kinds = {declared.name: declared.kind for declared in self.entry.manifest.inputs}
+        check_inputs(name, layout, inputs, parameters, kinds)
         for p in parameters:
             assert p.grad is not None
             if p.grad.is_sparse and not (
                 self.dialect.sparse == "dense" or (self.dialect.sparse == "entries" and layout.is_elementwise)
             ):
                 raise RuntimeError(f"{name} does not support sparse gradients")
+            if not p.is_complex():
+                layout.variant.arrays.arithmetic_dtype(p)
             if p.is_complex() and not layout.takes_complex:
                 raise RuntimeError(f"{name} does not support complex parameters")
             if group.get("capturable") and p.device.type not in ("cuda", "xpu"):
@@ -177,6 +182,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
             return  # torch says what is wrong
         for saved, group in zip(groups, self.param_groups, strict=True):
+            _check_flags(name, {**self.defaults, **saved})
+            check_count(f"{name}: 'skipped_steps'", saved.get("skipped_steps", 0))
             layout, _ = self._chosen({**self.defaults, **saved})
             for index, parameter in zip(saved["params"], group["params"], strict=True):
                 label = f"{name}: the state of parameter {index}"

@@ -128,6 +128,9 @@ def restored(parameter: Tensor, value: Any, as_it_is: Collection[str], name: str
     """
     if isinstance(value, tuple | list):
         return tuple(restored(parameter, part, as_it_is, name) for part in value)
+    if name in as_it_is and isinstance(value, int | float):
+        # Older checkpoints of torch have plain numbers of steps.
+        return torch.tensor(float(value), dtype=torch.float32)
     if not isinstance(value, Tensor) or name in as_it_is:
         return value.clone() if isinstance(value, Tensor) else value
     wide = parameter.dtype in (torch.float64, torch.complex128)

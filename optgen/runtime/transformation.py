@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from optgen.runtime.arguments import Settings, bind, dialect_of, settings
@@ -17,9 +19,6 @@ from optgen.runtime.optax_transformation import Transformation
 from optgen.spec.model import Dialect
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
-
-#: More steps in a row than any run has: a step that is not finite is never applied.
-_NEVER = 2**31 - 1
 
 
 def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
@@ -39,8 +38,7 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
         transformation = optax.GradientTransformationExtraArgs(made.init, made.update)
         if not own.skip_nonfinite:
             return transformation
-        skipping = optax.apply_if_finite(transformation, _NEVER)
-        return optax.GradientTransformationExtraArgs(skipping.init, skipping.update)
+        return _skipping(transformation)
 
     build.__name__ = build.__qualname__ = dialect.name
     build.__module__ = "optgen.optax"
@@ -49,6 +47,32 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
         return_annotation=optax.GradientTransformationExtraArgs
     )
     return build
+
+
+def _skipping(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """A transformation that leaves out steps whose gradients are not finite, in optax.apply_if_finite's state."""
+
+    def init(params: Any) -> optax.ApplyIfFiniteState:
+        zero = jnp.zeros((), jnp.int32)
+        return optax.ApplyIfFiniteState(zero, jnp.array(True), zero, inner.init(params))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, optax.ApplyIfFiniteState]:
+        leaves = jax.tree.leaves(updates)
+        finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
+
+        def step(before: Any) -> tuple[Any, Any]:
+            found: tuple[Any, Any] = inner.update(updates, before, params, **extra)
+            return found
+
+        # What the step gives may have another tree than the gradients.
+        shapes, _ = jax.eval_shape(step, state.inner_state)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        found, after = jax.lax.cond(finite, step, lambda before: (nothing, before), state.inner_state)
+        row = jnp.where(finite, 0, optax.safe_increment(state.notfinite_count))
+        total = jnp.where(finite, state.total_notfinite, optax.safe_increment(state.total_notfinite))
+        return found, optax.ApplyIfFiniteState(row, finite, total, after)
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def transformation(entry: Entry, chosen: Settings, dialect: Dialect) -> optax.GradientTransformationExtraArgs:

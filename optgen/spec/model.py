@@ -322,6 +322,10 @@ class Spec:
         """The hyperparameter of that name; raises KeyError if there is none."""
         return {item.name: item for item in self.hyperparameters}[name]
 
+    def wrapped_name(self, name: str) -> str:
+        """What a hyperparameter of the wrapped optimizer is called here: there is one learning rate."""
+        return name if name == "lr" else f"{self.wraps}_{name}"
+
     def option(self, name: str) -> Option:
         """The option of that name; raises KeyError if there is none."""
         return {item.name: item for item in self.options}[name]

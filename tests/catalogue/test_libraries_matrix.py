@@ -340,7 +340,7 @@ def around(
     choice, values = in_dialect(spec, test_libraries.dialect_of(name, "optax", name), arguments)
     rule = specialise(spec, choose(spec, options, values), inner)
     assert not options or choice != choose(spec, options, values)
-    return rule, values | {f"base_{key}": value for key, value in inner_values.items()}
+    return rule, values | {spec.wrapped_name(key): value for key, value in inner_values.items()}
 
 
 @pytest.mark.parametrize(("base", "base_values", "make"), BASES)
@@ -400,7 +400,7 @@ def test_lookaheads_weight_decay_goes_into_the_gradient() -> None:
     inner, inner_values = rule_of(test_libraries.spec_of("adam"), {}, {"lr": 0.1})
     values = {"weight_decay": 0.1, "sync_period": 3.0, "alpha": 0.8}
     rule = specialise(spec, choose(spec, {}, values), inner)
-    values |= {f"base_{key}": value for key, value in inner_values.items()}
+    values |= {spec.wrapped_name(key): value for key, value in inner_values.items()}
     assert difference(run_rule(rule, values, parameters, gradients), fast) < TOLERANCE
 
 
@@ -459,11 +459,14 @@ def test_schedule_free_with_a_learning_rate_that_starts_at_zero() -> None:
         transformation = optax.contrib.schedule_free(optax.sgd(schedule), schedule)
         rates = [float(schedule(count)) for count in range(STEPS + 1)]
     theirs, _, _ = run_schedule_free(transformation, parameters, gradients)
-    rule, values = around("schedule_free", "sgd", {"lr": 0.1}, {"learning_rate": 0.1}, {})
+    spec = test_libraries.spec_of("schedule_free")
+    dialect = test_libraries.dialect_of("schedule_free", "optax", "schedule_free")
+    choice, values = in_dialect(spec, dialect, {"learning_rate": 0.1})
+    rule = specialise(spec, choice, wrapped_rule(spec, specs_folder()))
     model = Interpreter(rule, values).init(parameters)
     for count, (gradient, theta) in enumerate(zip(gradients, theirs, strict=True)):
-        now = Interpreter(rule, values | {"lr": rates[count + 1], "base_lr": rates[count]})
-        model = now.step(model, gradient)
+        now = Interpreter(rule, values | {"lr": rates[count + 1]})
+        model = now.step(model, gradient, {"given_step": [-rates[count] * g for g in gradient]})
         assert difference([[np.asarray(tensor.theta) for tensor in model.tensors]], [theta]) < TOLERANCE
     assert distance(theirs, parameters) > 1e-3
 

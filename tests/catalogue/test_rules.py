@@ -189,7 +189,10 @@ def test_lookahead_equals_optax(
     inner, inner_values = rule_of(read_spec(SPECS / f"{base}.toml"), {}, values)
     spec = spec_of("lookahead")
     rule = specialise(spec, choose(spec, {}, {}), inner)
-    numbers = {f"base_{name}": value for name, value in inner_values.items()} | {"sync_period": 3.0, "alpha": 0.8}
+    numbers = {spec.wrapped_name(name): value for name, value in inner_values.items()} | {
+        "sync_period": 3.0,
+        "alpha": 0.8,
+    }
     with jax.enable_x64(True):
         transformation = optax.lookahead(make(), sync_period=3, slow_step_size=0.8)
         current = optax.LookaheadParams.init_synced([jnp.asarray(p) for p in parameters])
@@ -209,7 +212,7 @@ def test_lookahead_wraps_lookahead() -> None:
     spec = spec_of("lookahead")
     innermost, _ = rule_of(read_spec(SPECS / "sgd.toml"), {}, {})
     rule = specialise(spec, choose(spec, {}, {}), specialise(spec, choose(spec, {}, {}), innermost))
-    numbers = {"base_base_lr": 0.1, "base_sync_period": 2.0, "base_alpha": 0.7, "sync_period": 5.0, "alpha": 0.4}
+    numbers = {"lr": 0.1, "base_sync_period": 2.0, "base_alpha": 0.7, "sync_period": 5.0, "alpha": 0.4}
     theta = [p.copy() for p in parameters]
     inner_slow = [p.copy() for p in parameters]
     outer_slow = [p.copy() for p in parameters]

@@ -79,10 +79,10 @@ def test_every_option_is_an_argument_of_what_is_loaded():
 
 def test_hyperparameters_of_what_is_wrapped_are_arguments():
     lookahead = optgen.load("lookahead", wraps="adamw")
-    assert {"base_lr", "base_weight_decay"} <= set(inspect.signature(lookahead.optax).parameters)
+    assert {"learning_rate", "base_weight_decay"} <= set(inspect.signature(lookahead.optax).parameters)
     params = {"w": jnp.ones(3)}
     steps = []
     for rate in (0.1, 0.2):
-        optimizer = lookahead.optax(sync_period=5, slow_step_size=0.5, base_lr=rate)
+        optimizer = lookahead.optax(sync_period=5, slow_step_size=0.5, learning_rate=rate)
         steps.append(optimizer.update({"w": jnp.ones(3)}, optimizer.init(params), params)[0]["w"])
     assert jnp.allclose(2 * steps[0], steps[1])

@@ -13,7 +13,8 @@ import pytest
 
 import optgen
 import optgen.optax
-from optgen.errors import TreeMismatch
+import optgen.optim
+from optgen.errors import InvalidHyperparameter, StateMismatch, TreeMismatch
 from optgen.optim import Adam
 
 TWO_FOLDS = """
@@ -209,3 +210,72 @@ def test_counts_of_numpy():
     assert optgen.optax.lbfgs(0.1, memory_size=np.int64(5), linesearch=None).init(jnp.ones(2))[
         0
     ].weights_memory.shape == (5,)
+
+
+@pytest.mark.parametrize(
+    "value", [jnp.asarray(-1.0), jnp.ones(2), jnp.asarray(1j), jnp.asarray(True), jnp.asarray(jnp.nan)]
+)
+def test_arrays_are_checked_like_numbers(value):
+    with pytest.raises(InvalidHyperparameter, match="learning_rate"):
+        optgen.optax.adam(value)
+    with pytest.raises(InvalidHyperparameter, match="lr"):
+        Adam(lr=value)
+    if value.shape:
+        with pytest.raises(InvalidHyperparameter, match="learning_rate"):
+            jax.jit(lambda rate: optgen.optax.adam(rate).init(jnp.ones(2)))(value)
+
+
+def test_a_group_without_a_rate_has_the_first_one():
+    class Box:
+        def __init__(self):
+            self.value = jnp.ones(1)
+
+    optimizer = optgen.optim.SGD(lr=0.1)
+    optimizer.register_trainable_weights({"a": Box()})
+    optimizer.add_param_group({"b": Box()}, lr=0.001)
+    optimizer.add_param_group({"c": Box()})
+    assert [float(group["lr"].value) for group in optimizer.param_groups] == [0.1, 0.001, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("current_lrs", [-5.0]), ("current_lrs", []), ("base_lrs", "x"), ("base_lrs", [0.1, 0.2]), ("last_epoch", "x"),
+     ("last_epoch", None), ("last_epoch", 1.5)],
+)  # fmt: skip
+def test_a_broken_scheduler_is_not_loaded(entry, value):
+    class Box:
+        def __init__(self):
+            self.value = jnp.ones(1)
+
+    box = Box()
+    optimizer = Adam(lr=0.1)
+    optimizer.register_trainable_weights({"a": box})
+    optimizer.step({"a": jnp.ones(1)})
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["schedulers"]["0"]["state"][entry] = value
+    with pytest.raises(StateMismatch, match=entry if entry != "base_lrs" else "base"):
+        optimizer.load_state_dict(saved)
+    saved = optimizer.state_dict() | {"step_count": -3}
+    with pytest.raises(StateMismatch, match="step_count"):
+        optimizer.load_state_dict(saved)
+
+
+def test_a_mask_of_false_is_a_mask():
+    params = {"w": jnp.ones(3)}
+    ours, theirs = optgen.optax.adamw(0.1, mask=False), optax.adamw(0.1, mask=False)
+    assert jax.tree.structure(ours.init(params)) == jax.tree.structure(theirs.init(params))
+    updates, _ = ours.update(params, theirs.init(params), params)
+    expected, _ = theirs.update(params, theirs.init(params), params)
+    np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-12)
+
+
+def test_lookahead_leaves_out_a_step_that_is_not_finite():
+    params = optax.LookaheadParams.init_synced({"w": jnp.ones(3)})
+    optimizer = optgen.optax.lookahead(optax.sgd(0.1), 2, 0.5, skip_nonfinite=True)
+    state = optimizer.init(params)
+    updates, state = jax.jit(optimizer.update)({"w": jnp.ones(3)}, state, params)
+    np.testing.assert_allclose(updates.fast["w"], -0.1 * jnp.ones(3))
+    updates, after = optimizer.update({"w": jnp.full(3, jnp.nan)}, state, params)
+    assert not updates.fast["w"].any()
+    assert int(after.total_notfinite) == 1
+    assert int(after.inner_state.steps_since_sync) == int(state.inner_state.steps_since_sync)

@@ -360,3 +360,83 @@ def test_neither_jax_nor_the_compiler_is_loaded():
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("name", ["Adam", "Lion", "Lamb", "Adafactor"])
+def test_torch_compile_traces_a_step(name):
+    """Dynamo imports by name the module of every function that it comes to."""
+    parameters = [torch.nn.Parameter(torch.ones(4, 3)), torch.nn.Parameter(torch.ones(3))]
+    same = [torch.nn.Parameter(p.detach().clone()) for p in parameters]
+    optimizers = [getattr(optgen.torch, name)(group, lr=0.1) for group in (parameters, same)]
+    compiled = torch.compile(optimizers[1].step, backend="eager")
+    for count in range(3):
+        for group in (parameters, same):
+            for parameter in group:
+                parameter.grad = torch.full_like(parameter, 0.1 * (count + 1))
+        optimizers[0].step()
+        compiled()
+    assert all(torch.equal(a, b) for a, b in zip(parameters, same, strict=True))
+
+
+def test_the_learning_rate_of_what_is_wrapped():
+    """It is the argument lr, which schedulers set."""
+    for cls, rate in ((optgen.torch.Lookahead, 0.5), (optgen.torch.ScheduleFree, 0.5)):
+        moved = []
+        for lr in (rate, rate / 2):
+            parameter = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+            optimizer = cls([parameter], lr=lr)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+            parameter.grad = torch.ones(3, dtype=torch.float64)
+            optimizer.step()
+            scheduler.step()
+            assert optimizer.param_groups[0]["lr"] == lr / 2
+            moved.append(1 - float(parameter.detach()[0]))
+        assert abs(moved[0] - 2 * moved[1]) < 1e-6
+
+
+def test_older_checkpoints_have_plain_numbers_of_steps():
+    parameters = [[torch.nn.Parameter(torch.ones(3, dtype=torch.float64))] for _ in range(2)]
+    theirs, mine = torch.optim.Adam(parameters[0], lr=0.1), optgen.torch.Adam(parameters[1], lr=0.1)
+    for group in parameters:
+        group[0].grad = torch.ones(3, dtype=torch.float64)
+    theirs.step()
+    saved = copy.deepcopy(theirs.state_dict())
+    saved["state"][0]["step"] = int(saved["state"][0]["step"])
+    mine.load_state_dict(saved)
+    parameters[1][0].data.copy_(parameters[0][0].data)
+    theirs.step()
+    mine.step()
+    assert torch.allclose(parameters[0][0], parameters[1][0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "step", [torch.tensor(-1.0), torch.tensor(2.5), torch.tensor(float("nan")), torch.zeros(2), "x"]
+)
+def test_a_number_of_steps_is_checked(step):
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = optgen.torch.Adam([parameter], lr=0.1)
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["state"][0]["step"] = step
+    with pytest.raises(TreeMismatch, match="'step' is a number of steps, not"):
+        optimizer.load_state_dict(saved)
+
+
+def test_what_a_later_group_refuses_leaves_the_earlier_ones_as_they_are():
+    first, second = torch.nn.Parameter(torch.ones(2)), torch.zeros(2, dtype=torch.int64)
+    optimizer = optgen.torch.SGD([{"params": [first]}, {"params": [second]}], lr=0.1)
+    first.grad, second.grad = torch.ones(2), torch.ones(2, dtype=torch.int64)
+    with pytest.raises(TreeMismatch):
+        optimizer.step()
+    assert torch.equal(first, torch.ones(2))
+    others = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    sophia = optgen.torch.Sophia([{"params": [p]} for p in others], lr=0.1)
+    for p in others:
+        p.grad = torch.ones(2)
+    for wrong in ({others[0]: torch.ones(2)}, {others[0]: torch.ones(2), others[1]: torch.ones(3)}):
+        with pytest.raises(TreeMismatch, match="hessian has"):
+            sophia.step(hessian=wrong)
+    with pytest.raises(TypeError, match="hessian is a mapping"):
+        sophia.step(hessian=torch.ones(2))
+    assert all(torch.equal(p, torch.ones(2)) for p in others)
