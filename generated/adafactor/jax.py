@@ -92,6 +92,11 @@ def _host_min(a, b):
     return a if a != a or a < b else b
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def _fold_rows(fold, x, **empty):
     """Fold over the rows of each matrix; a vector has one row."""
     return fold(x, axis=-2, keepdims=True, **empty) if x.ndim >= 2 else x
@@ -115,7 +120,7 @@ def default_case1_step(t, eps1, decay_rate):
     abs_decay_rate = _constant(abs, jnp.abs, decay_rate)
     beta2 = 1 - jnp.power(t, -abs_decay_rate)
     one_minus_beta2 = 1 - beta2
-    relative = jnp.minimum(0.01, 1/jnp.sqrt(t))
+    relative = jnp.minimum(0.01, 1/_root(t))
     return (eps, beta2, one_minus_beta2, relative)
 
 
@@ -146,10 +151,10 @@ def default_case1_tensor(
     sum_R_new_over_rows = _fold_rows(jnp.sum, R_new)
     R_mean = sum_R_new_over_rows/rows
     sum_theta_squared = jnp.sum(jnp.square(theta))
-    alpha = relative*jnp.maximum(eps2, jnp.sqrt(sum_theta_squared/size))
+    alpha = relative*jnp.maximum(eps2, _root(sum_theta_squared/size))
     d = g/jnp.sqrt(R_new/R_mean*C_new)
     sum_d_squared = jnp.sum(jnp.square(d))
-    max_value = jnp.maximum(1, jnp.sqrt(sum_d_squared/size)/clip_threshold)
+    max_value = jnp.maximum(1, _root(sum_d_squared/size)/clip_threshold)
     theta_update = -alpha*(d/max_value)
     return (R_new, C_new, theta_update)
 
@@ -160,9 +165,9 @@ def default_case2_tensor(theta, g, v, eps2, clip_threshold, size, eps, beta2, on
     q_2 = jnp.square(g) + eps
     v_new = beta2*v + one_minus_beta2*q_2
     sum_theta_squared = jnp.sum(jnp.square(theta))
-    alpha = relative*jnp.maximum(eps2, jnp.sqrt(sum_theta_squared/size))
+    alpha = relative*jnp.maximum(eps2, _root(sum_theta_squared/size))
     d = g/jnp.sqrt(v_new)
     sum_d_squared = jnp.sum(jnp.square(d))
-    max_value = jnp.maximum(1, jnp.sqrt(sum_d_squared/size)/clip_threshold)
+    max_value = jnp.maximum(1, _root(sum_d_squared/size)/clip_threshold)
     theta_update = -alpha*(d/max_value)
     return (v_new, theta_update)

@@ -34,6 +34,11 @@ def _host_root(x):
     return math.sqrt(x) if x >= 0 else math.nan
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def default_step(lr):
     """Numbers of one step."""
     root = _constant(_host_root, jnp.sqrt, 1.0 + lr*lr)
@@ -45,7 +50,7 @@ def default_tensor(theta, g, lr, min_norm, root):
     d = g
     sum_theta_squared = jnp.sum(jnp.square(theta))
     sum_d_squared = jnp.sum(jnp.square(d))
-    ratio = jnp.maximum(jnp.sqrt(sum_theta_squared), min_norm)/jnp.maximum(jnp.sqrt(sum_d_squared), min_norm)
+    ratio = jnp.maximum(_root(sum_theta_squared), min_norm)/jnp.maximum(_root(sum_d_squared), min_norm)
     scale = -lr*ratio
     theta_new = (theta + scale*d)/root
     return (theta_new,)
@@ -64,7 +69,7 @@ def momentum_tensor(theta, g, m, lr, momentum, min_norm, one_minus_momentum, roo
     d = m_new
     sum_theta_squared = jnp.sum(jnp.square(theta))
     sum_d_squared = jnp.sum(jnp.square(d))
-    ratio = jnp.maximum(jnp.sqrt(sum_theta_squared), min_norm)/jnp.maximum(jnp.sqrt(sum_d_squared), min_norm)
+    ratio = jnp.maximum(_root(sum_theta_squared), min_norm)/jnp.maximum(_root(sum_d_squared), min_norm)
     scale = -lr*ratio
     theta_new = (theta + scale*d)/root
     return (m_new, theta_new)

@@ -36,6 +36,11 @@ def _host_log(x):
     return -math.inf if x == 0 else math.nan
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def default_step(t, beta1, beta2):
     """Numbers of one step."""
     one_minus_beta1 = 1.0 - beta1
@@ -68,9 +73,9 @@ def default_tensor(
     v_new = beta2*v + one_minus_beta2*jnp.square(g)
     r = inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
     sum_theta_squared = jnp.sum(jnp.square(theta))
-    theta_norm = jnp.sqrt(sum_theta_squared)
+    theta_norm = _root(sum_theta_squared)
     sum_r_squared = jnp.sum(jnp.square(r))
-    r_norm = jnp.sqrt(sum_r_squared)
+    r_norm = _root(sum_r_squared)
     ratio = jnp.where((theta_norm == 0) | (r_norm == 0), 1, theta_norm/r_norm)
     scale = -lr*ratio
     theta_update = scale*r

@@ -37,11 +37,16 @@
 import jax.numpy as jnp
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def default_tensor(theta, g, v, lr, momentum, trust_coefficient, eps):
     """One tensor's step."""
     sum_theta_squared = jnp.sum(jnp.square(theta))
     sum_g_squared = jnp.sum(jnp.square(g))
-    ratio = trust_coefficient*jnp.sqrt(sum_theta_squared)/(jnp.sqrt(sum_g_squared) + eps)
+    ratio = trust_coefficient*_root(sum_theta_squared)/(_root(sum_g_squared) + eps)
     d = ratio*g
     v_new = momentum*v + d
     theta_update = -lr*v_new

@@ -50,6 +50,11 @@
 import jax.numpy as jnp
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def default_tensor_1(theta, g, theta_old, g_old, t):
     """One tensor's step, as far as the model's numbers are known."""
     product = 0*g
@@ -91,7 +96,7 @@ def default_model_2(
     rho_new = jnp.where(sy == 0, 0, 1/sy)
     a_0 = rho_new*dot_s_new_3_q_over_model
     yy = dot_y_new_3_y_new_3_over_model
-    gamma_3 = jnp.where(t == 1, jnp.minimum(1, 1/jnp.sqrt(sum_g_squared_over_model)), jnp.where(yy > 0, sy/yy, 1))
+    gamma_3 = jnp.where(t == 1, jnp.minimum(1, 1/_root(sum_g_squared_over_model)), jnp.where(yy > 0, sy/yy, 1))
     return (rho_new, a_0, gamma_3)
 
 

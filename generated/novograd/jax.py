@@ -30,6 +30,11 @@
 import jax.numpy as jnp
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def default_step(beta2):
     """Numbers of one step."""
     one_minus_beta2 = 1.0 - beta2
@@ -43,7 +48,7 @@ def default_tensor(g, v, m, t, lr, beta1, beta2, eps, one_minus_beta2):
     v_new = square
     v_new_2 = beta2*v + one_minus_beta2*square
     v_new_3 = jnp.where(t == 1, v_new, v_new_2)
-    total = jnp.sqrt(v_new_3) + eps
+    total = _root(v_new_3) + eps
     d = g/total
     m_new = beta1*m + d
     theta_update = -lr*m_new
@@ -57,7 +62,7 @@ def eps_root_tensor(g, v, m, t, lr, beta1, beta2, eps, eps_root, one_minus_beta2
     v_new = square
     v_new_2 = beta2*v + one_minus_beta2*square
     v_new_3 = jnp.where(t == 1, v_new, v_new_2)
-    total = jnp.sqrt(v_new_3 + eps_root) + eps
+    total = _root(v_new_3 + eps_root) + eps
     d = g/total
     m_new = beta1*m + d
     theta_update = -lr*m_new

@@ -62,6 +62,11 @@ def _host_log(x):
     return -math.inf if x == 0 else math.nan
 
 
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
+
+
 def default_step(t, beta1, beta2):
     """Numbers of one step."""
     one_minus_beta1 = 1.0 - beta1
@@ -75,7 +80,7 @@ def default_step(t, beta1, beta2):
     rho = rho_max - 2*t*jnp.power(beta2, t)/correction_beta2
     scale = (rho_max - 4.0)*(rho_max - 2.0)
     scale_2 = (rho - 4)*(rho - 2)*rho_max/(scale*rho)
-    r = jnp.sqrt(scale_2)
+    r = _root(scale_2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, rho, r, inverse_correction_beta2)
 

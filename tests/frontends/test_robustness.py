@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 
 import jax
@@ -279,3 +280,19 @@ def test_lookahead_leaves_out_a_step_that_is_not_finite():
     assert not updates.fast["w"].any()
     assert int(after.total_notfinite) == 1
     assert int(after.inner_state.steps_since_sync) == int(state.inner_state.steps_since_sync)
+
+
+@pytest.mark.parametrize("name", ["lamb", "lars", "fromage", "adafactor"])
+def test_gradients_at_parameters_that_are_zero(name):
+    """A norm has no derivative there; its subgradient 0 is taken, as in optax."""
+
+    def after(module, start):
+        optimizer = getattr(module, name)(0.1)
+        state, gradients = optimizer.init(start), jnp.array([1.0, 2.0])
+        for _ in range(2):
+            updates, state = optimizer.update(gradients, state, start)
+            start = optax.apply_updates(start, updates)
+        return jnp.sum(start * jnp.array([1.0, 3.0]))
+
+    ours, theirs = (jax.grad(functools.partial(after, module))(jnp.zeros(2)) for module in (optgen.optax, optax))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -209,6 +209,9 @@ def _right_side(definition: Definition, kinds: dict[str, Kind], printer: ArrayPr
         return _reduction(value, kinds, printer)
     if definition.kind is Kind.AXIS:
         return _per_axis(value, kinds, printer)
+    # A norm may be 0 where gradients are asked for; what is one number per element has its root as it is.
+    shared = printer.namespace == "jnp" and kinds[definition.name] is not Kind.ELEMENT
+    printer.root = "_root" if shared else ""
     return printer.text(value)
 
 

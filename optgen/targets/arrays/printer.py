@@ -43,6 +43,9 @@ class ArrayPrinter(ExpressionPrinter):
         namespace: what the functions of arrays are found under, as `jnp`.
         arrays: the names that stand for arrays at run time, None for all. Parts that hold none of them may be Python
             numbers, on which Python's own arithmetic raises where jax's does not; `ConstantPrinter` spells those.
+
+    Attributes:
+        root: what to call for the square root of an array, empty for the namespace's own.
     """
 
     def __init__(self, namespace: str, arrays: Collection[str] | None = None) -> None:
@@ -50,6 +53,7 @@ class ArrayPrinter(ExpressionPrinter):
         self.namespace = namespace
         self.functions = {name: f"{namespace}.{function}" for name, function in _FUNCTIONS.items()}
         self.arrays = arrays
+        self.root = ""
         self.constants = ConstantPrinter(namespace)
 
     def is_array(self, expression: Expr) -> bool:
@@ -66,6 +70,9 @@ class ArrayPrinter(ExpressionPrinter):
 
     def _print_Pow(self, expr: sympy.Pow) -> str:
         return self.square(expr.base) if expr.exp == 2 else super()._print_Pow(expr)
+
+    def square_root(self, value: Expr) -> str:
+        return f"{self.root}({self.text(value)})" if self.root and self.is_array(value) else super().square_root(value)
 
     def bracketed(self, expression: Expr, binding: int) -> str:
         is_call = _is_square(expression) and self.is_array(expression)
