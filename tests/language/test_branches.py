@@ -22,7 +22,7 @@ from optgen.spec.reader import parse_spec
 from tests.language.trajectories import Array, Trajectory, difference, problem, rule_of, run_optax, run_rule
 
 HEAVY = "v[t] = mu*v[t-1] + g\ntheta[t] = theta[t-1] - lr*v[t]"
-NUMBERS = {"inner_lr": 0.1, "inner_mu": 0.9}
+NUMBERS = {"lr": 0.1, "inner_mu": 0.9}
 TOLERANCE = 1e-12
 
 
@@ -135,7 +135,7 @@ def test_every_equation_has_a_name_of_its_own() -> None:
     expected = [p.copy() for p in parameters]
     for t, step in enumerate(gradients, start=1):
         expected = [p - 0.1 * g * (6 if t > 1 else 1) for p, g in zip(expected, step, strict=True)]
-    found = run_rule(rule, {"inner_lr": 0.1}, parameters, gradients)
+    found = run_rule(rule, {"lr": 0.1}, parameters, gradients)
     assert difference(found[-1:], [expected]) < TOLERANCE
 
 

@@ -32,7 +32,7 @@ def test_passes_compute_what_the_equations_say(path: Path) -> None:
     values, wrapped = values_of(spec), None
     if spec.wraps:
         wrapped, inner = rule_of(read_spec(SPECS / "adam.toml"))
-        values |= {f"{spec.wraps}_{name}": value for name, value in inner.items()}
+        values |= {spec.wrapped_name(name): value for name, value in inner.items()}
     parameters, gradients = problem()
     steps = gradients[:12] if spec.name == "lbfgs" else gradients[:3]
     for variant, choice in choices_ahead(spec).items():
