@@ -6,28 +6,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from optgen.errors import UnknownSchedule
+from optgen.runtime.catalogue_module import lazy_names
 from optgen.runtime.lr_schedule_manifests import schedule_names
 from optgen.runtime.lr_schedules import Schedule as Schedule
 from optgen.runtime.lr_schedules import own_schedule
 from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
-from optgen.runtime.names import no_attribute
 
 _OWN = ("Schedule", "spelled_schedule")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__all__":
-        return __dir__()
-    if name.startswith("_"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return own_schedule(name)
-    except UnknownSchedule:
-        raise no_attribute(__name__, name, schedule_names()) from None
+@functools.cache
+def _schedules() -> dict[str, Any]:
+    return {name: own_schedule(name) for name in schedule_names()}
 
 
-def __dir__() -> list[str]:
-    return sorted({*_OWN, *schedule_names()})
+__getattr__, __dir__ = lazy_names(__name__, _schedules, _OWN)

@@ -8,12 +8,9 @@ writes it.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
-from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.catalogue_module import for_each_dialect, lazy_names
 from optgen.runtime.grouped_dialect import spellings
-from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.names import no_attribute
 from optgen.runtime.torch_optimizer import GeneratedOptimizer, optimizer_class
 
 _OWN = ("GeneratedOptimizer", "optimizer_class")
@@ -21,17 +18,7 @@ _OWN = ("GeneratedOptimizer", "optimizer_class")
 
 @functools.cache
 def _classes() -> dict[str, type[GeneratedOptimizer]]:
-    entries = (catalogue_entry(name) for name in catalogue_names())
-    return {d.name: optimizer_class(entry, d) for entry in entries for d in spellings(entry.manifest, "torch")}
+    return for_each_dialect(lambda manifest: spellings(manifest, "torch"), optimizer_class)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__all__":
-        return __dir__()
-    if name.startswith("_") or name not in _classes():
-        raise no_attribute(__name__, name, _classes())
-    return _classes()[name]
-
-
-def __dir__() -> list[str]:
-    return sorted({*_OWN, *_classes()})
+__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN)

@@ -17,12 +17,13 @@ from optgen.brainpy.files import read_states, write_states
 from optgen.brainpy.schedulers import Scheduler, make_schedule
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
 from optgen.runtime.arguments import arguments_of, bind, settings, signature
+from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell
-from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
-from optgen.runtime.own_arguments import SKIP_NONFINITE
-from optgen.runtime.saved import STATE_FORMAT, expect, unpacked
-from optgen.runtime.stateful import GeneratedRule, all_finite, check_identity
+from optgen.runtime.optax_trees import all_finite
+from optgen.runtime.own_arguments import SKIP_NONFINITE, checked_flag
+from optgen.runtime.saved import STATE_FORMAT, count_of, expect, unpacked
+from optgen.runtime.stateful import GeneratedRule, check_identity
 from optgen.runtime.weights import Weights, flat_weights
 from optgen.spec.model import Dialect
 
@@ -55,9 +56,7 @@ class Optimizer:
         if not hasattr(self, "entry"):
             raise NotImplementedError(f"{label} is the base of the optimizers; use one of them")
         given = bind(label, self.__signature__, args, kwargs)
-        self._skips = given.pop("skip_nonfinite", False)
-        if not isinstance(self._skips, bool):
-            raise HyperparameterTypeError(f"{label}: skip_nonfinite is True or False, not {self._skips!r}")
+        self._skips = checked_flag(label, given.pop("skip_nonfinite", False))
         own = {a.name: given.pop(a.name, None) for a in self.dialect.arguments if not a.targets}
         if own.get("name") is not None and not isinstance(own["name"], str):
             raise HyperparameterTypeError(f"{label}: name is a string, not {own['name']!r}")
@@ -137,7 +136,7 @@ class Optimizer:
         state = self._registered()
         with in_brainpys_words():
             gradients = self._weights.gradients(grads)
-        ok = all_finite(gradients) if self._skips else None
+        ok = all_finite(list(gradients.values())) if self._skips else None
         values = self._weights.values(self._weights)
         new, state.value = self._rule.step(values, gradients, state.value, jnp.asarray(self.lr(), float), {}, ok)
         for path, value in new.items():
@@ -255,7 +254,7 @@ class Optimizer:
         if not isinstance(rates, Mapping) or rates.get("kind") != type(self.lr).__name__:
             kind = rates.get("kind") if isinstance(rates, Mapping) else rates
             raise StateMismatch(f"{label}: the learning rate was saved from {kind}, and here it is {self.lr!r}")
-        skipped = state_dict.get("skipped_steps", 0)
+        skipped = count_of(label, "skipped_steps", state_dict.get("skipped_steps", 0))
         self.lr.load_state_dict(rates["state"])
         held.value = self._unnamed(named, held.value)
         self._skipped.value = jnp.asarray(skipped, jnp.int32)
@@ -294,14 +293,4 @@ class Optimizer:
 
 def optimizer_class(entry: Entry, dialect: Dialect) -> type[Optimizer]:
     """The class of one optimizer, with brainpy's name and arguments."""
-    return type(
-        dialect.name,
-        (Optimizer,),
-        {
-            "entry": entry,
-            "dialect": dialect,
-            "__signature__": signature(dialect, SKIP_NONFINITE),
-            "__module__": "optgen.brainpy",
-            "__doc__": described(entry.manifest, dialect),
-        },
-    )
+    return generated_class(Optimizer, entry, dialect, "optgen.brainpy", signature(dialect, SKIP_NONFINITE))

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -230,4 +231,6 @@ def make_schedule(scalar_or_schedule: Any) -> Scheduler:
     value = plain(scalar_or_schedule)
     if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "dtype")):
         raise HyperparameterTypeError(f"lr is a number, a Variable or a scheduler, not {scalar_or_schedule!r}")
+    if hasattr(value, "dtype") and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) >= 0):
+        raise InvalidHyperparameter(f"lr = {scalar_or_schedule!r} is negative")
     return scheduler_classes()["Constant"](scalar_or_schedule)

@@ -21,7 +21,7 @@ STEPS = 150
 #: Step sizes that are tried; the one whose path ends lowest is drawn.
 STEP_SIZES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 #: The hyperparameters that are a step size, in the order in which they are looked for.
-STEP_SIZE_NAMES = ("lr", "base_lr", "max_lr")
+STEP_SIZE_NAMES = ("lr", "max_lr")
 
 
 @dataclass(frozen=True, slots=True)

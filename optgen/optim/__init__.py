@@ -7,36 +7,18 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from optgen.optim.base import Optimizer as Optimizer
 from optgen.optim.base import optimizer_class
 from optgen.optim.schedulers import scheduler_classes
-from optgen.runtime.entry import catalogue_entry
-from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.names import no_attribute
+from optgen.runtime.catalogue_module import dialects_of, for_each_dialect, lazy_names
 
 _OWN = ("Optimizer", "optimizer_class")
 
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    found: dict[str, type] = {}
-    for name in catalogue_names():
-        entry = catalogue_entry(name)
-        for dialect in entry.manifest.dialects:
-            if dialect.library == "braintools":
-                found[dialect.name] = optimizer_class(entry, dialect)
-    return found | scheduler_classes()
+    return {**for_each_dialect(dialects_of("braintools"), optimizer_class), **scheduler_classes()}
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__all__":
-        return __dir__()
-    if name.startswith("_") or name not in _classes():
-        raise no_attribute(__name__, name, _classes())
-    return _classes()[name]
-
-
-def __dir__() -> list[str]:
-    return sorted({*_OWN, *_classes()})
+__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -15,11 +15,12 @@ from optgen.optim.rates import Rated
 from optgen.optim.restoring import load, save
 from optgen.optim.schedulers import LRScheduler
 from optgen.runtime.arguments import Settings, arguments_of, bind, dialect_of, settings, signature
+from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell, refreshed
-from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
-from optgen.runtime.own_arguments import SKIP_NONFINITE
-from optgen.runtime.stateful import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, all_finite, rate_name
+from optgen.runtime.optax_trees import all_finite
+from optgen.runtime.own_arguments import SKIP_NONFINITE, checked_flag
+from optgen.runtime.stateful import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, rate_name
 from optgen.runtime.transformation import transformation
 from optgen.runtime.weights import Weights, flat_weights, shown
 from optgen.spec.model import Dialect
@@ -264,7 +265,7 @@ class Optimizer(Rated):
                 loss, grads = loss
         gradients = self.weights.gradients(grads)
         given = self._inputs(inputs, grads)
-        ok = all_finite(gradients) if self._skips else None
+        ok = all_finite(list(gradients.values())) if self._skips else None
         # All groups are computed before any is changed.
         moved = [group.moved(gradients, given, ok) for group in self._groups]
         for group, (values, state) in zip(self._groups, moved, strict=True):
@@ -324,17 +325,6 @@ class Optimizer(Rated):
         return f"{type(self).__name__}({', '.join(told)})"
 
 
-def checked_flag(label: str, value: Any) -> bool:
-    """The switch `skip_nonfinite`.
-
-    Raises:
-        HyperparameterTypeError: it is no bool.
-    """
-    if not isinstance(value, bool):
-        raise HyperparameterTypeError(f"{label}: skip_nonfinite is True or False, not {value!r}")
-    return value
-
-
 def _counter(held: HasValue) -> View:
     return View(lambda: held.value, lambda value: setattr(held, "value", jnp.asarray(value, jnp.int32)))
 
@@ -348,22 +338,13 @@ def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimi
     """The class of one optimizer, with braintools' name and arguments; the first if it has several names for it."""
     from optgen.optim.wrapping import PARENTS
 
-    manifest = entry.manifest
-    dialect = dialect or dialect_of(manifest, "braintools")
+    dialect = dialect or dialect_of(entry.manifest, "braintools")
     own = [argument.name for argument in dialect.arguments if not argument.targets]
     parent = next((PARENTS[name] for name in own if name in PARENTS), Optimizer)
-    members: dict[Hashable, Any] = {
-        "entry": entry,
-        "dialect": dialect,
-        "__signature__": signature(dialect, SKIP_NONFINITE),
-        "__module__": "optgen.optim",
-        "__doc__": described(manifest, dialect),
-    }
-    for argument in dialect.arguments:
-        # A user's hyperparameter of the name of a method is read by `param_groups[0][name]` alone.
-        if not argument.instead and not hasattr(parent, argument.name):
-            members[argument.name] = _property(argument.name)
-    return type(dialect.name, (parent,), members)  # type: ignore[arg-type]
+    arguments = [argument.name for argument in dialect.arguments if not argument.instead]
+    # A user's hyperparameter of the name of a method is read by `param_groups[0][name]` alone.
+    members = {name: _property(name) for name in arguments if not hasattr(parent, name)}
+    return generated_class(parent, entry, dialect, "optgen.optim", signature(dialect, SKIP_NONFINITE), members)
 
 
 def _property(name: str) -> property:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optgen.errors import OptgenError, StateMismatch
 from optgen.optim.schedulers import FixedLR, LRScheduler
-from optgen.runtime.saved import STATE_FORMAT, expect, packed
+from optgen.runtime.saved import STATE_FORMAT, count_of, expect, packed
 
 if TYPE_CHECKING:
     from optgen.optim.base import Optimizer
@@ -74,7 +74,7 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     for i, group in enumerate(groups):
         entry = _part(label, stored, str(i))
         restored.append(group.restored(entry, saved["opt_state"] if i == 0 else others.get(str(i - 1))))
-    counts = {name: _count(label, name, saved[name]) for name in ("step_count", "skipped_steps")}
+    counts = {name: count_of(label, name, saved[name]) for name in ("step_count", "skipped_steps")}
     _load_rates(optimizer, saved)
     for group, (rule, state) in zip(groups, restored, strict=True):
         assert group.state is not None
@@ -89,17 +89,6 @@ def _part(label: str, saved: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise StateMismatch(f"{label}: '{key}' of the saved state is a mapping, not {type(found).__name__}")
     return found
-
-
-def _count(label: str, name: str, value: Any) -> int:
-    try:
-        count = int(value)
-        whole = bool(count == value) and count >= 0
-    except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole:
-        raise StateMismatch(f"{label}: '{name}' of the saved state is a count, not {value!r}")
-    return count
 
 
 def _load_rates(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.stateful import OptaxRule, Rule
 from optgen.runtime.transformation import transformation
+from optgen.spec.model import OptionValue
 
 _SEARCHES = {
     "zoom": lambda: optax.scale_by_zoom_linesearch(max_linesearch_steps=100),
@@ -72,23 +72,27 @@ class Wrapping(Optimizer):
         return OptaxRule(self._around(transformed))
 
     def _around(self, base: optax.GradientTransformation) -> optax.GradientTransformation:
-        """The rule around a transformation: what conditions the gradient, the transformation, then the rule itself.
+        """The rule around a transformation, whose step it takes instead of making its own.
 
-        Both ends are generated. Plain descent at a rate of 1 gives minus the gradient after clipping and decay; the
-        rule around such a step, given minus the transformation's update, starts from where that update leads.
+        What conditions the gradient comes before the transformation: plain descent at a rate of 1 gives minus the
+        gradient after clipping and decay.
         """
+        manifest = self.entry.manifest
+        conditions = {*manifest.shared, "weight_decay"}
+        given = self._settings.values
         plain = catalogue_entry("sgd")
-        names = {*self.entry.manifest.shared, "weight_decay"}
-        conditions = {n: v for n, v in self._settings.values.items() if n in names}
-        kept = {n: v for n, v in self._settings.values.items() if n not in names}
-        conditioned = transformation(plain, _plain_settings(plain, conditions), plain.manifest.dialects[0])
-        entry = _around_plain(self.entry.manifest.name)
-        wrapped = {h.name: h.default for h in entry.manifest.hyperparameters} | {
-            n: v for n, v in kept.items() if n in {h.name for h in entry.manifest.hyperparameters}
-        }
-        options = {o.name: o.default for o in entry.manifest.options}
-        outer = transformation(entry, Settings(options, wrapped, {}), self.dialect)
-        return optax.chain(conditioned, optax.scale(-1.0), base, optax.scale(-1.0), outer)
+        conditioned = transformation(
+            plain,
+            _settings(plain, {"lr": 1.0, "momentum": 0.0, **{n: v for n, v in given.items() if n in conditions}}),
+            plain.manifest.dialects[0],
+        )
+        own = {n: v for n, v in given.items() if n not in conditions}
+        return transformation(
+            self.entry,
+            _settings(self.entry, own, given=True),
+            self.dialect,
+            {"given_step": optax.chain(conditioned, optax.scale(-1.0), base)},
+        )
 
     def _start_rate(self, lr: Any) -> None:
         base = self._own["base_optimizer"]
@@ -107,20 +111,14 @@ class Wrapping(Optimizer):
         super()._start_rate(lr)
 
 
-def _plain_settings(entry: Entry, conditions: Mapping[str, Any]) -> Settings:
+def _settings(entry: Entry, values: Mapping[str, Any], **options: OptionValue) -> Settings:
+    """Settings with the defaults of the spec for everything else."""
     manifest = entry.manifest
-    values: dict[str, Any] = {h.name: h.default for h in manifest.hyperparameters} | {"lr": 1.0, "momentum": 0.0}
-    return Settings({o.name: o.default for o in manifest.options}, {**values, **conditions}, {})
-
-
-@functools.cache
-def _around_plain(name: str) -> Entry:
-    """A wrapping optimizer of the catalogue around plain descent at a rate of 1, compiled when first asked for."""
-    from optgen.custom import CustomOptimizer, define, wrapped_by
-
-    step = define("given_step", "theta[t] = theta[t-1] - g")
-    outer = catalogue_entry(name).read_spec()
-    return CustomOptimizer(outer, wrapped_by(step)).entry
+    return Settings(
+        {o.name: o.default for o in manifest.options} | options,
+        {h.name: h.default for h in manifest.hyperparameters} | dict(values),
+        {},
+    )
 
 
 #: The classes above, by the argument that asks for them.

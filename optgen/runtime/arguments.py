@@ -243,14 +243,15 @@ def check_option(label: str, option: Option, value: Any) -> OptionValue:
 
 
 def _check_array(label: str, hyperparameter: Hyperparameter, value: Any) -> None:
-    """Refuse an array that is no single real number, and, where its value is known, one outside the domain."""
-    import jax
-    import jax.numpy as jnp
-
-    if value.shape != () or not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
+    """Refuse an array that is no single real number, and one of JAX's outside the domain where its value is known."""
+    # An array of JAX's cannot be here before JAX is; those of other libraries are read by their front-ends.
+    jax: Any = sys.modules.get("jax")
+    is_jax = jax is not None and isinstance(value, jax.Array)
+    is_real = not is_jax or any(jax.numpy.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer))
+    if value.shape != () or not is_real:
         found = f"an array of {value.dtype} of shape {tuple(value.shape)}"
         raise HyperparameterTypeError(f"{label} as an array is a single real number, not {found}")
-    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+    if is_jax and not isinstance(value, jax.core.Tracer):
         check_value(label, hyperparameter, float(value))
 
 

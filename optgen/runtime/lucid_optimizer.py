@@ -12,10 +12,11 @@ import numpy as np
 
 from optgen.errors import HyperparameterTypeError, TreeMismatch
 from optgen.runtime.arguments import bind, settings
-from optgen.runtime.docstrings import described
+from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep, restored
+from optgen.runtime.own_arguments import checked_flag
 from optgen.runtime.per_parameter import Kept, Work, check_inputs
 from optgen.spec.model import Dialect
 
@@ -174,8 +175,7 @@ class Optimizer:
         layout, hyperparameters = self._chosen(group)
         name = type(self).__name__
         parameters = [p for p in group["params"] if p.grad is not None]
-        kinds = {declared.name: declared.kind for declared in self.entry.manifest.inputs}
-        check_inputs(name, layout, inputs, parameters, kinds)
+        check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         for p in parameters:
             if not isinstance(p.grad, np.ndarray):
                 raise TypeError(f"{name}: gradients are numpy arrays, and this one is {type(p.grad).__name__}")
@@ -199,8 +199,7 @@ class Optimizer:
         for spelled, value in (*chosen.schedules.items(), *chosen.values.items()):
             if value is not None and not isinstance(value, int | float):
                 raise HyperparameterTypeError(f"{name}: {spelled} is a number, not {value!r}")
-        if not isinstance(group["skip_nonfinite"], bool):
-            raise HyperparameterTypeError(f"{name}: skip_nonfinite is True or False, not {group['skip_nonfinite']!r}")
+        checked_flag(name, group["skip_nonfinite"])
         variant = self.entry.numpy_variant(chosen.options, chosen.values)
         layout = self._layouts.setdefault(variant.info.name, NumpyLayout(variant, self.dialect))
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}
@@ -219,14 +218,4 @@ def _is_parameter(value: Any) -> bool:
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimizer]:
     """The class of one optimizer, with lucid's name and arguments."""
     dialect = dialect or spellings(entry.manifest, "lucid")[0]
-    return type(
-        dialect.name,
-        (Optimizer,),
-        {
-            "entry": entry,
-            "dialect": dialect,
-            "__signature__": call_signature(dialect),
-            "__module__": "optgen.lucid",
-            "__doc__": described(entry.manifest, dialect),
-        },
-    )
+    return generated_class(Optimizer, entry, dialect, "optgen.lucid", call_signature(dialect))

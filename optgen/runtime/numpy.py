@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.arrays import Arrays, ArrayVariant
+from optgen.runtime.arrays import Arrays
+from optgen.runtime.variant import ArrayVariant
 from optgen.targets.manifest import Function, VariantInfo
 
 #: What generated functions call, by the names that numpy and jax.numpy share.

@@ -16,7 +16,7 @@ import optax
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import Settings, signature
 from optgen.runtime.jax import JaxVariant
-from optgen.runtime.own_arguments import SKIP_NONFINITE
+from optgen.runtime.own_arguments import SKIP_NONFINITE, checked_flag
 from optgen.spec.model import Dialect, StateLayout
 from optgen.targets.manifest import Manifest
 
@@ -66,12 +66,8 @@ def front_end_signature(dialect: Dialect) -> inspect.Signature:
     called = signature(dialect)
     theirs = _library_signature(dialect.name)
     parameters = [
-        parameter.replace(default=theirs[name].default)
-        if parameter.default == LIBRARY and name in theirs
-        else parameter.replace(default=None)
-        if isinstance(parameter.default, str) and parameter.default == LIBRARY
-        else parameter
-        for name, parameter in called.parameters.items()
+        p.replace(default=theirs[name].default if name in theirs else None) if p.default == LIBRARY else p
+        for name, p in called.parameters.items()
     ]
     extra = () if SKIP_NONFINITE.name in called.parameters else (SKIP_NONFINITE,)
     return called.replace(parameters=[*parameters, *extra])
@@ -98,16 +94,14 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
     """
     # All that have no default are given.
     arguments = {name: given.get(name, parameter.default) for name, parameter in called.parameters.items()}
-    skip = arguments.get(SKIP_NONFINITE.name, False)
-    if not isinstance(skip, bool | np.bool_):
-        raise HyperparameterTypeError(f"{dialect.name}: {SKIP_NONFINITE.name} is True or False, not {skip!r}")
+    skip = checked_flag(dialect.name, arguments.get(SKIP_NONFINITE.name, False))
     layout = dialect.layout
     spelled_as = {target: argument.name for argument in dialect.arguments for target in argument.targets}
     spelled = {
         name: value for name, value in given.items() if name != SKIP_NONFINITE.name or SKIP_NONFINITE.name in spelled_as
     }
     if layout is None:
-        return replace(NOTHING, arguments=arguments, spelled=spelled, spelled_as=spelled_as, skip_nonfinite=bool(skip))
+        return replace(NOTHING, arguments=arguments, spelled=spelled, spelled_as=spelled_as, skip_nonfinite=skip)
     for option, words in layout.words.items():
         name = spelled_as[option]
         if isinstance(spelled.get(name), str):
@@ -132,7 +126,7 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
         {n: (t.restarts[0], t.restarts[1]) for n, t in layout.transformations.items() if t.restarts},
         draws,
         keys,
-        bool(skip),
+        skip,
     )
 
 
@@ -232,7 +226,11 @@ def variants_by_mask(
                 else:
                     values[target] = value
         variant = make(options, values)
-        if taken and variant.shared_names():
-            raise InvalidHyperparameter(f"{dialect.name}: a rule with states of the whole model cannot be masked")
+        if taken and variant.is_joint:
+            # The tensors of each mask make their steps apart.
+            raise InvalidHyperparameter(
+                f"{dialect.name}: a rule with a number of the whole model, as a norm to clip by, cannot be masked; "
+                "optax.chain puts optax.clip_by_global_norm before one without"
+            )
         found[taken] = variant, values
     return found

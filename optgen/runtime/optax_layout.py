@@ -174,7 +174,7 @@ def resolved(
 
 
 def own_layout(optimizer: str, class_name: str, names: tuple[str, ...]) -> Layout:
-    """The layout of an optimizer that optax does not have: the number of steps, and a field for each state."""
+    """The layout of an optimizer that optax does not have: the number of steps, and a field for each name."""
     # `count` is the number of steps, as in optax; a state of that name gets another.
     fields = ("count", *(f"{name}_state" if name == "count" else name for name in names))
     slots = (Slot("t", "count"), *(Slot(name, field) for name, field in zip(names, fields[1:], strict=True)))

@@ -6,7 +6,6 @@ without those axes, in the parameter's dtype.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,11 +166,6 @@ class Storage:
         order = matrix_order(self.variant.info.matrix_axes, shape)
         axes = {Kind.ROW: (order[-1],), Kind.COLUMN: (order[-2],), Kind.MATRIX: (order[-2], order[-1])}
         return axes.get(Kind(info.kind), ())
-
-
-def as_mapping(names: tuple[str, ...], values: list[Any]) -> Mapping[str, Any]:
-    """Values by name, those that are there."""
-    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def _reshaped(vector: jax.Array, info: StateInfo, shape: tuple[int, ...]) -> jax.Array:

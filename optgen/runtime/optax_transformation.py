@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.jax import JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
-from optgen.runtime.optax_storage import Rings, Storage, as_mapping
+from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
 from optgen.spec.model import Dialect, StateLayout
 
@@ -50,9 +51,7 @@ class Transformation:
         self.own = own
         self.may_be_complex = dialect.layout is not None and dialect.layout.complex
         self.variants = variants_by_mask(entry.variant, dialect, chosen, own)
-        self.complex_variants = (
-            variants_by_mask(entry.complex_variant, dialect, chosen, own) if self.may_be_complex else {}
-        )
+        self._of_complex = functools.cache(lambda: variants_by_mask(entry.complex_variant, dialect, chosen, own))
         self.variant: JaxVariant = self.variants[(True,) * len(own.masks)][0]
         self.names = self.variant.state_names()
         self.shared = self.variant.shared_names()
@@ -66,7 +65,7 @@ class Transformation:
         }
         self.said: StateLayout | None = dialect.layout
         if dialect.layout is None:
-            self.layout = own_layout(self.name, entry.manifest.class_name, self.names)
+            self.layout = own_layout(self.name, entry.manifest.class_name, (*self.names, *own.transformations))
         else:
             arguments = own.arguments
             self.layout = resolved(
@@ -84,7 +83,7 @@ class Transformation:
 
     def _variants(self, tensors: list[jax.Array]) -> Mapping[tuple[bool, ...], tuple[JaxVariant, Mapping[str, Any]]]:
         """By mask, what computes on some tensors."""
-        return self.complex_variants if any(map(jnp.iscomplexobj, tensors)) else self.variants
+        return self._of_complex() if any(map(jnp.iscomplexobj, tensors)) else self.variants
 
     def _rings(self) -> Rings:
         if self.said is None or self.said.history is None:
@@ -102,7 +101,7 @@ class Transformation:
 
     def init(self, params: Any) -> Any:
         """The state before the first step."""
-        theta, _ = self._split(params, "params", required=False)
+        theta, _ = self._split(params, required=False)
         leaves, structure = checked_leaves(self.name, "parameter", theta, may_be_complex=self.may_be_complex)
         first = [slot.first() if slot.counts else jnp.zeros((), jnp.int32) for slot in self.layout.slots]
         variant = self._variants(leaves)[(True,) * len(self.own.masks)][0]
@@ -135,17 +134,16 @@ class Transformation:
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         """One step: what is to be added to the parameters, and the state after it."""
         values = self.layout.unpack(state)
-        theta, beside = self._split(params, "params", required=self.parameters is not None)
+        theta, beside = self._split(params, required=True)
         model = self._model(updates, theta)
         stored = self._stored(model, updates, values, beside)
         count = self._steps(values)
         inputs, given, carried = self._inputs(model, updates, theta, values, count, extra)
         if given is not None:
             # What is added is what another transformation gives, in its dtype.
-            model.gradients = [given[i].astype(_result_dtype(model, i, stored, given)) for i in range(len(given))]
-        else:
-            for index, gradient in enumerate(model.gradients):
-                model.gradients[index] = gradient.astype(self._dtype(model, index, stored))
+            model.gradients = given
+        elif self.said is not None:
+            model.gradients = [g.astype(self._dtype(model, i, stored)) for i, g in enumerate(model.gradients)]
         results, after = self._step(model, values, stored, count, inputs)
         found = jax.tree.unflatten(model.structure, results)
         values = self._after(model, values, stored, after, count, carried)
@@ -160,7 +158,7 @@ class Transformation:
             return jnp.zeros((), jnp.int32)
         return jnp.asarray(self.layout.slots[self.clock].steps(values[self.clock]))
 
-    def _split(self, params: Any, what: str, *, required: bool) -> tuple[Any, dict[str, Any]]:
+    def _split(self, params: Any, *, required: bool) -> tuple[Any, dict[str, Any]]:
         """Parameters, and the states that optax keeps beside them."""
         if self.parameters is None:
             return params, {}
@@ -168,10 +166,10 @@ class Transformation:
         if any(value is None for value in found.values()):
             if required:
                 raise TreeMismatch(
-                    f"{self.name}: {what} is {type(params).__name__}, expected {self.parameters.type} with "
+                    f"{self.name}: params is {type(params).__name__}, expected {self.parameters.type} with "
                     f"{', '.join(name for name, _ in self.parameters.fields)}"
                 )
-            return found.get("theta") or params, {}
+            return params, {}
         return found.pop("theta"), found
 
     def _joined(self, update: Any, model: _Model, stored: dict[str, list[Any]], after: ModelState) -> Any:
@@ -291,16 +289,11 @@ class Transformation:
             for slot, value in zip(self.layout.slots, values, strict=True)
             if slot.source in self.shared
         }
-        kept = [
-            as_mapping(
-                tuple(stored),
-                [
-                    self.storage.kept(name, gradient.shape, column[index], model.dtypes[index], count)
-                    for name, column in stored.items()
-                ],
-            )
-            for index, gradient in enumerate(model.gradients)
-        ]
+        kept = []
+        for index, gradient in enumerate(model.gradients):
+            dtype = model.dtypes[index]
+            own = {n: self.storage.kept(n, gradient.shape, column[index], dtype, count) for n, column in stored.items()}
+            kept.append({name: value for name, value in own.items() if value is not None})
         groups: dict[tuple[bool, ...], list[int]] = {}
         for index in range(len(kept)):
             groups.setdefault(tuple(mask[index] for mask in model.taken), []).append(index)
@@ -374,29 +367,17 @@ class Transformation:
 
     def _dtype(self, model: _Model, index: int, stored: dict[str, list[Any]]) -> Any:
         """The dtype of a tensor's update: what its gradient, its state and its parameter together have in optax."""
-        if self.said is None:
-            return model.gradients[index].dtype
-        return _result_dtype(model, index, stored, None, self.variants[tuple(mask[index] for mask in model.taken)][0])
+        variant, _ = self.variants[tuple(mask[index] for mask in model.taken)]
+        dtypes = [model.gradients[index].dtype]
+        dtypes += [leaf.dtype for column in stored.values() for leaf in jax.tree.leaves(column[index])]
+        if variant.reads_parameters and model.parameters is not None:
+            dtypes.append(model.parameters[index].dtype)
+        return jnp.result_type(*dtypes)
 
     def _number_dtype(self, name: str, leaves: list[jax.Array]) -> Any:
         if self.said is not None and name in self.said.dtypes.get("default", ()):
             return jnp.zeros(()).dtype
         return _lowest(leaves)
-
-
-def _result_dtype(
-    model: _Model,
-    index: int,
-    stored: dict[str, list[Any]],
-    given: list[jax.Array] | None,
-    variant: JaxVariant | None = None,
-) -> Any:
-    dtypes = [(given or model.gradients)[index].dtype]
-    if variant is not None:
-        dtypes += [leaf.dtype for column in stored.values() for leaf in jax.tree.leaves(column[index])]
-        if variant.reads_parameters and model.parameters is not None:
-            dtypes.append(model.parameters[index].dtype)
-    return jnp.result_type(*dtypes)
 
 
 def _lowest(leaves: list[jax.Array]) -> Any:

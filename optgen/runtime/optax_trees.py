@@ -134,3 +134,8 @@ def mask_values(optimizer: str, argument: str, mask: Any, tree: Any) -> list[boo
 def _listed(paths: list[str]) -> str:
     shown = ", ".join(path or "at the top" for path in paths[:_SHOWN])
     return shown + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of a tree of arrays is finite."""
+    return jnp.all(jnp.array([True, *(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree))]))

@@ -8,9 +8,24 @@ from __future__ import annotations
 import inspect
 from typing import NamedTuple
 
+import numpy as np
+
+from optgen.errors import HyperparameterTypeError
+
 #: What the front-ends that carry a state along add to every library's arguments.
 SKIP_NONFINITE = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)
 SKIPPING = ("optax", "braintools", "brainpy")
+
+
+def checked_flag(label: str, value: object) -> bool:
+    """The switch `skip_nonfinite`.
+
+    Raises:
+        HyperparameterTypeError: it is no bool.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise HyperparameterTypeError(f"{label}: {SKIP_NONFINITE.name} is True or False, not {value!r}")
+    return bool(value)
 
 
 class OwnArgument(NamedTuple):

@@ -14,8 +14,8 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.arrays import PARAMETER_FORM, ArrayVariant, ModelState
-from optgen.spec.model import Dialect
+from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
+from optgen.spec.model import Dialect, Input
 from optgen.targets.manifest import StateInfo
 
 #: A parameter's state as a library keeps it: name → array, or a tuple of them for one vector per axis.
@@ -45,7 +45,7 @@ class StateLayout(ABC):
         self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
         kinds = {info.kind for info in infos.values()}
         #: Whether all tensors have to make their steps together.
-        self.is_joint = bool(self.of_model) or any(f.folds for case in variant.info.cases for f in case.jax)
+        self.is_joint = variant.is_joint
         #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
         self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
         self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
@@ -274,7 +274,7 @@ def check_inputs(
     layout: StateLayout,
     inputs: Mapping[str, Any],
     parameters: Sequence[Parameter],
-    kinds: Mapping[str, str],
+    declared: Sequence[Input],
 ) -> None:
     """Refuse a step without what the rule asks for, or with what it does not.
 
@@ -287,6 +287,7 @@ def check_inputs(
         takes = ", ".join(f"{n}=..." for n in wanted) or "no inputs"
         given = f", not {', '.join(f'{n}=...' for n in sorted(inputs))}" if inputs else "; it is missing"
         raise TypeError(f"{label}: step takes {takes} besides the closure{given}")
+    kinds = {one.name: one.kind for one in declared}
     for name in wanted:
         if kinds[name] not in ("element", "tensor"):
             continue

@@ -72,3 +72,19 @@ def expect(label: str, saved: Mapping[str, Any], key: str, wanted: Any) -> None:
         raise StateMismatch(f"{label}: the saved state has no entry '{key}'; it holds {', '.join(map(str, saved))}")
     if saved[key] != wanted:
         raise StateMismatch(f"{label}: the saved state is of {key} {saved[key]!r}, and this is of {wanted!r}")
+
+
+def count_of(label: str, name: str, value: Any) -> int:
+    """A number of steps of a saved state.
+
+    Raises:
+        StateMismatch: it is none.
+    """
+    try:
+        count = int(value)
+        whole = bool(count == value) and count >= 0
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise StateMismatch(f"{label}: '{name}' of the saved state is a count, not {value!r}")
+    return count

@@ -49,9 +49,8 @@ class Rule(Protocol):
 
 
 def rate_name(entry: Entry) -> str | None:
-    """The hyperparameter that is the learning rate: the rule's own, or else that of the optimizer it wraps."""
-    names = [h.name for h in entry.manifest.hyperparameters]
-    return next((name for name in names if name == "lr"), next((n for n in names if n.endswith("_lr")), None))
+    """The hyperparameter that is the learning rate, None where the rule has none; also that of a wrapped optimizer."""
+    return next((h.name for h in entry.manifest.hyperparameters if h.name == "lr"), None)
 
 
 class GeneratedRule:
@@ -252,11 +251,6 @@ def leaf_names(values: Values) -> list[str]:
         for path, value in values.items()
         for keys, _ in jax.tree_util.tree_flatten_with_path(value)[0]
     ]
-
-
-def all_finite(gradients: Values) -> jax.Array:
-    """Whether every number of the gradients is finite."""
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in _leaves(gradients)]))
 
 
 def check_identity(label: str, saved: Mapping[str, Any], rule: Rule) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.arrays import Arrays, ArrayVariant
+from optgen.runtime.arrays import Arrays
 from optgen.runtime.numpy import call_in_float64
 from optgen.runtime.numpy import namespace as numpy_namespace
+from optgen.runtime.variant import ArrayVariant
 from optgen.targets.manifest import Function, VariantInfo
 
 Tensor = torch.Tensor

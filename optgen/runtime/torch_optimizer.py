@@ -12,7 +12,7 @@ from torch._compile import _disable_dynamo
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
 from optgen.runtime.arguments import bind, settings
-from optgen.runtime.docstrings import described
+from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
@@ -135,8 +135,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         layout, hyperparameters = self._chosen(group)
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
-        kinds = {declared.name: declared.kind for declared in self.entry.manifest.inputs}
-        check_inputs(name, layout, inputs, parameters, kinds)
+        check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         for p in parameters:
             assert p.grad is not None
             if p.grad.is_sparse and not (
@@ -253,14 +252,4 @@ def _show(optimizer: torch.optim.Optimizer) -> None:
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
     """The class of one optimizer, with torch's name and arguments."""
     dialect = dialect or spellings(entry.manifest, "torch")[0]
-    return type(
-        dialect.name,
-        (GeneratedOptimizer,),
-        {
-            "entry": entry,
-            "dialect": dialect,
-            "__signature__": call_signature(dialect),
-            "__module__": "optgen.torch",
-            "__doc__": described(entry.manifest, dialect),
-        },
-    )
+    return generated_class(GeneratedOptimizer, entry, dialect, "optgen.torch", call_signature(dialect))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
-from optgen.runtime.arrays import PARAMETER_FORM, ModelState
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
+from optgen.runtime.variant import PARAMETER_FORM, ModelState
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
 from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
+from optgen.runtime.optax_trees import all_finite
 from optgen.spec.model import Dialect
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
@@ -57,8 +58,7 @@ def _skipping(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTra
         return optax.ApplyIfFiniteState(zero, jnp.array(True), zero, inner.init(params))
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, optax.ApplyIfFiniteState]:
-        leaves = jax.tree.leaves(updates)
-        finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
+        finite = all_finite(updates)
 
         def step(before: Any) -> tuple[Any, Any]:
             found: tuple[Any, Any] = inner.update(updates, before, params, **extra)
@@ -75,7 +75,20 @@ def _skipping(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTra
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def transformation(entry: Entry, chosen: Settings, dialect: Dialect) -> optax.GradientTransformationExtraArgs:
-    """The gradient transformation for checked settings, whose state has a field for each state of the spec."""
-    made = Transformation(entry, replace(dialect, layout=None), chosen, NOTHING)
+def transformation(
+    entry: Entry,
+    chosen: Settings,
+    dialect: Dialect,
+    inputs: Mapping[str, optax.GradientTransformation] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The gradient transformation for checked settings, whose state has a field for each state of the spec.
+
+    Args:
+        entry: the optimizer.
+        chosen: its settings.
+        dialect: whose spelling errors use.
+        inputs: inputs of the rule that other transformations give, made of the gradients.
+    """
+    own = replace(NOTHING, transformations=dict(inputs or {}), gives={name: (name, "") for name in inputs or {}})
+    made = Transformation(entry, replace(dialect, layout=None), chosen, own)
     return optax.GradientTransformationExtraArgs(made.init, made.update)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from optgen.errors import SpecError
 from optgen.spec.language import MATRIX_AXES, MATRIX_AXES_OPTION, RESERVED, SHAPE_NAMES
-from optgen.spec.model import Spec, spelling
+from optgen.spec.model import SHARED_WITH_WRAPPED, Spec, spelling
 from optgen.spec.source import Span
 from optgen.spec.state_layouts import unassigned_field
 from optgen.spec.syntax import (
@@ -123,6 +123,12 @@ class _Check:
             )
 
     def apart_from_wrapped(self, span: Span, name: str) -> None:
+        if self.spec.wraps and name == SHARED_WITH_WRAPPED and name not in self.hyperparameters:
+            raise self.fail(
+                span,
+                f"'{name}' is the learning rate of the wrapped optimizer",
+                "choose another name, or declare it as a hyperparameter of both",
+            )
         if self.spec.wraps and name.startswith(f"{self.spec.wraps}_"):
             raise self.fail(
                 span,

@@ -16,6 +16,10 @@ DIALECTS = ("optax", "torch", "braintools", "brainpy", "lucid")
 OptionValue = bool | str | int
 
 
+#: The hyperparameter that a wrapping optimizer and the wrapped one have together.
+SHARED_WITH_WRAPPED = "lr"
+
+
 @dataclass(frozen=True, slots=True)
 class Hyperparameter:
     """A number that the user chooses.
@@ -324,7 +328,7 @@ class Spec:
 
     def wrapped_name(self, name: str) -> str:
         """What a hyperparameter of the wrapped optimizer is called here: there is one learning rate."""
-        return name if name == "lr" else f"{self.wraps}_{name}"
+        return name if name == SHARED_WITH_WRAPPED else f"{self.wraps}_{name}"
 
     def option(self, name: str) -> Option:
         """The option of that name; raises KeyError if there is none."""

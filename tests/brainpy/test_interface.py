@@ -97,6 +97,15 @@ class TestOptimizers:
             assert int(optimizer.lr.last_call.value) == 3
         np.testing.assert_allclose(*results, rtol=1e-6)
 
+    def test_a_negative_rate_as_an_array(self):
+        with pytest.raises(InvalidHyperparameter, match="is negative"):
+            brain.Adam(jnp.asarray(-0.1), {"w": box(1.0)})
+
+    def test_a_damaged_number_of_skipped_steps(self):
+        optimizer = brain.Adam(0.1, {"w": box(1.0)})
+        with pytest.raises(StateMismatch, match="'skipped_steps' of the saved state is a count, not -1"):
+            optimizer.load_state_dict({**optimizer.state_dict(), "skipped_steps": -1})
+
     def test_a_step_is_left_out(self):
         variables = {"w": box(1.0)}
         optimizer = brain.Adam(brain.ExponentialDecayLR(0.1, 2, 0.5), variables, skip_nonfinite=True)

@@ -31,10 +31,13 @@ def described(state):
 
 
 def tolerance_of(arguments):
-    """optax computes in the dtype of a state where one is asked for, here it is rounded once, where it is stored."""
+    """optax computes in the dtype of a state where one is asked for, here it is rounded once, where it is stored.
+
+    Seen at most: 2e-13 in float64, 5e-8 in float32, 0.02 in bfloat16, 0.06 where Sophia clips what was rounded.
+    """
     if "bfloat16" in str(arguments):
-        return 0.1
-    return 1e-6 if "float32" in str(arguments) else 1e-9
+        return 0.1 if "hessian_diagonal_fn" in arguments else 0.03
+    return 1e-7 if "float32" in str(arguments) else 1e-12
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=shown)
@@ -85,6 +88,10 @@ def test_signatures_are_optaxs(name):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 @pytest.mark.parametrize("name", FACTORIES)
 def test_dtypes_are_optaxs(name, dtype):
+    """And the values, to some units of rounding; L-BFGS divides by differences of gradients.
+
+    Not in float16: there optax's eps of 1e-8 is 0.
+    """
     arguments = next(arguments for found, arguments in CASES if found == name)
     one, other = ours(name)(**arguments), theirs(name)(**arguments)
     params = parameters(name, jnp.dtype(dtype))
@@ -95,6 +102,8 @@ def test_dtypes_are_optaxs(name, dtype):
         gradients = tree(step, jnp.dtype(dtype), name)
         a, b = mine(*a, gradients), other_step(*b, gradients)
         assert described(a) == described(b)
+        if dtype != "float16" and name not in CORRECTED:
+            assert difference(a, b) <= (32 if name == "lbfgs" else 2) * float(jnp.finfo(dtype).eps)
 
 
 #: Factories whose steps of complex parameters are optax's; Adan's would be but for what is corrected.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import equinox
 import flax.nnx
@@ -215,3 +216,22 @@ class TestBadInput:
         optimizer = optgen.optax.adamw(0.1, mask={"a": True})
         with pytest.raises(TreeMismatch, match="mask"):
             optimizer.update(tree(1), optimizer.init(tree(0)), tree(0))
+
+    def test_a_mask_where_a_norm_of_the_whole_model_is_taken(self):
+        """Masks part the tensors, each part's norm would be clipped by itself."""
+        factory = optgen.load("adamw").optax
+        with pytest.raises(InvalidHyperparameter, match="a rule with a number of the whole model"):
+            factory(0.1, mask={"w": True, "b": False}, grad_clip_norm=1.0)
+
+
+class Racing(NamedTuple):
+    """Parameters of a model, of which one happens to be called as lookahead's are."""
+
+    fast: jax.Array
+    wild: jax.Array
+
+
+def test_a_parameter_called_as_a_state_beside_the_parameters():
+    params = Racing(jnp.ones(2), jnp.ones(3))
+    state = optgen.optax.lookahead(optgen.optax.sgd(0.1, momentum=0.9), 2, 0.5).init(params)
+    assert [leaf.shape for leaf in jax.tree.leaves(state.fast_state[0].trace)] == [(2,), (3,)]

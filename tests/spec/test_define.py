@@ -109,6 +109,15 @@ def test_names_with_the_prefix_of_the_wrapped_optimizer(equations: str, values: 
     assert message[2].endswith("^ choose another name")
 
 
+@pytest.mark.parametrize(
+    "equations", ["lr = 0.1\ntheta[t] = base(lr*g)", "lr[t] = lr[t-1] + g\ntheta[t] = base(lr[t])"]
+)
+def test_the_learning_rate_is_the_wrapped_optimizers(equations: str) -> None:
+    message = message_of(equations, {}, wraps="base").split("\n")
+    assert message[0] == "<toy>:1:1: 'lr' is the learning rate of the wrapped optimizer"
+    assert message[2].endswith("^ choose another name, or declare it as a hyperparameter of both")
+
+
 def test_without_a_wrapped_optimizer_no_prefix_is_taken() -> None:
     define_spec("toy", "base_v = g\ntheta[t] = theta[t-1] - base_lr*base_v", {"base_lr": 0.1})
 

@@ -1,0 +1,384 @@
+"""Running a generated module of array functions on the tensors of a model, whatever library the arrays are of.
+
+The generated functions compute numbers of a step, one tensor, or numbers of the model; here they are called in order
+and handed each other's results by name. What differs between libraries stands behind `Arrays`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.errors import TreeMismatch
+from optgen.runtime.arrays import Array, Arrays
+from optgen.runtime.layout import Layout
+from optgen.runtime.slices import shape_numbers
+from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
+
+#: A state as it is stored: an array, or for a vector per axis a tuple of arrays.
+Stored = Any
+
+#: The forms in which a step may be asked for, and the result of a rule that adds something to its parameter.
+UPDATE_FORM, PARAMETER_FORM = "update", "theta_new"
+UPDATE = "theta_update"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """All that a rule keeps: a mapping per tensor, and what is kept once for the model.
+
+    Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
+    """
+
+    tensors: tuple[Mapping[str, Stored], ...]
+    shared: Mapping[str, Stored]
+    ahead: int = 0
+
+
+class ArrayVariant:
+    """One generated variant, ready to run on the arrays of one library.
+
+    Args:
+        optimizer: the optimizer's name, for messages.
+        info: the variant.
+        module: the generated module that holds its functions.
+        arrays: the library.
+    """
+
+    def __init__(self, optimizer: str, info: VariantInfo, module: types.ModuleType, arrays: Arrays) -> None:
+        self.optimizer = optimizer
+        self.info = info
+        self.arrays = arrays
+        self._module = module
+        reads = {a for case in info.cases for f in case.jax for a in f.arguments}
+        #: Whether the update depends on the parameters, which then have to be given.
+        self.reads_parameters = "theta" in reads or any(case.result != UPDATE for case in info.cases)
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether all tensors have to make their steps together: something is folded over, or kept for, the model."""
+        return bool(self.shared_names(Kind.GLOBAL)) or any(f.folds for case in self.info.cases for f in case.jax)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ArrayVariant:
+        """Compiled code is shared, not copied."""
+        return self
+
+    def case_of(self, shape: tuple[int, ...]) -> CaseInfo:
+        """The case that a tensor of a shape takes."""
+        return self._case(self._layout(shape).shape(shape))
+
+    def _case(self, shape: tuple[int, ...]) -> CaseInfo:
+        """The case that a tensor of a shape takes."""
+        if not self.info.case_function:
+            return self.info.cases[0]
+        choose = getattr(self._module, self.info.case_function)
+        index: int = choose(**shape_numbers(shape))
+        return self.info.cases[index]
+
+    def state_names(self) -> tuple[str, ...]:
+        """Every state of any case, in the order of the spec."""
+        return tuple(dict.fromkeys(state.name for case in self.info.cases for state in case.states))
+
+    def shared_names(self, *kinds: Kind) -> frozenset[str]:
+        """The states that are kept once for the model, not for each tensor; those of some kinds, if any are given."""
+        shared = [kind.value for kind in kinds or (Kind.STEP, Kind.GLOBAL)]
+        return frozenset(s.name for case in self.info.cases for s in case.states if s.kind in shared)
+
+    def init(self, parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> ModelState:
+        """The state before the first step, in float64 for float64 parameters and float32 for all others."""
+        shared: dict[str, Stored] = {}
+        tensors: list[dict[str, Stored]] = []
+        shared_names = self.shared_names()
+        arrays = self.arrays
+        widest = arrays.widest([arrays.arithmetic_dtype(theta) for theta in parameters])
+        for theta in parameters:
+            dtype = arrays.arithmetic_dtype(theta)
+            layout = self._layout(tuple(theta.shape))
+            theta = layout.into(theta)
+            shape = tuple(theta.shape)
+            case = self._case(shape)
+            first = self._first_values(case, arrays.cast(theta, dtype), self._hyperparameters(hyperparameters, dtype))
+            kept: dict[str, Stored] = {}
+            for state in case.states:
+                start = first.get(state.name, 0.0)
+                if state.name in shared_names:
+                    shared.setdefault(state.name, self._filled(state, start, shape, widest, theta))
+                else:
+                    kept[state.name] = self._filled(state, start, shape, dtype, theta)
+            kinds = {state.name: state.kind for state in case.states}
+            tensors.append(layout.states(kinds, kept, back=True))
+        return ModelState(tuple(tensors), shared)
+
+    def _hyperparameters(self, values: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+        return {name: self.arrays.hyperparameter(value, dtype) for name, value in values.items()}
+
+    def _filled(self, state: StateInfo, start: Any, shape: tuple[int, ...], dtype: Any, like: Array) -> Stored:
+        shapes = kept_shapes(Kind(state.kind), shape)
+        history = (state.depth,) if state.depth > 1 else ()
+        if Kind(state.kind) is Kind.STEP:
+            return self.arrays.filled_on_host(start, history, dtype)
+        found = tuple(self.arrays.filled(start, history + kept, dtype, like) for kept in shapes)
+        return found if Kind(state.kind) is Kind.AXIS else found[0]
+
+    def _first_values(self, case: CaseInfo, theta: Array, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        for function in case.jax:
+            if function.level == "initial":
+                return self._call(function, {**hyperparameters, "theta": theta}, None)
+        return {}
+
+    def step(
+        self,
+        gradients: Sequence[Array],
+        state: ModelState,
+        parameters: Sequence[Array] | None,
+        t: Any,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
+        form: str = UPDATE_FORM,
+    ) -> tuple[tuple[Array, ...], ModelState]:
+        """One step.
+
+        Args:
+            gradients: one array per tensor.
+            state: from `init` or the last step.
+            parameters: one array per tensor; may be None where `reads_parameters` is False and the form is `update`.
+            t: the number of this step, counted from 1.
+            hyperparameters: a value for each that the variant uses; Python numbers are folded in float64.
+            inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
+            form: `update` for what is to be added to the parameters, in the gradient's dtype, or `theta_new` for the
+                new parameters, in theirs.
+
+        Returns:
+            one array per tensor, and the state after the step.
+        """
+        layouts = [self._layout(tuple(gradient.shape)) for gradient in gradients]
+        if all(layout.is_plain for layout in layouts):
+            return self._step(gradients, state, parameters, t, hyperparameters, inputs or {}, form)
+        if parameters is not None:
+            _check_shapes(self.optimizer, gradients, parameters)
+            parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
+        gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
+        kinds = {info.name: info.kind for case in self.info.cases for info in case.states}
+        given = {
+            # Of two kinds of inputs that come as one value per tensor, one number per element has the tensor's axes.
+            name: [
+                layout.into(value) if len(getattr(value, "shape", ())) == len(layout.order) else value
+                for layout, value in zip(layouts, values, strict=True)
+            ]
+            if isinstance(values, tuple | list)
+            else values
+            for name, values in (inputs or {}).items()
+        }
+        before = zip(layouts, state.tensors, strict=True)
+        tensors = tuple(layout.states(kinds, tensor) for layout, tensor in before)
+        state = ModelState(tensors, state.shared, state.ahead)
+        results, after = self._step(gradients, state, parameters, t, hyperparameters, given, form)
+        moved = zip(layouts, after.tensors, strict=True)
+        return (
+            tuple(layout.back(result) for layout, result in zip(layouts, results, strict=True)),
+            ModelState(
+                tuple(layout.states(kinds, tensor, back=True) for layout, tensor in moved), after.shared, after.ahead
+            ),
+        )
+
+    def _layout(self, shape: tuple[int, ...]) -> Layout:
+        return Layout.of(self.info.matrix_axes, shape, self.arrays.transpose)
+
+    def _step(
+        self,
+        gradients: Sequence[Array],
+        state: ModelState,
+        parameters: Sequence[Array] | None,
+        t: Any,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        form: str,
+    ) -> tuple[tuple[Array, ...], ModelState]:
+        """The same, on tensors whose matrix axes are the last two."""
+        self._check(gradients, state, parameters)
+        dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
+        envs = [
+            self._environment(index, gradient, dtype, state, parameters, t, hyperparameters, inputs)
+            for index, (gradient, dtype) in enumerate(zip(gradients, dtypes, strict=True))
+        ]
+        cases = [self._case(tuple(gradient.shape)) for gradient in gradients]
+        dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
+        sizes = {"model_size": sum(shape_numbers(g.shape)["size"] for g in gradients), "tensor_count": len(gradients)}
+        for env in envs:
+            env.update(sizes)
+        self._run(cases, envs, dtypes)
+        results, tensors = [], []
+        shared = dict(state.shared)
+        for index, (case, env, gradient, dtype) in enumerate(zip(cases, envs, gradients, dtypes, strict=True)):
+            theta = parameters[index] if parameters is not None else None
+            results.append(self._result(case, env, theta, gradient, form))
+            kept = {}
+            for info in case.states:
+                if info.name in state.shared:
+                    # Every tensor has the same value; the most precise one is kept.
+                    if dtype == self.arrays.widest(dtypes):
+                        shared[info.name] = self._pushed(info, state.shared[info.name], env, t + state.ahead)
+                else:
+                    kept[info.name] = self._pushed(info, state.tensors[index][info.name], env, t + state.ahead)
+            tensors.append(kept)
+        return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
+
+    def _check(self, gradients: Sequence[Array], state: ModelState, parameters: Sequence[Array] | None) -> None:
+        """Refuse arrays that would broadcast, or belong to another model, before anything is computed."""
+        if len(state.tensors) != len(gradients):
+            raise TreeMismatch(
+                f"{self.optimizer}: {len(gradients)} gradients, and the state is one of {len(state.tensors)} tensors"
+            )
+        if parameters is not None:
+            _check_shapes(self.optimizer, gradients, parameters)
+        for index, (gradient, kept) in enumerate(zip(gradients, state.tensors, strict=True)):
+            for info in self._case(tuple(gradient.shape)).states:
+                stored = kept.get(info.name, state.shared.get(info.name))
+                found = [tuple(getattr(a, "shape", ())) for a in (stored if isinstance(stored, tuple) else (stored,))]
+                # A history may be longer than what the rule reads of it.
+                history = (info.depth,) if info.depth > 1 else ()
+                if history and all(shape and shape[0] >= info.depth for shape in found):
+                    found = [shape[1:] for shape in found]
+                    history = ()
+                wanted = [history + shape for shape in kept_shapes(Kind(info.kind), tuple(gradient.shape))]
+                if stored is None or found != wanted:
+                    raise TreeMismatch(
+                        f"{self.optimizer}: gradient {index} has shape {tuple(gradient.shape)}, and state "
+                        f"'{info.name}' was made for a parameter of another shape"
+                    )
+
+    def _environment(
+        self,
+        index: int,
+        gradient: Array,
+        dtype: Any,
+        state: ModelState,
+        parameters: Sequence[Array] | None,
+        t: Any,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What names mean for one tensor before any function has run."""
+        arrays = self.arrays
+        env = self._hyperparameters(hyperparameters, dtype)
+        env |= shape_numbers(gradient.shape)
+        env["t"] = arrays.step_number(t, dtype)
+        env["count"] = t
+        env["g"] = arrays.cast(gradient, dtype)
+        if parameters is not None:
+            env["theta"] = arrays.cast(parameters[index], dtype)
+        for name in self.info.inputs:
+            value = inputs[name]
+            env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
+        for info in self._case(tuple(gradient.shape)).states:
+            if info.name in state.shared:
+                env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
+            else:
+                env |= _unpacked(info, state.tensors[index][info.name], t + state.ahead)
+        return env
+
+    def _dtype(self, index: int, gradients: Sequence[Array], parameters: Sequence[Array] | None) -> Any:
+        return self.arrays.arithmetic_dtype(gradients[index] if parameters is None else parameters[index])
+
+    def _run(self, cases: Sequence[CaseInfo], envs: Sequence[dict[str, Any]], dtypes: Sequence[Any]) -> None:
+        """Call the functions of all tensors, each as soon as what it needs is known.
+
+        A fold over the model is known when every tensor has given its part; tensors of different cases may get there
+        after different numbers of calls.
+        """
+        once: dict[tuple[str, Any], dict[str, Any]] = {}
+        parts: dict[str, tuple[str, list[Array]]] = {}
+        pending = [[f for f in case.jax if f.level != "initial"] for case in cases]
+        while any(pending):
+            called = False
+            for functions, env, dtype in zip(pending, envs, dtypes, strict=True):
+                while functions and all(name in env for name in functions[0].arguments):
+                    function = functions.pop(0)
+                    called = True
+                    # Numbers of the step or the model are the same for all tensors of one precision.
+                    key = (function.name, dtype)
+                    if function.level == "tensor":
+                        values = self._call(function, env, dtype)
+                    elif key in once:
+                        values = once[key]
+                    else:
+                        call = self._call_for_step if function.level == "step" else self._call
+                        values = once.setdefault(key, call(function, env, dtype))
+                    folded = dict(function.folds)
+                    env |= {name: value for name, value in values.items() if name not in folded}
+                    for name, operation in function.folds:
+                        parts.setdefault(name, (operation, []))[1].append(values[name])
+            for name in [n for n, (_, gathered) in parts.items() if len(gathered) == len(envs)]:
+                total = self._combined(*parts.pop(name))
+                called = True
+                for env, dtype in zip(envs, dtypes, strict=True):
+                    env[name] = self.arrays.cast(total, dtype)
+            assert called, "a function waits for a value that none computes"
+
+    def _call(self, function: Function, env: Mapping[str, Any], _: Any) -> dict[str, Any]:
+        values = getattr(self._module, function.name)(*(env[name] for name in function.arguments))
+        return dict(zip(function.returns, values, strict=True))
+
+    def _call_for_step(self, function: Function, env: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+        """Numbers of the step, computed in float64 and cast once, as for every target.
+
+        There are a handful per step, and some of them cancel: RAdam's rho loses three digits in float32.
+        """
+        values = {name: env[name] for name in function.arguments}
+        if "t" in values:
+            # The count itself: as a float32 number it would be exact up to 2**24 only.
+            values["t"] = env["count"]
+        found = self.arrays.call_for_step(self._module, function, values, dtype)
+        return dict(zip(function.returns, found, strict=True))
+
+    def _combined(self, operation: str, parts: Sequence[Array]) -> Array:
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.arrays.combined(operation, total, part)
+        return total
+
+    def _pushed(self, state: StateInfo, stored: Stored, env: Mapping[str, Any], t: Any) -> Stored:
+        """A state after the step; in a history the new value takes the oldest one's place."""
+        new = env[state.new]
+        if isinstance(stored, tuple):
+            return tuple(self._pushed_array(state, a, b, t) for a, b in zip(stored, new, strict=True))
+        return self._pushed_array(state, stored, new, t)
+
+    def _pushed_array(self, state: StateInfo, stored: Array, new: Any, t: Any) -> Array:
+        # A value computed from numbers of the step alone may be a Python number still.
+        value = self.arrays.as_stored(new, stored)
+        return value if state.depth == 1 else self.arrays.replaced(stored, (t - 1) % stored.shape[0], value)
+
+    def _result(self, case: CaseInfo, env: Mapping[str, Any], theta: Array | None, gradient: Array, form: str) -> Array:
+        value = env[case.result]
+        if form == UPDATE_FORM:
+            update = value if case.result == UPDATE else value - env["theta"]
+            return self.arrays.cast(update, gradient.dtype)
+        assert theta is not None, "new parameters cannot be computed without parameters"
+        new = env["theta"] + value if case.result == UPDATE else value
+        return self.arrays.cast(new, theta.dtype)
+
+
+def _check_shapes(optimizer: str, gradients: Sequence[Array], parameters: Sequence[Array]) -> None:
+    for index, (gradient, theta) in enumerate(zip(gradients, parameters, strict=True)):
+        if tuple(theta.shape) != tuple(gradient.shape):
+            raise TreeMismatch(
+                f"{optimizer}: gradient {index} has shape {tuple(gradient.shape)}, its parameter {tuple(theta.shape)}"
+            )
+
+
+def _unpacked(state: StateInfo, stored: Stored, t: Any) -> dict[str, Any]:
+    """A state's earlier values by the names they have in the functions."""
+    if state.depth == 1:
+        return {state.name: stored}
+    names = [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
+    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(names, start=1)}
+
+
+def _entry(stored: Stored, step: Any) -> Any:
+    if isinstance(stored, tuple):
+        return tuple(ring[step % ring.shape[0]] for ring in stored)
+    return stored[step % stored.shape[0]]
