@@ -19,7 +19,7 @@ from optgen.errors import TreeMismatch
 from optgen.runtime.layout import Layout
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import BLOCK, TILES, Launcher, Run, arithmetic_dtype, on_device
-from optgen.targets.triton.plan import CasePlan, Launch, StatePlan, TritonPlan
+from optgen.targets.kernels.plan import CasePlan, KernelPlan, Launch, StatePlan
 
 #: What a fold over nothing gives.
 _NEUTRAL = {"sum": 0.0, "max": -math.inf, "min": math.inf}
@@ -59,7 +59,7 @@ class TritonRule:
     def __init__(
         self,
         module: types.ModuleType,
-        plan: TritonPlan,
+        plan: KernelPlan,
         variant: str = "default",
         block: int = BLOCK,
         tiles: Mapping[str, tuple[int, int]] = TILES,

@@ -14,7 +14,7 @@ import triton
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
-from optgen.targets.triton.plan import BLOCKS, SLICES, HostFunction, Launch, TritonPlan
+from optgen.targets.kernels.plan import BLOCKS, SLICES, HostFunction, KernelPlan, Launch
 
 #: Contracting `a*b + c` into one rounding is left out, so that the numbers do not depend on how a compiler pairs terms.
 LAUNCH_OPTIONS: Mapping[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
@@ -53,7 +53,7 @@ class Launcher:
     """
 
     def __init__(
-        self, module: types.ModuleType, plan: TritonPlan, block: int, tiles: Mapping[str, tuple[int, int]]
+        self, module: types.ModuleType, plan: KernelPlan, block: int, tiles: Mapping[str, tuple[int, int]]
     ) -> None:
         self.module = module
         self.plan = plan

@@ -13,7 +13,7 @@ WIDTH = 110
 
 
 @functools.cache
-def template(target: str) -> jinja2.Template:
+def template(target: str, file: str = "module.py.jinja") -> jinja2.Template:
     """The skeleton of a target's files."""
     targets = Path(__file__).parent
     environment = jinja2.Environment(
@@ -25,7 +25,7 @@ def template(target: str) -> jinja2.Template:
         autoescape=False,  # the output is source code, not HTML
     )
     environment.filters["listed"] = listed
-    return environment.get_template("module.py.jinja")
+    return environment.get_template(file)
 
 
 def listed(items: Sequence[str], opening: str, closing: str, indent: int = 0) -> str:

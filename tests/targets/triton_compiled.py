@@ -27,7 +27,7 @@ from optgen.compiler.wrapping import wrapped_rule
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_launch import BLOCK, LAUNCH_OPTIONS, TILES
 from optgen.targets.triton.emit import emit_triton
-from optgen.targets.triton.plan import BLOCKS, Launch, TritonPlan
+from optgen.targets.kernels.plan import BLOCKS, Launch, KernelPlan
 from tests.targets.triton_rules import spec_named
 
 TARGETS = {
@@ -44,7 +44,7 @@ PRECISIONS = {
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
-def launches(plan: TritonPlan) -> dict[str, Launch]:
+def launches(plan: KernelPlan) -> dict[str, Launch]:
     """Every kernel of a plan, with one launch of it."""
     found = {}
     for variant in plan.variants:

@@ -17,7 +17,7 @@ from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton import TritonRule, TritonState
 from optgen.spec.model import Spec
 from optgen.targets.triton.emit import emit_triton
-from optgen.targets.triton.plan import StatePlan
+from optgen.targets.kernels.plan import StatePlan
 
 #: Blocks small enough that the test's tensors need several, full ones and a broken one; tiles likewise.
 BLOCK = 64

@@ -1,64 +1,20 @@
-"""Programs → a module of Triton kernels, and the plan by which the runtime launches them.
-
-Each pass of the schedule becomes kernels that run for one tensor after the other: folds along some axes go first, since
-they read what the pass may overwrite, then comes one kernel that goes through all the pass's numbers. Folds over a
-tensor or the model leave partial results, which one more program adds up in a fixed order. Numbers of the step are
-computed on the host in float64 and read by kernels from memory, so that no new value ever compiles anything.
-"""
+"""Programs → a module of Triton kernels, and the plan by which the runtime launches them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
-from optgen.compiler.operations import names_in, symbol
-from optgen.compiler.program import UPDATE, Definition, Program, Reduce
-from optgen.compiler.schedule import Pass
-from optgen.targets.code import CompiledCase, Optimizer, UnsupportedByTarget, Variant, initial_is_zero
+from optgen.compiler.operations import names_in
+from optgen.targets.code import Optimizer, UnsupportedByTarget, initial_is_zero
 from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter, case_function
+from optgen.targets.kernels.emit import CaseEmitter, EmittedFunction, Pool, listing
+from optgen.targets.kernels.plan import BLOCKS, FORMAT, SLICES, HostFunction, KernelPlan, Launch, VariantPlan
 from optgen.targets.templating import template
-from optgen.targets.triton.kernels import (
-    Kernel,
-    KernelBuilder,
-    NumberTables,
-    Places,
-    SliceFold,
-    needed,
-)
-from optgen.targets.triton.plan import (
-    BLOCKS,
-    FORMAT,
-    NUMBER,
-    SLICES,
-    Buffer,
-    CasePlan,
-    Fold,
-    HostFunction,
-    Launch,
-    StatePlan,
-    TritonPlan,
-    VariantPlan,
-)
-
-_HOST = HostPrinter()
-
-_SLICE_EXTENTS = ("rows", "columns", "other_axes")
-_PLURALS = {
-    Kind.ELEMENT: "elements", Kind.ROW: "rows", Kind.COLUMN: "columns", Kind.MATRIX: "matrices", Kind.AXIS: "axes"
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class EmittedFunction:
-    """A function of the host as the template prints it."""
-
-    call: HostFunction
-    summary: str
-    lines: tuple[str, ...]
-    values: tuple[str, ...]
+from optgen.targets.triton.kernels import TritonBuilder, TritonKernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +22,7 @@ class TritonModule:
     """The source of a module and how to run it."""
 
     text: str
-    plan: TritonPlan
+    plan: KernelPlan
 
 
 def emit_triton(optimizer: Optimizer) -> TritonModule:
@@ -75,7 +31,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
     Raises:
         UnsupportedByTarget: a rule asks for something that these kernels have no form of.
     """
-    pool = _Pool()
+    pool: Pool[TritonKernel] = Pool()
     variants = []
     case_functions = []
     for variant in optimizer.variants:
@@ -83,10 +39,16 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
         if len(variant.cases) > 1:
             case_functions.append(case_function(variant))
             choice = case_functions[-1].name
-        cases = tuple(_CaseEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases))
+        cases = tuple(_TritonEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases))
         variants.append(VariantPlan(variant.name, variant.matrix_axes, choice, cases))
     tests = [test for function in case_functions for test in function.tests]
-    used = "\n".join([*tests, *(line for f in pool.functions for line in (*f.lines, *f.values)), *pool.kernel_text()])
+    used = "\n".join(
+        [
+            *tests,
+            *(line for f in pool.functions for line in (*(text for _, text in f.lines), *f.values)),
+            *_kernel_text(pool),
+        ]
+    )
     text = template("triton").render(
         header=header(optimizer),
         case_functions=case_functions,
@@ -97,7 +59,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
         BLOCKS=BLOCKS,
     )
     tables = pool.tables
-    plan = TritonPlan(
+    plan = KernelPlan(
         format=FORMAT,
         spec=optimizer.spec.source.path,
         digest=spec_digest(optimizer.spec.source.text),
@@ -109,197 +71,20 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
     return TritonModule(text, plan)
 
 
-class _Pool:
-    """All functions and kernels of a module; what variants share is written once, under the first one's name."""
-
-    def __init__(self) -> None:
-        self.tables = NumberTables()
-        self.functions: list[EmittedFunction] = []
-        self.kernels: list[Kernel] = []
-        self._names: dict[tuple[object, ...], str] = {}
-
-    def function(self, function: EmittedFunction) -> HostFunction:
-        call = function.call
-        same = (call.arguments, call.returns, function.lines, function.values)
-        if same not in self._names:
-            self._names[same] = call.name
-            self.functions.append(function)
-        return replace(call, name=self._names[same])
-
-    def kernel(self, kernel: Kernel) -> Launch:
-        launch = kernel.launch
-        same = (launch.form, launch.constants, kernel.parameters, kernel.head, kernel.lines, kernel.slices)
-        if same not in self._names:
-            self._names[same] = launch.kernel
-            self.kernels.append(kernel)
-        return replace(launch, kernel=self._names[same])
-
-    def kernel_text(self) -> Iterator[str]:
-        for kernel in self.kernels:
-            yield from kernel.lines
-            for fold in kernel.slices:
-                yield from (fold.join, fold.fold)
+def _kernel_text(pool: Pool[TritonKernel]) -> Iterator[str]:
+    for kernel in pool.kernels:
+        yield from kernel.lines
+        for fold in kernel.slices:
+            yield from (fold.join, fold.fold)
 
 
-class _CaseEmitter:
-    """Works through the schedule of one case and makes its kernels."""
+class _TritonEmitter(CaseEmitter[TritonKernel]):
+    """Makes the Triton kernels of one case, those that start its states included."""
 
-    def __init__(self, pool: _Pool, variant: Variant, index: int, case: CompiledCase) -> None:
-        self.pool = pool
-        self.program: Program = case.program
-        self.schedule = case.schedule
-        self.kinds = case.program.kinds
-        self.stem = variant.name if len(variant.cases) == 1 else f"{variant.name}_case{index + 1}"
-        self.places = Places(self.program)
-        self.launches: list[Launch] = []
-        self.bases: dict[str, int] = {}
-        #: Folds over a tensor, and over the model, whose partial results are not added up yet.
-        self.open_folds: dict[Kind, list[Definition]] = {Kind.TENSOR: [], Kind.GLOBAL: []}
+    host = HostPrinter()
 
-    def plan(self) -> CasePlan:
-        """Emit everything that the case needs."""
-        step = self.step_function()
-        first_numbers, first_values = self.first_numbers(), self.first_values()
-        for position, part in enumerate(self.schedule.passes):
-            later = {name for after in self.schedule.passes[position + 1 :] for name in after.writes}
-            self.emit_pass(part, later)
-        self.add_up(Kind.GLOBAL, self.open_folds[Kind.GLOBAL])
-        self.add_up(Kind.TENSOR, self.open_folds[Kind.TENSOR])
-        folds = [d for d in self.program.definitions if isinstance(d.value, Reduce)]
-        return CasePlan(
-            step=step,
-            first_numbers=first_numbers,
-            first_values=first_values,
-            states=tuple(StatePlan(s.name, s.kind.value, s.depth, s.new) for s in self.program.states),
-            inputs=tuple(Buffer(i.name, i.kind) for i in self.program.inputs),
-            buffers=tuple(Buffer(name, kind.value) for name, kind in self.places.buffers.items()),
-            folds=tuple(
-                Fold(d.name, d.value.operation, d.kind.value)
-                for d in folds
-                if d.kind in self.open_folds and isinstance(d.value, Reduce)
-            ),
-            launches=tuple(self.launches),
-        )
-
-    def name(self, base: str) -> str:
-        """A kernel name that this case has not used."""
-        self.bases[base] = self.bases.get(base, 0) + 1
-        number = f"_{self.bases[base]}" if self.bases[base] > 1 else ""
-        return f"{self.stem}_{base}{number}"
-
-    def builder(self, domain: Kind) -> KernelBuilder:
-        return KernelBuilder(self.program, self.pool.tables, self.places, domain)
-
-    def emit_pass(self, part: Pass, later: set[str]) -> None:
-        reads = {name for d in (*part.definitions, *part.folds) for name in d.reads}
-        waited_for = [fold for fold in self.open_folds[Kind.GLOBAL] if fold.name in reads]
-        if part.domain is Kind.GLOBAL:
-            self.emit_numbers(part, waited_for)
-            return
-        self.add_up(Kind.GLOBAL, waited_for)
-        if part.domain is Kind.TENSOR:
-            self.emit_numbers(part, self.open_folds[Kind.TENSOR])
-            return
-        if any(fold.name in reads for fold in self.open_folds[Kind.TENSOR]):
-            self.add_up(Kind.TENSOR, self.open_folds[Kind.TENSOR])
-        for extent in _SLICE_EXTENTS:
-            if folds := [f for f in part.folds if _extent(f) == extent]:
-                self.emit_slices(part, extent, folds)
-        folds = [f for f in part.folds if f.kind in self.open_folds]
-        if folds or part.writes:
-            self.emit_blocks(part, folds, later)
-
-    def emit_blocks(self, part: Pass, folds: list[Definition], later: set[str]) -> None:
-        """A kernel that goes through all numbers of a pass, stores what it writes and what it adds to folds."""
-        builder = self.builder(part.domain)
-        roots = [*(symbol(name) for name in part.writes), *(fold.expression for fold in folds)]
-        builder.define(needed(part.definitions, roots))
-        # Folds first: their operands may be what a store is about to overwrite.
-        for fold in folds:
-            builder.store_part(fold)
-            self.open_folds[fold.kind].append(fold)
-        # And all loads before any store: the compiler has to assume that a store may change what is loaded after it.
-        builder.load_all([*part.writes, *(("theta",) if UPDATE in part.writes else ())])
-        for name in part.writes:
-            builder.store_array(name, is_final=name not in later)
-        plural = _PLURALS[part.domain]
-        summary = f"All {plural} of a tensor: {_listing([*part.writes, *(f.name for f in folds)])}."
-        names = tuple(f.name for f in folds)
-        self.launches.append(self.pool.kernel(builder.kernel(self.name(plural), BLOCKS, summary, folds=names)))
-
-    def emit_slices(self, part: Pass, extent: str, folds: list[Definition]) -> None:
-        """A kernel that folds a pass's numbers along axes; each program makes a few of the results."""
-        builder = self.builder(part.domain)
-        builder.define(needed(part.definitions, [fold.expression for fold in folds]))
-        slices = []
-        for fold in folds:
-            value = fold.value
-            assert isinstance(value, Reduce)
-            builder.lines.append(f"_part_{fold.name} = {builder.operand(fold)}")
-            builder.arrays[self.places.store(fold.name, is_final=False)] = None
-            slices.append(SliceFold(fold.name, value.operation))
-        summary = f"Folds over {extent.replace('_', ' ')}: {_listing([f.name for f in folds])}."
-        names = tuple(f.name for f in folds)
-        kernel = builder.kernel(self.name(f"fold_{extent}"), SLICES, summary, extent, names, slices=tuple(slices))
-        self.launches.append(self.pool.kernel(kernel))
-
-    def emit_numbers(self, part: Pass, totals: list[Definition]) -> None:
-        """One program: finishes folds, then computes the single numbers that follow from them."""
-        totals = list(totals)
-        builder = self.builder(part.domain)
-        for fold in totals:
-            builder.total(fold)
-            self.open_folds[fold.kind].remove(fold)
-        builder.define(part.definitions)
-        for definition in part.definitions:
-            builder.store_number(definition.name)
-        for fold in part.folds:
-            builder.store_part(fold)
-            self.open_folds[fold.kind].append(fold)
-        self.finish_numbers(builder, part.domain, totals, part.folds)
-
-    def add_up(self, kind: Kind, totals: list[Definition]) -> None:
-        """One program that only finishes folds."""
-        totals = list(totals)
-        if not totals:
-            return
-        builder = self.builder(kind)
-        for fold in totals:
-            builder.total(fold)
-            self.open_folds[kind].remove(fold)
-        self.finish_numbers(builder, kind, totals, ())
-
-    def finish_numbers(
-        self, builder: KernelBuilder, kind: Kind, totals: list[Definition], folds: tuple[Definition, ...]
-    ) -> None:
-        base = "model" if kind is Kind.GLOBAL else "tensor"
-        summary = f"Numbers of {'the model' if kind is Kind.GLOBAL else 'one tensor'}, by one program."
-        kernel = builder.kernel(
-            self.name(base), NUMBER, summary, folds=tuple(f.name for f in folds), totals=tuple(f.name for f in totals)
-        )
-        self.launches.append(self.pool.kernel(kernel))
-
-    def step_function(self) -> HostFunction | None:
-        """The numbers known before any tensor is looked at."""
-        program = self.program
-        definitions = [d for d in program.definitions if d.kind.is_per_step]
-        own = {d.name for d in definitions}
-        wanted = set(program.outputs)
-        for definition in program.definitions:
-            if definition.name not in own:
-                wanted |= definition.reads
-        returns = tuple(d.name for d in definitions if d.name in wanted)
-        if not returns:
-            return None
-        reads = {name for d in definitions for name in d.reads} - own
-        lines = tuple(f"{d.name} = {_HOST.text(d.expression)}" for d in definitions)
-        call = HostFunction(f"{self.stem}_step", self.host_arguments(reads), returns)
-        return self.pool.function(EmittedFunction(call, "Numbers of one step, in float64.", lines, returns))
-
-    def host_arguments(self, names: set[str]) -> tuple[str, ...]:
-        """The step first, then hyperparameters and inputs as declared, then the rest."""
-        declared = ["t", *(h.name for h in self.program.hyperparameters), *(i.name for i in self.program.inputs)]
-        return (*(n for n in declared if n in names), *sorted(names - set(declared)))
+    def builder(self, domain: Kind) -> TritonBuilder:
+        return TritonBuilder(self.program, self.pool.tables, self.places, domain)
 
     def first_numbers(self) -> HostFunction | None:
         """What states that start at a number other than zero start at."""
@@ -308,7 +93,7 @@ class _CaseEmitter:
             return None
         reads = {name for state in states for name in names_in(state.initial)}
         call = HostFunction(f"{self.stem}_first_numbers", self.host_arguments(reads), tuple(s.name for s in states))
-        values = tuple(_HOST.text(s.initial) for s in states)
+        values = tuple(self.host.text(s.initial) for s in states)
         return self.pool.function(EmittedFunction(call, "What states start at.", (), values))
 
     def first_values(self) -> Launch | None:
@@ -318,10 +103,8 @@ class _CaseEmitter:
             return None
         builder = self.builder(Kind.ELEMENT)
         for state in states:
-            builder.load_all(sorted(names_in(state.initial)))
-            builder.arrays[state.name] = None
-            builder.lines.append(f"tl.store({state.name}_ptr + _offsets, {builder.expression(state.initial)}, _mask)")
-        summary = f"What states start at: {_listing([s.name for s in states])}."
+            builder.store_first_value(state.name, state.initial)
+        summary = f"What states start at: {listing([s.name for s in states])}."
         return self.pool.kernel(builder.kernel(self.name("first_values"), BLOCKS, summary))
 
     def starts_at_theta(self, name: str) -> bool:
@@ -336,11 +119,3 @@ class _CaseEmitter:
         if reads - known:
             raise UnsupportedByTarget(f"Triton: '{name}[0]' depends on {', '.join(sorted(reads - known))}")
         return "theta" in reads
-
-
-def _extent(fold: Definition) -> str:
-    return fold.value.over if isinstance(fold.value, Reduce) else ""
-
-
-def _listing(names: list[str]) -> str:
-    return ", ".join(dict.fromkeys(names))

@@ -1,9 +1,9 @@
-"""Passes → kernels: for each, the lines of its body, its arguments, and how it is launched."""
+"""Kernels in Triton's language: for each, the lines of its body, its arguments, and how it is launched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sympy import Expr
 
@@ -11,7 +11,8 @@ from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import names_in
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.targets.code import UnsupportedByTarget
-from optgen.targets.triton.plan import BLOCKS, NUMBER, SLICES, Argument, Launch
+from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
+from optgen.targets.kernels.plan import BLOCKS, NUMBER, SLICES, Argument, Launch
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()
@@ -74,7 +75,7 @@ class SliceFold:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class TritonKernel:
     """A kernel as the template prints it.
 
     Attributes:
@@ -94,6 +95,11 @@ class Kernel:
     slices: tuple[SliceFold, ...] = ()
 
     @property
+    def body(self) -> object:
+        """What two kernels have in common that are one."""
+        return (self.launch.form, self.launch.constants, self.parameters, self.head, self.lines, self.slices)
+
+    @property
     def declared(self) -> tuple[str, ...]:
         """All arguments as the kernel declares them."""
         return (*self.parameters, *(f"{name}: tl.constexpr" for name in self.launch.constants))
@@ -110,97 +116,27 @@ class Kernel:
         return tuple(f"{name}: tl.constexpr" if name in self.launch.constants else name for name in self.per_block)
 
 
-@dataclass(slots=True)
-class NumberTables:
-    """Where in the arrays of numbers a name stands; shared by a module's kernels, so that equal kernels stay equal."""
-
-    scalars: dict[str, int] = field(default_factory=dict)
-    tensor: dict[str, int] = field(default_factory=dict)
-    model: dict[str, int] = field(default_factory=dict)
-
-    def place(self, name: str, kind: Kind) -> tuple[str, int]:
-        """The array and the index for a single number."""
-        role = "scalars" if kind.is_per_step else "model" if kind is Kind.GLOBAL else "tensor"
-        table: dict[str, int] = getattr(self, role)
-        return role, table.setdefault(name, len(table))
-
-
-class Places:
-    """Where the arrays of one program stand as its passes run: a value may move from scratch to its state."""
-
-    def __init__(self, program: Program) -> None:
-        self.kinds = program.kinds
-        self._final = {program.result: "theta"}
-        for state in program.states:
-            if self.kinds[state.new] is Kind.ELEMENT:
-                # In a ring of more than one the new value has a place of its own, which was the oldest one's.
-                self._final[state.new] = state.name if state.depth == 1 else state.new
-        self._defined = {d.name for d in program.definitions}
-        self._stored: dict[str, str] = {}
-        self.buffers: dict[str, Kind] = {}
-
-    def load(self, name: str) -> str:
-        """The array to read a value from."""
-        if name not in self._defined:
-            return name
-        return self._stored[name]
-
-    def store(self, name: str, is_final: bool) -> str:
-        """The array to write a value to; from then on it is read from there."""
-        kind = self.kinds[name]
-        if kind is Kind.ELEMENT and is_final and name in self._final:
-            array = self._final[name]
-        else:
-            array = f"{name}_scratch" if kind is Kind.ELEMENT else name
-            self.buffers[array] = kind
-        self._stored[name] = array
-        return array
-
-
-class KernelBuilder:
-    """Collects the lines and arguments of one kernel."""
+class TritonBuilder(KernelBuilder[TritonKernel]):
+    """Collects the lines and arguments of one Triton kernel."""
 
     def __init__(self, program: Program, tables: NumberTables, places: Places, domain: Kind) -> None:
-        self.program = program
-        self.kinds = program.kinds
-        self.tables = tables
-        self.places = places
-        self.domain = domain
+        super().__init__(program, tables, places, domain)
         self.numbers: list[str] = []
-        self.lines: list[str] = []
         self.arrays: dict[str, None] = {}
         self.parts: dict[str, None] = {}
         self.counts: dict[str, None] = {}
         self.tables_used: dict[str, None] = {"scalars": None}
         self.integers: set[str] = set()
-        self.known: set[str] = set()
-        self.axis_folds: list[Definition] = []
+        self.slices: list[SliceFold] = []
         self.reads_axes = False
-        self.by_name = {d.name: d for d in program.definitions}
 
-    def load_all(self, names: Iterable[str]) -> None:
-        """Lines that load values, single numbers first."""
-        wanted = [name for name in dict.fromkeys(names) if name not in self.known]
-        for name in sorted(wanted, key=lambda name: not self.kinds[name].is_scalar):
-            self.load(name)
+    def load_number(self, name: str, role: str, index: int) -> None:
+        self.tables_used[role] = None
+        cast = ".to(_number)" if role == "model" else ""
+        self.numbers.append(f"{name} = tl.load({role}_ptr + {index}){cast}")
 
-    def load(self, name: str) -> None:
-        kind = self.kinds[name]
-        self.known.add(name)
-        if kind.is_scalar:
-            role, index = self.tables.place(name, kind)
-            self.tables_used[role] = None
-            cast = ".to(_number)" if role == "model" else ""
-            self.numbers.append(f"{name} = tl.load({role}_ptr + {index}){cast}")
-        elif self.is_axis_fold(name):
-            self.fold_axes(self.by_name[name])
-        else:
-            self.lines.append(f"{name} = {self.loaded(name, self.place(kind))}")
-
-    def is_axis_fold(self, name: str) -> bool:
-        """Whether a value per element is folded from the vectors of the axes, which the kernel does itself."""
-        definition = self.by_name.get(name)
-        return definition is not None and isinstance(definition.value, Reduce) and definition.value.over == "axes"
+    def load_array(self, name: str) -> None:
+        self.lines.append(f"{name} = {self.loaded(name, self.place(self.kinds[name]))}")
 
     def loaded(self, name: str, place: str) -> str:
         array = self.places.load(name)
@@ -221,13 +157,10 @@ class KernelBuilder:
         return name
 
     def fold_axes(self, definition: Definition) -> None:
-        """A loop over the axes that folds their vectors' values at each element."""
         value = definition.value
         assert isinstance(value, Reduce)
-        names = sorted(names_in(value.operand))
-        self.load_all(name for name in names if self.kinds[name].is_scalar)
+        families = self.axis_operands(definition)
         self.reads_axes = True
-        families = [name for name in names if self.kinds[name] is Kind.AXIS]
         loads = [f"    {name} = {self.loaded(name, '_place')}" for name in families]
         joined = _JOIN[value.operation].format(definition.name, _PRINTER.argument(value.operand))
         self.lines += [
@@ -240,17 +173,10 @@ class KernelBuilder:
             f"    {definition.name} = {joined}",
         ]
 
-    def define(self, definitions: Sequence[Definition]) -> None:
-        """Lines that compute values, each after what it needs has been loaded."""
-        own = {d.name for d in definitions}
-        reads = [n for d in definitions for n in ordered_reads(d, self.program) if n not in own]
-        self.load_all(reads)
-        for definition in definitions:
-            self.lines.append(f"{definition.name} = {_PRINTER.text(definition.expression)}")
-            self.known.add(definition.name)
+    def compute(self, name: str, expression: Expr) -> None:
+        self.lines.append(f"{name} = {_PRINTER.text(expression)}")
 
     def store_array(self, name: str, is_final: bool) -> None:
-        """Lines that write a value of the domain's kind to its place; it, and for an update theta, have been loaded."""
         array = self.places.store(name, is_final)
         self.arrays[array] = None
         value = name
@@ -258,9 +184,11 @@ class KernelBuilder:
             value = f"theta + {name}"
         self.lines.append(f"tl.store({array}_ptr + _offsets, {value}, _mask)")
 
-    def expression(self, expression: Expr) -> str:
-        """An expression as text; what it reads has been loaded."""
-        return _PRINTER.argument(expression)
+    def store_first_value(self, name: str, initial: Expr) -> None:
+        """Lines that write what a state starts at."""
+        self.load_all(sorted(names_in(initial)))
+        self.arrays[name] = None
+        self.lines.append(f"tl.store({name}_ptr + _offsets, {_PRINTER.argument(initial)}, _mask)")
 
     def store_number(self, name: str) -> None:
         role, index = self.tables.place(name, self.kinds[name])
@@ -273,7 +201,6 @@ class KernelBuilder:
         return _PRINTER.argument(definition.expression)
 
     def store_part(self, definition: Definition) -> None:
-        """Lines that store what one block, or one tensor, adds to a fold."""
         value = definition.value
         assert isinstance(value, Reduce)
         operand = self.operand(definition)
@@ -286,7 +213,6 @@ class KernelBuilder:
         self.lines.append(f"tl.store({definition.name}_parts_ptr + _program, {folded})")
 
     def total(self, definition: Definition) -> None:
-        """Lines that fold all partial results of a fold."""
         value = definition.value
         assert isinstance(value, Reduce)
         name = definition.name
@@ -296,6 +222,14 @@ class KernelBuilder:
         self.known.add(name)
         self.store_number(name)
 
+    def fold_slices(self, folds: Sequence[Definition]) -> None:
+        for fold in folds:
+            value = fold.value
+            assert isinstance(value, Reduce)
+            self.lines.append(f"_part_{fold.name} = {self.operand(fold)}")
+            self.arrays[self.places.store(fold.name, is_final=False)] = None
+            self.slices.append(SliceFold(fold.name, value.operation))
+
     def kernel(
         self,
         name: str,
@@ -304,9 +238,7 @@ class KernelBuilder:
         extent: str = "",
         folds: tuple[str, ...] = (),
         totals: tuple[str, ...] = (),
-        slices: tuple[SliceFold, ...] = (),
-    ) -> Kernel:
-        """What has been collected, as a kernel."""
+    ) -> TritonKernel:
         arguments = [Argument("array", array) for array in sorted(self.arrays, key=self.array_order)]
         arguments += [Argument("parts", fold) for fold in self.parts]
         arguments += [Argument(role) for role in ("scalars", "tensor", "model") if role in self.tables_used]
@@ -328,7 +260,7 @@ class KernelBuilder:
             raise UnsupportedByTarget(f"two arguments of a Triton kernel have one name: {', '.join(parameters)}")
         # A fold along axes loads single numbers before its loop.
         head, lines = ((), (*self.numbers, *self.lines)) if form != SLICES else (self.numbers, self.lines)
-        return Kernel(launch, summary, parameters, integers, tuple(head), tuple(lines), slices)
+        return TritonKernel(launch, summary, parameters, integers, tuple(head), tuple(lines), tuple(self.slices))
 
     def array_order(self, array: str) -> tuple[int, int, str]:
         """Parameter and gradient first, then states, then the rest, as a reader expects."""
@@ -352,30 +284,3 @@ def parameter(argument: Argument) -> str:
         case "scalars" | "tensor" | "model" | "axes":
             return f"{argument.role}_ptr"
     return _INTEGERS[argument.role]
-
-
-def ordered_reads(definition: Definition, program: Program) -> list[str]:
-    """The names that a value needs, in an order that depends on the program alone."""
-    return sorted(definition.reads, key=lambda name: _read_order(name, program))
-
-
-def _read_order(name: str, program: Program) -> tuple[int, int, str]:
-    if name in ("theta", "g"):
-        return (0, ("theta", "g").index(name), name)
-    states = [state.older(lag) for state in program.states for lag in range(1, state.depth + 1)]
-    if name in states:
-        return (1, states.index(name), name)
-    return (2, 0, name)
-
-
-def needed(definitions: Sequence[Definition], roots: Iterable[Expr]) -> list[Definition]:
-    """Those of a pass's definitions that some expressions need, in the pass's order."""
-    wanted: set[str] = set()
-    for root in roots:
-        wanted |= names_in(root)
-    found = []
-    for definition in reversed(definitions):
-        if definition.name in wanted:
-            found.append(definition)
-            wanted |= definition.reads
-    return found[::-1]

@@ -1,6 +1,6 @@
-"""What the runtime knows of a generated Triton module: which kernels there are, what they take and in which order.
+"""What the runtime knows of a file of generated kernels: which there are, what they take and in which order.
 
-It is kept in `generated/NAME/triton.json`. Reading it imports neither sympy nor jinja2.
+It is kept in `generated/NAME/triton.json` and `native.json`. Reading it imports neither sympy nor jinja2.
 
 A kernel has one of three forms. `BLOCKS` goes through all numbers of one kind that a tensor has, a block at a time.
 `SLICES` folds an array along some of its axes: number `o` of the result folds the places
@@ -36,10 +36,14 @@ class HostFunction:
 class Argument:
     """One positional argument of a kernel.
 
+    Native kernels take arrays and operands of folds alone; all the other roles belong to Triton.
+
     Attributes:
         role: what it is:
             `array`: pointer to `theta`, `g`, a state's value by the name it has in expressions, an input or a buffer;
-            `parts`: pointer to where a fold's partial results of this tensor stand;
+            `in`, `out`, `inout`: the same of a native kernel, which says what it reads and what it writes;
+            `parts`: pointer to where a fold's partial results of this tensor stand; of a native kernel, to memory for
+            the operands of a fold, which the driver folds;
             `count`: how many of them there are;
             `scalars`, `tensor`, `model`: pointers to the numbers of the step, of this tensor and of the model;
             `axes`: pointer to a table of length, stride and first place in the concatenated vectors of each axis;
@@ -110,7 +114,11 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A fold over a tensor or the model, computed from partial results: `sum`, `max` or `min`; kind of the total."""
+    """A fold over a tensor or the model, computed from partial results, or along axes: `sum`, `max` or `min`.
+
+    Attributes:
+        kind: what it leaves.
+    """
 
     name: str
     operation: str
@@ -150,7 +158,7 @@ class VariantPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class TritonPlan:
+class KernelPlan:
     """A generated module; `digest` is the sha256 of the text of the spec at `spec`.
 
     Attributes:
@@ -172,15 +180,15 @@ class TritonPlan:
         return {variant.name: variant for variant in self.variants}[name]
 
 
-def write_plan(plan: TritonPlan) -> str:
+def write_plan(plan: KernelPlan) -> str:
     """The plan as the text of its file."""
     return to_json(plan)
 
 
-def read_plan(data: bytes) -> TritonPlan:
+def read_plan(data: bytes) -> KernelPlan:
     """The plan from the bytes of its file.
 
     Raises:
         ValueError: the bytes are no plan of this version.
     """
-    return from_json(data, TritonPlan, FORMAT)
+    return from_json(data, KernelPlan, FORMAT)
