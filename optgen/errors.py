@@ -84,3 +84,7 @@ class NotRegistered(OptgenError, RuntimeError, ValueError):
 
 class StateMismatch(OptgenError, ValueError):
     """A saved state is of another optimizer, other options, another tree, or another version of its format."""
+
+
+class NoCompiler(OptgenError, RuntimeError):
+    """The native target has no C compiler, or the one there is fails."""

@@ -25,12 +25,13 @@ from optgen.spec.model import Hyperparameter, Input, Spec
 from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
+from optgen.targets.kernels.plan import write_plan
 from optgen.targets.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
+from optgen.targets.native.emit import emit_native
 from optgen.targets.triton.emit import emit_triton
-from optgen.targets.triton.plan import write_plan
 
 #: Every target there is.
-TARGETS = ("jax", "eager", "triton")
+TARGETS = ("jax", "eager", "native", "triton")
 
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 400
@@ -99,6 +100,9 @@ def generate(
     files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
     if "eager" in targets:
         files["eager.py"] = emit_eager(optimizer).text
+    if "native" in targets:
+        native_module = emit_native(optimizer)
+        files |= {"native.c": native_module.text, "native.json": write_plan(native_module.plan)}
     if "triton" in targets:
         triton_module = emit_triton(optimizer)
     if "triton" in targets and (choices is not None or triton_module.text.count("\n") <= LONGEST_AHEAD):

@@ -68,15 +68,19 @@ class ArrayVariant:
 
     def case_of(self, shape: tuple[int, ...]) -> CaseInfo:
         """The case that a tensor of a shape takes."""
-        return self._case(self._layout(shape).shape(shape))
+        return self._case(self.layout(shape).shape(shape))
 
     def _case(self, shape: tuple[int, ...]) -> CaseInfo:
-        """The case that a tensor of a shape takes."""
+        """The case that a tensor takes whose matrix axes are the last two."""
+        return self.info.cases[self.case_index(shape)]
+
+    def case_index(self, shape: tuple[int, ...]) -> int:
+        """Which of the variant's cases that is."""
         if not self.info.case_function:
-            return self.info.cases[0]
+            return 0
         choose = getattr(self._module, self.info.case_function)
         index: int = choose(**shape_numbers(shape))
-        return self.info.cases[index]
+        return index
 
     def state_names(self) -> tuple[str, ...]:
         """Every state of any case, in the order of the spec."""
@@ -96,7 +100,7 @@ class ArrayVariant:
         widest = arrays.widest([arrays.arithmetic_dtype(theta) for theta in parameters])
         for theta in parameters:
             dtype = arrays.arithmetic_dtype(theta)
-            layout = self._layout(tuple(theta.shape))
+            layout = self.layout(tuple(theta.shape))
             theta = layout.into(theta)
             shape = tuple(theta.shape)
             case = self._case(shape)
@@ -154,7 +158,7 @@ class ArrayVariant:
         Returns:
             one array per tensor, and the state after the step.
         """
-        layouts = [self._layout(tuple(gradient.shape)) for gradient in gradients]
+        layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
         if all(layout.is_plain for layout in layouts):
             return self._step(gradients, state, parameters, t, hyperparameters, inputs or {}, form)
         if parameters is not None:
@@ -184,7 +188,8 @@ class ArrayVariant:
             ),
         )
 
-    def _layout(self, shape: tuple[int, ...]) -> Layout:
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """The order of a tensor's axes while the rule works on it."""
         return Layout.of(self.info.matrix_axes, shape, self.arrays.transpose)
 
     def _step(
@@ -225,6 +230,24 @@ class ArrayVariant:
                     kept[info.name] = self._pushed(info, state.tensors[index][info.name], env, t + state.ahead)
             tensors.append(kept)
         return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
+
+    def check(self, gradients: Sequence[Array], state: ModelState, parameters: Sequence[Array] | None) -> None:
+        """Refuse arrays that would broadcast, or belong to another model.
+
+        Raises:
+            TreeMismatch: shapes do not fit, or the state is another rule's.
+        """
+        layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
+        if all(layout.is_plain for layout in layouts):
+            self._check(gradients, state, parameters)
+            return
+        if parameters is not None:
+            _check_shapes(self.optimizer, gradients, parameters)
+            parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
+        kinds = {info.name: info.kind for case in self.info.cases for info in case.states}
+        tensors = [layout.states(kinds, kept) for layout, kept in zip(layouts, state.tensors, strict=True)]
+        gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
+        self._check(gradients, ModelState(tuple(tensors), state.shared, state.ahead), parameters)
 
     def _check(self, gradients: Sequence[Array], state: ModelState, parameters: Sequence[Array] | None) -> None:
         """Refuse arrays that would broadcast, or belong to another model, before anything is computed."""

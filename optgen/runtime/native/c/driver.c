@@ -1,0 +1,510 @@
+/*
+ * Runs the kernels of a model in the order of a table, see table.h.
+ *
+ * The work of a phase is cut into chunks that do not depend on how many threads there are: each chunk computes the same
+ * numbers whoever does it, and partial results are folded in a fixed order, so that every number of threads gives the
+ * same bits.
+ */
+
+#define _GNU_SOURCE
+#include <fenv.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage.h"
+#include "table.h"
+#include "threads.h"
+
+#define STRETCH 1024
+#define MOST_ARGUMENTS 96
+#define MOST_AXES 64
+/* Rows that are folded in the kernel's own precision before they are added to what is kept as doubles. */
+#define ROWS_AT_ONCE 64
+#define LANES 16
+
+typedef void kernel(int64_t, void *const *, const void *, void *, double *, int64_t, int64_t);
+typedef void step_function(double *);
+
+struct run {
+    const int64_t *table;
+    const struct header *header;
+    void *const *functions;
+    void *const *buffers;
+    char *workspace;
+    int64_t t;
+    int64_t *next, *done;               /* of each phase: the next chunk, and how many are done */
+};
+
+/* What one thread keeps beside the arrays: a stretch of each of those that are stored in another way. */
+struct scratch {
+    double values[MOST_ARGUMENTS][STRETCH];
+    double single[MOST_ARGUMENTS][MOST_AXES];
+    void *axes[MOST_ARGUMENTS][MOST_AXES];
+    double results[MOST_ARGUMENTS][STRETCH];
+    double rows[MOST_ARGUMENTS][STRETCH];
+};
+
+static const struct operand *operand_of(const struct run *run, int64_t index)
+{
+    return (const struct operand *)(run->table + run->header->operands) + index;
+}
+
+static char *address_of(const struct run *run, const struct operand *o)
+{
+    char *start = (o->buffer < 0 ? run->workspace : (char *)run->buffers[o->buffer]) + o->at;
+    if (o->depth > 1) {
+        int64_t place = (run->t - 1 - o->lag) % o->depth;
+        start += (place < 0 ? place + o->depth : place) * o->slot;
+    }
+    return start;
+}
+
+static const int64_t *layout_of(const struct run *run, const struct operand *o)
+{
+    return o->layout < 0 ? NULL : run->table + run->header->layouts + o->layout;
+}
+
+/* Whether a kernel can work where the array is. */
+static int is_direct(const struct operand *o, const char *start, int64_t bits)
+{
+    return o->layout < 0 && o->type == (bits == 32 ? FLOAT32 : FLOAT64) && (uintptr_t)start % (bits / 8) == 0;
+}
+
+/* Where `count` numbers of an array from `first` on can be read, in the kernel's type: in place, or copied. */
+static void *brought(const struct run *run, const struct operand *o, int64_t bits, int64_t first, int64_t count,
+                     int reads, void *beside)
+{
+    char *start = address_of(run, o);
+    if (is_direct(o, start, bits))
+        return start + first * (bits / 8);
+    if (reads)
+        load(start, o->type, layout_of(run, o), first, count, bits, beside);
+    return beside;
+}
+
+/* ---- Folds ---- */
+
+static double neutral(int64_t fold) { return fold == SUM ? 0.0 : fold == MAX ? -INFINITY : INFINITY; }
+
+static double joined(int64_t fold, double a, double b)
+{
+    switch (fold) {
+    case SUM: return a + b;
+    case MAX: return (a > b) | (a != a) ? a : b;
+    default: return (a < b) | (a != a) ? a : b;
+    }
+}
+
+#define FOLDING(number, bits)                                                                        \
+    static double folded_##bits(int64_t fold, const number *x, int64_t n)                           \
+    {                                                                                                \
+        number lane[LANES];                                                                          \
+        int64_t i = 0;                                                                               \
+        for (int j = 0; j < LANES; j++)                                                              \
+            lane[j] = (number)neutral(fold);                                                         \
+        if (fold == SUM) {                                                                           \
+            for (; i + LANES <= n; i += LANES)                                                       \
+                for (int j = 0; j < LANES; j++)                                                      \
+                    lane[j] += x[i + j];                                                             \
+        } else if (fold == MAX) {                                                                    \
+            for (; i + LANES <= n; i += LANES)                                                       \
+                for (int j = 0; j < LANES; j++)                                                      \
+                    lane[j] = (lane[j] > x[i + j]) | (lane[j] != lane[j]) ? lane[j] : x[i + j];      \
+        } else {                                                                                     \
+            for (; i + LANES <= n; i += LANES)                                                       \
+                for (int j = 0; j < LANES; j++)                                                      \
+                    lane[j] = (lane[j] < x[i + j]) | (lane[j] != lane[j]) ? lane[j] : x[i + j];      \
+        }                                                                                            \
+        for (int j = 0; i < n; i++, j++)                                                             \
+            lane[j] = (number)joined(fold, lane[j], x[i]);                                           \
+        double all = lane[0];                                                                        \
+        for (int j = 1; j < LANES; j++)                                                              \
+            all = joined(fold, all, lane[j]);                                                        \
+        return all;                                                                                  \
+    }                                                                                                \
+                                                                                                     \
+    static void add_row_##bits(int64_t fold, number *kept, const number *x, int64_t n)              \
+    {                                                                                                \
+        if (fold == SUM)                                                                             \
+            for (int64_t i = 0; i < n; i++)                                                          \
+                kept[i] += x[i];                                                                     \
+        else if (fold == MAX)                                                                        \
+            for (int64_t i = 0; i < n; i++)                                                          \
+                kept[i] = (kept[i] > x[i]) | (kept[i] != kept[i]) ? kept[i] : x[i];                  \
+        else                                                                                         \
+            for (int64_t i = 0; i < n; i++)                                                          \
+                kept[i] = (kept[i] < x[i]) | (kept[i] != kept[i]) ? kept[i] : x[i];                  \
+    }                                                                                                \
+                                                                                                     \
+    static void start_rows_##bits(int64_t fold, number *kept, int64_t n)                            \
+    {                                                                                                \
+        for (int64_t i = 0; i < n; i++)                                                              \
+            kept[i] = (number)neutral(fold);                                                         \
+    }                                                                                                \
+                                                                                                     \
+    static void add_rows_##bits(int64_t fold, double *results, const number *kept, int64_t n)       \
+    {                                                                                                \
+        for (int64_t i = 0; i < n; i++)                                                              \
+            results[i] = joined(fold, results[i], kept[i]);                                          \
+    }
+
+FOLDING(float, 32)
+FOLDING(double, 64)
+
+static double folded(int64_t bits, int64_t fold, const void *x, int64_t n)
+{
+    return bits == 32 ? folded_32(fold, x, n) : folded_64(fold, x, n);
+}
+
+/* ---- Kernels ---- */
+
+/* One stretch of one kernel, from number `first` on. */
+static void evaluate(const struct run *run, const struct item *item, int64_t first, int64_t n, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    const struct group *group = (const struct group *)(run->table + run->header->groups) + item->group;
+    void *arrays[MOST_ARGUMENTS];
+    int64_t firsts[MOST_ARGUMENTS];
+    const int64_t bits = item->bits;
+    const int64_t line = item->line ? first / item->line : 0;
+
+    for (int64_t j = 0; j < item->argument_count; j++) {
+        const struct argument *a = arguments + j;
+        if (a->place == PART) {
+            arrays[j] = scratch->values[j];
+            continue;
+        }
+        const struct operand *o = operand_of(run, a->operand);
+        if (a->place == AXES) {
+            /* The last axis moves along the stretch, on the others the place is one. */
+            int64_t rest = first;
+            for (int64_t axis = item->rank - 1; axis >= 0; axis--) {
+                const int is_last = axis == item->rank - 1;
+                const struct operand *vector = o + axis;
+                void *beside = is_last ? (void *)scratch->values[j] : (void *)&scratch->single[j][axis];
+                scratch->axes[j][axis] =
+                    brought(run, vector, bits, rest % vector->slot, is_last ? n : 1, 1, beside);
+                rest /= vector->slot;
+            }
+            arrays[j] = scratch->axes[j];
+            continue;
+        }
+        int64_t count = 1;
+        switch (a->place) {
+        case SAME: firsts[j] = first; count = n; break;
+        case LINE: firsts[j] = line; break;
+        case COLUMN: firsts[j] = line / item->rows * item->line + first % item->line; count = n; break;
+        default: firsts[j] = line / item->rows; break;
+        }
+        arrays[j] = brought(run, o, bits, firsts[j], count, a->access & IN, scratch->values[j]);
+    }
+
+    void *scalars = run->workspace + (bits == 32 ? group->narrow_at : group->wide_at);
+    void *tensor = item->tensor_at < 0 ? NULL : run->workspace + item->tensor_at;
+    double *model = (double *)(run->workspace + group->model_at);
+    ((kernel *)run->functions[item->function])(n, arrays, scalars, tensor, model, item->rank, run->header->is_update);
+
+    for (int64_t j = 0; j < item->argument_count; j++) {
+        const struct argument *a = arguments + j;
+        if (a->place != SAME || !(a->access & OUT))
+            continue;
+        const struct operand *o = operand_of(run, a->operand);
+        char *start = address_of(run, o);
+        if (!is_direct(o, start, bits))
+            store(start, o->type, layout_of(run, o), firsts[j], n, bits, arrays[j]);
+    }
+}
+
+static int64_t stretch(const struct item *item, int64_t first, int64_t end)
+{
+    int64_t n = end - first;
+    if (item->line && n > item->line - first % item->line)
+        n = item->line - first % item->line;
+    return n < STRETCH ? n : STRETCH;
+}
+
+static void store_results(const struct run *run, const struct argument *a, int64_t first, int64_t n,
+                          const double *results)
+{
+    const struct operand *o = operand_of(run, a->operand);
+    store(address_of(run, o), o->type, layout_of(run, o), first, n, 64, results);
+}
+
+static void stretches(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    int64_t first = chunk * item->chunk, end = first + item->chunk;
+    double kept[MOST_ARGUMENTS];
+    if (end > item->count)
+        end = item->count;
+    for (int64_t j = 0; j < item->argument_count; j++)
+        kept[j] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
+    for (int64_t n; first < end; first += n) {
+        n = stretch(item, first, end);
+        evaluate(run, item, first, n, scratch);
+        for (int64_t j = 0; j < item->argument_count; j++)
+            if (arguments[j].place == PART)
+                kept[j] = joined(arguments[j].fold, kept[j],
+                                 folded(item->bits, arguments[j].fold, scratch->values[j], n));
+    }
+    for (int64_t j = 0; j < item->argument_count; j++)
+        if (arguments[j].place == PART)
+            ((double *)(run->workspace + arguments[j].parts_at))[chunk] = kept[j];
+}
+
+static void across(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    int64_t first = chunk * item->chunk, end = first + item->chunk;
+    if (end > item->results)
+        end = item->results;
+    for (int64_t o = first; o < end; o++) {
+        const int64_t place = (o - first) % STRETCH;
+        for (int64_t j = 0; j < item->argument_count; j++)
+            scratch->results[j][place] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
+        for (int64_t r = 0; r < item->runs; r++) {
+            int64_t from = o * item->result_stride + r * item->run_stride;
+            const int64_t to = from + item->length;
+            for (int64_t n; from < to; from += n) {
+                n = stretch(item, from, to);
+                evaluate(run, item, from, n, scratch);
+                for (int64_t j = 0; j < item->argument_count; j++)
+                    if (arguments[j].place == PART)
+                        scratch->results[j][place] =
+                            joined(arguments[j].fold, scratch->results[j][place],
+                                   folded(item->bits, arguments[j].fold, scratch->values[j], n));
+            }
+        }
+        if (place == STRETCH - 1 || o == end - 1)
+            for (int64_t j = 0; j < item->argument_count; j++)
+                if (arguments[j].place == PART)
+                    store_results(run, arguments + j, o - place, place + 1, scratch->results[j]);
+    }
+}
+
+static void down(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    const int64_t columns = item->length, blocks = (columns + item->chunk - 1) / item->chunk;
+    const int64_t matrix = chunk / blocks, column = chunk % blocks * item->chunk;
+    const int64_t width = column + item->chunk < columns ? item->chunk : columns - column;
+    const int64_t bits = item->bits;
+
+    for (int64_t j = 0; j < item->argument_count; j++)
+        if (arguments[j].place == PART)
+            for (int64_t i = 0; i < width; i++)
+                scratch->results[j][i] = neutral(arguments[j].fold);
+    for (int64_t begin = 0; begin < item->runs; begin += ROWS_AT_ONCE) {
+        const int64_t end = begin + ROWS_AT_ONCE < item->runs ? begin + ROWS_AT_ONCE : item->runs;
+        for (int64_t j = 0; j < item->argument_count; j++)
+            if (arguments[j].place == PART) {
+                if (bits == 32)
+                    start_rows_32(arguments[j].fold, (float *)scratch->rows[j], width);
+                else
+                    start_rows_64(arguments[j].fold, scratch->rows[j], width);
+            }
+        for (int64_t row = begin; row < end; row++) {
+            const int64_t from = (matrix * item->runs + row) * columns + column;
+            for (int64_t i = 0, n; i < width; i += n) {
+                n = stretch(item, from + i, from + width);
+                evaluate(run, item, from + i, n, scratch);
+                for (int64_t j = 0; j < item->argument_count; j++)
+                    if (arguments[j].place == PART) {
+                        if (bits == 32)
+                            add_row_32(arguments[j].fold, (float *)scratch->rows[j] + i, (float *)scratch->values[j], n);
+                        else
+                            add_row_64(arguments[j].fold, scratch->rows[j] + i, scratch->values[j], n);
+                    }
+            }
+        }
+        for (int64_t j = 0; j < item->argument_count; j++)
+            if (arguments[j].place == PART) {
+                if (bits == 32)
+                    add_rows_32(arguments[j].fold, scratch->results[j], (float *)scratch->rows[j], width);
+                else
+                    add_rows_64(arguments[j].fold, scratch->results[j], scratch->rows[j], width);
+            }
+    }
+    for (int64_t j = 0; j < item->argument_count; j++)
+        if (arguments[j].place == PART)
+            store_results(run, arguments + j, matrix * columns + column, width, scratch->results[j]);
+}
+
+/* From the first argument's array to the second's. */
+static void copy(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    const struct operand *from = operand_of(run, arguments[0].operand), *to = operand_of(run, arguments[1].operand);
+    int64_t first = chunk * item->chunk, end = first + item->chunk;
+    if (end > item->count)
+        end = item->count;
+    for (int64_t n; first < end; first += n) {
+        n = stretch(item, first, end);
+        void *values = brought(run, from, item->bits, first, n, 1, scratch->values[0]);
+        store(address_of(run, to), to->type, layout_of(run, to), first, n, item->bits, values);
+    }
+}
+
+static void finish_totals(const struct run *run, const struct item *item)
+{
+    const struct total *totals = (const struct total *)(run->table + run->header->totals) + item->totals;
+    const struct group *group = (const struct group *)(run->table + run->header->groups) + item->group;
+    for (int64_t j = 0; j < item->total_count; j++) {
+        const struct total *total = totals + j;
+        const double *parts = (const double *)(run->workspace + total->parts_at);
+        const double all = total->count ? folded_64(total->fold, parts, total->count) : neutral(total->fold);
+        if (total->space == OF_MODEL)
+            ((double *)(run->workspace + group->model_at))[total->index] = all;
+        else if (item->bits == 32)
+            ((float *)(run->workspace + item->tensor_at))[total->index] = (float)all;
+        else
+            ((double *)(run->workspace + item->tensor_at))[total->index] = all;
+    }
+}
+
+static void run_chunk(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    finish_totals(run, item);
+    if (item->form == COPY)
+        copy(run, item, chunk, scratch);
+    else if (item->function < 0)
+        return;
+    else if (item->form == STRETCHES)
+        stretches(run, item, chunk, scratch);
+    else if (item->form == ACROSS)
+        across(run, item, chunk, scratch);
+    else
+        down(run, item, chunk, scratch);
+}
+
+/* What every thread does, the caller's included: take chunks until none are left, phase by phase. */
+static void work(void *given)
+{
+    const struct run *run = given;
+    const struct phase *phases = (const struct phase *)(run->table + run->header->phases);
+    struct scratch *scratch = thread_scratch(sizeof(struct scratch));
+    fenv_t before;
+    if (!scratch)
+        return;
+    /* XLA has its threads round subnormal numbers to zero. */
+    fegetenv(&before);
+    fesetenv(FE_DFL_ENV);
+    for (int64_t p = 0; p < run->header->phase_count; p++) {
+        const struct phase *phase = phases + p;
+        const struct item *items = (const struct item *)(run->table + run->header->items) + phase->first;
+        int64_t chunk;
+        while ((chunk = __atomic_fetch_add(run->next + p, 1, __ATOMIC_RELAXED)) < phase->chunks) {
+            int64_t low = 0, high = phase->count - 1;
+            while (low < high) {
+                const int64_t middle = (low + high + 1) / 2;
+                if (items[middle].first_chunk <= chunk)
+                    low = middle;
+                else
+                    high = middle - 1;
+            }
+            run_chunk(run, items + low, chunk - items[low].first_chunk, scratch);
+            __atomic_fetch_add(run->done + p, 1, __ATOMIC_RELEASE);
+        }
+        for (int64_t turns = 0; __atomic_load_n(run->done + p, __ATOMIC_ACQUIRE) < phase->chunks; turns++)
+            pause_for(turns);
+    }
+    fesetenv(&before);
+}
+
+/* ---- Single numbers ---- */
+
+static void transfer_in(const struct run *run, const struct transfer *one)
+{
+    double value = (double)one->value;
+    char *table = run->workspace + one->at;
+    if (one->operand >= 0) {
+        const struct operand *o = operand_of(run, one->operand);
+        load(address_of(run, o), o->type, layout_of(run, o), 0, 1, 64, &value);
+    }
+    if (one->bits == 32)
+        ((float *)table)[one->index] = (float)value;
+    else
+        ((double *)table)[one->index] = value;
+}
+
+static void transfer_out(const struct run *run, const struct transfer *one)
+{
+    const struct operand *o = operand_of(run, one->operand);
+    const char *table = run->workspace + one->at;
+    const double value = one->bits == 32 ? ((const float *)table)[one->index] : ((const double *)table)[one->index];
+    store(address_of(run, o), o->type, layout_of(run, o), 0, 1, 64, &value);
+}
+
+/*
+ * One step of a model.
+ *
+ *   table      see table.h
+ *   functions  of the kernels and of the numbers of the step, as the table counts them
+ *   values     numbers of the step that the caller knows, hyperparameters among them
+ *   t          number of the step, counted from 1
+ *   buffers    the caller's memory, as the table counts it
+ *   threads    how many may work
+ *
+ * Returns 0, or 1 if there is no memory for the workspace; then nothing has been changed.
+ */
+int64_t optgen_run(const int64_t *table, void *const *functions, const double *values, int64_t t,
+                   void *const *buffers, int64_t threads)
+{
+    const struct header *header = (const struct header *)table;
+    const size_t counters = 2 * (size_t)header->phase_count * sizeof(int64_t);
+    struct run run = {table, header, functions, buffers, NULL, t, NULL, NULL};
+    fenv_t before;
+
+    if (posix_memalign((void **)&run.workspace, 64, (size_t)header->workspace + counters + 64))
+        return 1;
+    if (!thread_scratch(sizeof(struct scratch))) {
+        free(run.workspace);
+        return 1;
+    }
+    run.next = (int64_t *)(run.workspace + header->workspace);
+    run.done = run.next + header->phase_count;
+    memset(run.next, 0, counters);
+
+    fegetenv(&before);
+    fesetenv(FE_DFL_ENV);
+    const struct group *groups = (const struct group *)(table + header->groups);
+    const struct transfer *in = (const struct transfer *)(table + header->transfers_in);
+    for (int64_t g = 0; g < header->group_count; g++)
+        memcpy(run.workspace + groups[g].wide_at, values, (size_t)header->scalars * sizeof(double));
+    for (int64_t i = 0; i < header->transfer_in_count; i++)
+        transfer_in(&run, in + i);
+    for (int64_t g = 0; g < header->group_count; g++) {
+        double *wide = (double *)(run.workspace + groups[g].wide_at);
+        float *narrow = (float *)(run.workspace + groups[g].narrow_at);
+        if (groups[g].step >= 0)
+            ((step_function *)functions[groups[g].step])(wide);
+        for (int64_t i = 0; i < header->scalars; i++)
+            narrow[i] = (float)wide[i];
+    }
+
+    run_with_threads(work, &run, threads < header->most_threads ? threads : header->most_threads);
+
+    const struct transfer *out = (const struct transfer *)(table + header->transfers_out);
+    for (int64_t i = 0; i < header->transfer_out_count; i++)
+        transfer_out(&run, out + i);
+    fesetenv(&before);
+    free(run.workspace);
+    return 0;
+}
+
+/* For tests: numbers from one storage type to another, through the arithmetic's. */
+void optgen_convert(const void *from, int64_t from_type, void *to, int64_t to_type, int64_t count)
+{
+    double values[STRETCH];
+    for (int64_t first = 0, n; first < count; first += n) {
+        n = count - first < STRETCH ? count - first : STRETCH;
+        load(from, from_type, NULL, first, n, from_type == FLOAT64 ? 64 : 32, values);
+        store(to, to_type, NULL, first, n, from_type == FLOAT64 ? 64 : 32, values);
+    }
+}

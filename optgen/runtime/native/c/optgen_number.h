@@ -1,0 +1,121 @@
+/*
+ * What generated kernels are written in: `number` is float where OPTGEN_BITS is 32 and double where it is 64.
+ *
+ * A generated file includes this once before its kernels and once after them, which takes the names away again. No
+ * option that changes NaN, infinities or signed zeros is given to the compiler, nor may it contract `a*b + c` into one
+ * rounding, so that the results are the same on every processor.
+ */
+
+#ifndef number
+
+#include <stdint.h>
+
+/* A kernel is handed at most this many numbers at once: what the driver keeps beside them stays in the first cache. */
+#define OPTGEN_STRETCH 1024
+
+/* Turns of a loop do not depend on each other: what is written may be what is read only at the same place. */
+#if defined(__clang__)
+#define OPTGEN_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define OPTGEN_LOOP _Pragma("GCC ivdep")
+#else
+#define OPTGEN_LOOP
+#endif
+
+#if OPTGEN_BITS == 32
+#define number float
+#define OPTGEN_TYPED(name) name##_32
+#define OPTGEN_OF_NUMBER(name) __builtin_##name##f
+#else
+#define number double
+#define OPTGEN_TYPED(name) name##_64
+#define OPTGEN_OF_NUMBER(name) __builtin_##name
+#endif
+
+/*
+ * A kernel.
+ *
+ *   _n          how many numbers it goes through, at most OPTGEN_STRETCH
+ *   _array      where each of its arrays stands; of vectors per axis, an array of such places
+ *   _scalar     numbers of the step
+ *   _tensor     numbers of the tensor
+ *   _model      numbers of the model
+ *   _rank       how many axes the tensor has
+ *   _is_update  whether the result is what is to be added to the parameter, not the new parameter
+ */
+#define OPTGEN_KERNEL(name)                                                                          \
+    void OPTGEN_TYPED(name)(int64_t _n, void *const *_array, const number *_scalar, number *_tensor, \
+                            double *_model, int64_t _rank, int64_t _is_update)
+
+#define _NAN ((number)__builtin_nan(""))
+#define _INFINITY ((number)__builtin_inf())
+
+#define _absolute OPTGEN_OF_NUMBER(fabs)
+#define _root OPTGEN_OF_NUMBER(sqrt)
+#define _exp OPTGEN_OF_NUMBER(exp)
+#define _expm1 OPTGEN_OF_NUMBER(expm1)
+#define _log OPTGEN_OF_NUMBER(log)
+#define _sin OPTGEN_OF_NUMBER(sin)
+#define _cos OPTGEN_OF_NUMBER(cos)
+#define _tanh OPTGEN_OF_NUMBER(tanh)
+#define _floor OPTGEN_OF_NUMBER(floor)
+#define _ceil OPTGEN_OF_NUMBER(ceil)
+#define _power OPTGEN_OF_NUMBER(pow)
+
+#define _maximum OPTGEN_TYPED(_maximum)
+#define _minimum OPTGEN_TYPED(_minimum)
+#define _sign OPTGEN_TYPED(_sign)
+#define _modulo OPTGEN_TYPED(_modulo)
+#define _product OPTGEN_TYPED(_product)
+
+/* NaN if either is. */
+static inline number _maximum(number a, number b) { return (a > b) | (a != a) ? a : b; }
+static inline number _minimum(number a, number b) { return (a < b) | (a != a) ? a : b; }
+
+/* Zeros and NaN stay what they are. */
+static inline number _sign(number x) { return x > 0 ? (number)1.0 : x < 0 ? (number)-1.0 : x; }
+
+/* With the sign of the divisor, as in Python. */
+static inline number _modulo(number a, number b)
+{
+    const number rest = OPTGEN_OF_NUMBER(fmod)(a, b);
+    return (rest != 0) & ((rest < 0) != (b < 0)) ? rest + b : rest;
+}
+
+/* An integer power. */
+static inline number _product(number x, int times)
+{
+    number result = x;
+    for (int i = 1; i < times; i++)
+        result *= x;
+    return result;
+}
+
+#else
+
+#undef number
+#undef OPTGEN_TYPED
+#undef OPTGEN_OF_NUMBER
+#undef OPTGEN_LOOP
+#undef OPTGEN_STRETCH
+#undef OPTGEN_KERNEL
+#undef _NAN
+#undef _INFINITY
+#undef _absolute
+#undef _root
+#undef _exp
+#undef _expm1
+#undef _log
+#undef _sin
+#undef _cos
+#undef _tanh
+#undef _floor
+#undef _ceil
+#undef _power
+#undef _maximum
+#undef _minimum
+#undef _sign
+#undef _modulo
+#undef _product
+
+#endif

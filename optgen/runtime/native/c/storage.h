@@ -1,0 +1,168 @@
+/*
+ * Numbers as they are stored, and as kernels compute with them: floats, or doubles.
+ *
+ * Both ways round to the nearest, ties to even, and keep infinities, NaN and signed zeros. The loops are without branches,
+ * so that compilers turn them into vector instructions.
+ */
+
+#ifndef OPTGEN_STORAGE_H
+#define OPTGEN_STORAGE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "table.h"
+
+static inline uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline float from_bfloat16(uint16_t x) { return float_of((uint32_t)x << 16); }
+
+static inline uint16_t to_bfloat16(float x)
+{
+    const uint32_t bits = bits_of(x);
+    const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    const uint32_t quiet = bits >> 16 | 0x40;
+    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+static inline float from_float16(uint16_t x)
+{
+    const uint32_t sign = (uint32_t)(x & 0x8000) << 16;
+    const uint32_t finite = bits_of(float_of((uint32_t)(x & 0x7fff) << 13) * 0x1p112f);
+    const uint32_t special = (uint32_t)(x & 0x3ff) << 13 | 0x7f800000;
+    return float_of(sign | ((x & 0x7c00) == 0x7c00 ? special : finite));
+}
+
+static inline uint16_t to_float16(float x)
+{
+    const uint32_t bits = bits_of(x), size = bits & 0x7fffffff;
+    /* Adding 0.5 leaves the last place of a subnormal half at the end of the sum, rounded. */
+    const uint32_t subnormal = bits_of(float_of(size) + 0.5f) - 0x3f000000;
+    const uint32_t normal = (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13;
+    const uint32_t finite = size < 0x38800000 ? subnormal : normal;
+    const uint32_t special = size > 0x7f800000 ? 0x7e00 | (size >> 13 & 0x3ff) : 0x7c00;
+    return (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)(size >= 0x477ff000 ? special : finite);
+}
+
+/* Copied byte for byte, since arrays of the caller need not be aligned. */
+#define EACH(to, from, expression)                                  \
+    for (int64_t i = 0; i < count; i++) {                           \
+        from x;                                                     \
+        memcpy(&x, start + i * (int64_t)sizeof x, sizeof x);        \
+        const to y = (to)(expression);                              \
+        memcpy(result + i * (int64_t)sizeof y, &y, sizeof y);       \
+    }                                                               \
+    break
+
+static void load_side_by_side(const char *restrict start, int64_t type, int64_t count, int64_t bits,
+                              char *restrict result)
+{
+    switch (type * 2 + (bits == 64)) {
+    case FLOAT32 * 2: memcpy(result, start, (size_t)count * sizeof(float)); break;
+    case FLOAT32 * 2 + 1: EACH(double, float, x);
+    case FLOAT64 * 2: EACH(float, double, x);
+    case FLOAT64 * 2 + 1: memcpy(result, start, (size_t)count * sizeof(double)); break;
+    case BFLOAT16 * 2: EACH(float, uint16_t, from_bfloat16(x));
+    case BFLOAT16 * 2 + 1: EACH(double, uint16_t, from_bfloat16(x));
+    case FLOAT16 * 2: EACH(float, uint16_t, from_float16(x));
+    case FLOAT16 * 2 + 1: EACH(double, uint16_t, from_float16(x));
+    case INT32 * 2: EACH(float, int32_t, x);
+    case INT32 * 2 + 1: EACH(double, int32_t, x);
+    case INT64 * 2: EACH(float, int64_t, x);
+    default: EACH(double, int64_t, x);
+    }
+}
+
+static void store_side_by_side(char *restrict result, int64_t type, int64_t count, int64_t bits,
+                               const char *restrict start)
+{
+    switch (type * 2 + (bits == 64)) {
+    case FLOAT32 * 2: memcpy(result, start, (size_t)count * sizeof(float)); break;
+    case FLOAT32 * 2 + 1: EACH(float, double, x);
+    case FLOAT64 * 2: EACH(double, float, x);
+    case FLOAT64 * 2 + 1: memcpy(result, start, (size_t)count * sizeof(double)); break;
+    case BFLOAT16 * 2: EACH(uint16_t, float, to_bfloat16(x));
+    case BFLOAT16 * 2 + 1: EACH(uint16_t, double, to_bfloat16((float)x));
+    case FLOAT16 * 2: EACH(uint16_t, float, to_float16(x));
+    case FLOAT16 * 2 + 1: EACH(uint16_t, double, to_float16((float)x));
+    case INT32 * 2: EACH(int32_t, float, x);
+    case INT32 * 2 + 1: EACH(int32_t, double, x);
+    case INT64 * 2: EACH(int64_t, float, x);
+    default: EACH(int64_t, double, x);
+    }
+}
+
+#undef EACH
+
+static inline int64_t size_of(int64_t type)
+{
+    return type == BFLOAT16 || type == FLOAT16 ? 2 : type == FLOAT32 || type == INT32 ? 4 : 8;
+}
+
+/* Goes through an array with gaps: where number `first` stands, and how many follow it along the last axis. */
+static char *found(char *start, const int64_t *layout, int64_t first, int64_t *left)
+{
+    const int64_t rank = layout[0], *lengths = layout + 1, *strides = lengths + rank;
+    *left = lengths[rank - 1] - first % lengths[rank - 1];
+    for (int64_t axis = rank - 1; axis >= 0; axis--) {
+        start += first % lengths[axis] * strides[axis];
+        first /= lengths[axis];
+    }
+    return start;
+}
+
+/* `count` numbers of an array from number `first` on, as floats or doubles. */
+static void load(const void *start, int64_t type, const int64_t *layout, int64_t first, int64_t count, int64_t bits,
+                 void *result)
+{
+    char *out = result;
+    if (!layout) {
+        load_side_by_side((const char *)start + first * size_of(type), type, count, bits, result);
+        return;
+    }
+    const int64_t gap = layout[2 * layout[0]];
+    for (int64_t n, left; count > 0; first += n, count -= n, out += n * bits / 8) {
+        const char *from = found((char *)start, layout, first, &left);
+        n = left < count ? left : count;
+        if (gap == size_of(type))
+            load_side_by_side(from, type, n, bits, out);
+        else
+            for (int64_t i = 0; i < n; i++)
+                load_side_by_side(from + i * gap, type, 1, bits, out + i * bits / 8);
+    }
+}
+
+/* The way back. */
+static void store(void *start, int64_t type, const int64_t *layout, int64_t first, int64_t count, int64_t bits,
+                  const void *values)
+{
+    const char *in = values;
+    if (!layout) {
+        store_side_by_side((char *)start + first * size_of(type), type, count, bits, values);
+        return;
+    }
+    const int64_t gap = layout[2 * layout[0]];
+    for (int64_t n, left; count > 0; first += n, count -= n, in += n * bits / 8) {
+        char *to = found(start, layout, first, &left);
+        n = left < count ? left : count;
+        if (gap == size_of(type))
+            store_side_by_side(to, type, n, bits, in);
+        else
+            for (int64_t i = 0; i < n; i++)
+                store_side_by_side(to + i * gap, type, 1, bits, in + i * bits / 8);
+    }
+}
+
+#endif

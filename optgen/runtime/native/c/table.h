@@ -1,0 +1,101 @@
+/*
+ * What the driver is told: one table of int64, made by optgen/runtime/native/table.py for a rule and the shapes of a
+ * model. The structures below are its rows; both files have to agree.
+ *
+ * Offsets called `at` are bytes from the start of the workspace, memory that lives as long as the call.
+ */
+
+#ifndef OPTGEN_TABLE_H
+#define OPTGEN_TABLE_H
+
+#include <stdint.h>
+
+#define OPTGEN_TABLE_VERSION 1
+
+struct header {
+    int64_t version;
+    int64_t workspace;                  /* bytes */
+    int64_t scalars;                    /* numbers of the step */
+    int64_t is_update;
+    int64_t most_threads;               /* of use to a model of this size */
+    int64_t operands, layouts;          /* where the rows of each kind begin, in int64s */
+    int64_t groups, group_count;
+    int64_t transfers_in, transfer_in_count;
+    int64_t transfers_out, transfer_out_count;
+    int64_t items, arguments, totals;
+    int64_t phases, phase_count;
+};
+
+enum { FLOAT32, FLOAT64, BFLOAT16, FLOAT16, INT32, INT64 };
+
+/* An array of a tensor. */
+struct operand {
+    int64_t buffer;                     /* which of the caller's buffers; -1 is the workspace */
+    int64_t at;                         /* bytes into it */
+    int64_t type;
+    int64_t depth, lag, slot;           /* of a ring of `depth` values, the one of step t - lag; bytes between them;
+                                           of a vector per axis `slot` is its length */
+    int64_t layout;                     /* int64s into the layouts: rank, lengths, strides in bytes; -1: no gaps */
+};
+
+/* The tensors that take the same case: they share the numbers of the step and of the model. */
+struct group {
+    int64_t step;                       /* which function computes the numbers of the step, -1 for none */
+    int64_t wide_at, narrow_at;         /* those numbers as doubles and as floats */
+    int64_t model_at;                   /* numbers of the model, doubles */
+};
+
+enum { OF_STEP, OF_TENSOR, OF_MODEL };
+
+/* A single number that goes from an array to a table of numbers before the step, or back after it. */
+struct transfer {
+    int64_t space;
+    int64_t at, bits;                   /* the table, and the type of its entries */
+    int64_t index;                      /* in the table */
+    int64_t operand;                    /* -1: the value itself follows */
+    int64_t value;
+};
+
+enum { STRETCHES, ACROSS, DOWN, COPY };
+
+/* One kernel for one tensor. */
+struct item {
+    int64_t function;                   /* -1: nothing but totals */
+    int64_t form;
+    int64_t bits, group, rank;
+    int64_t tensor_at;                  /* its numbers; -1: it is of the model */
+    int64_t count;                      /* numbers that it goes through */
+    int64_t line, rows;                 /* a stretch lies within one line; 0: anywhere */
+    int64_t chunk, first_chunk, chunks; /* what one thread does at a time; counted within the phase */
+    int64_t arguments, argument_count;
+    int64_t totals, total_count;
+    /* ACROSS: result o folds `runs` stretches of `length` numbers, which begin at o*result_stride + r*run_stride.
+       DOWN: result (m, c) folds the numbers (m, r, c) for r < runs; `length` is the number of columns. */
+    int64_t results, runs, length, run_stride, result_stride;
+};
+
+enum { SAME, LINE, COLUMN, MATRIX, AXES, PART };
+enum { IN = 1, OUT = 2 };
+enum { SUM, MAX, MIN };
+
+/* An array that a kernel takes. */
+struct argument {
+    int64_t operand;                    /* of AXES the first of as many as there are axes */
+    int64_t place;
+    int64_t access;
+    int64_t fold;                       /* of a PART: how it is folded */
+    int64_t parts_at;                   /* of a PART of STRETCHES: where the result of each chunk goes, a double */
+};
+
+/* Partial results that are folded before a kernel runs. */
+struct total {
+    int64_t fold, parts_at, count;
+    int64_t space, index;
+};
+
+/* Items that do not wait for each other. */
+struct phase {
+    int64_t first, count, chunks;
+};
+
+#endif

@@ -1,0 +1,74 @@
+"""The driver, and the kernels of one generated file, as functions of this process."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+import numpy as np
+
+from optgen.runtime.native.build import SOURCES, compiled
+from optgen.runtime.native.table import VERSION
+from optgen.targets.kernels.plan import KernelPlan, Launch
+
+
+@functools.cache
+def driver() -> Any:
+    """`optgen_run` of c/driver.c; calling it releases the interpreter's lock.
+
+    Raises:
+        NoCompiler: it cannot be compiled.
+    """
+    assert f"VERSION {VERSION}" in (SOURCES / "table.h").read_text()
+    run = compiled("driver", (SOURCES / "driver.c").read_text()).optgen_run
+    run.restype = ctypes.c_int64
+    run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    return run
+
+
+class Kernels:
+    """The compiled functions of a generated file.
+
+    Args:
+        name: the optimizer's.
+        text: the C file.
+        plan: its plan.
+
+    Attributes:
+        places: for each function by its name, where it stands in `addresses`.
+        addresses: of all functions.
+
+    Raises:
+        NoCompiler: they cannot be compiled.
+    """
+
+    def __init__(self, name: str, text: str, plan: KernelPlan) -> None:
+        self.plan = plan
+        self._library = compiled(name, text)
+        names: dict[str, None] = {}
+        for case in (case for variant in plan.variants for case in variant.cases):
+            if case.step is not None:
+                names[case.step.name] = None
+            for launch in case.launches:
+                names |= dict.fromkeys(_functions(launch))
+        self.places = {name: index for index, name in enumerate(names)}
+        self.addresses = np.array(
+            [ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value for name in names], np.uint64
+        )
+
+
+def _functions(launch: Launch) -> tuple[str, str]:
+    return f"{launch.kernel}_32", f"{launch.kernel}_64"
+
+
+def thread_count() -> int:
+    """How many threads a step may use: `OPTGEN_NUM_THREADS`, else the processors that this process may run on."""
+    told = os.environ.get("OPTGEN_NUM_THREADS", "")
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

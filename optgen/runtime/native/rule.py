@@ -1,0 +1,218 @@
+"""A generated variant as C functions that change arrays in place, wherever in this process's memory they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optgen.compiler.kinds import Kind
+from optgen.errors import TreeMismatch
+from optgen.runtime.native.library import Kernels, driver, thread_count
+from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
+from optgen.runtime.variant import ArrayVariant, ModelState
+from optgen.targets.manifest import StateInfo
+
+#: An array of some library.
+Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where an array stands and how.
+
+    Attributes:
+        address: of its first number.
+        dtype: by name, see `table.TYPES`.
+        strides: bytes from one number to the next along each axis.
+    """
+
+    address: int
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def numpy_memory(array: np.ndarray) -> Memory:
+    """The memory of a numpy array, which has to outlive what is done with it."""
+    return Memory(array.__array_interface__["data"][0], array.dtype.name, array.shape, array.strides)
+
+
+class NativeRule:
+    """One variant, ready to run.
+
+    Args:
+        kernels: the compiled file.
+        variant: the same variant on arrays: it says which case a shape takes, and makes the first state.
+        memory: where the arrays of a library stand.
+    """
+
+    def __init__(self, kernels: Kernels, variant: ArrayVariant, memory: Callable[[Array], Memory]) -> None:
+        self.kernels = kernels
+        self.variant = variant
+        self.memory = memory
+        self._run = driver()
+        self._tables: dict[Any, np.ndarray] = {}
+
+    def step(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        state: ModelState,
+        t: int,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
+        results: Sequence[Array] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """One step on all tensors; parameters and state change in place.
+
+        Args:
+            parameters: of any real floating-point dtype.
+            gradients: of the parameters' shapes, of any real floating-point dtype.
+            state: arrays that can be written; also single numbers, of the step and of the model, are arrays.
+            t: the number of this step, counted from 1.
+            hyperparameters: a value for each that the variant uses.
+            inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
+            results: where what is to be added to the parameters goes; then these stay as they are.
+            threads: how many may work; as many as there are processors if None.
+
+        Raises:
+            TreeMismatch: parameters, gradients and state do not fit together; nothing has been changed.
+        """
+        if not parameters:
+            return
+        self.variant.check(gradients, state, parameters)
+        call = _Call(self.memory)
+        is_update = results is not None
+        tensors = [
+            self._tensor(call, index, theta, gradient, kept, inputs or {}, results)
+            for index, (theta, gradient, kept) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
+        ]
+        infos = {info.name: info for case in self.variant.info.cases for info in case.states}
+        shared = {name: call.place(value, infos[name]) for name, value in state.shared.items()}
+        values = {"t": float(t), "tensor_count": float(len(parameters))}
+        values |= {name: float(value) for name, value in hyperparameters.items()}
+        values["model_size"] = float(sum(math.prod(tensor.shape) for tensor in tensors))
+        for name, value in (inputs or {}).items():
+            if not isinstance(value, list | tuple):
+                shared[name] = call.place(np.array(float(value)), None, numpy_memory)
+        key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
+        table = self._tables.get(key)
+        if table is None:
+            table = make_table(
+                self.kernels.plan, self.variant.info.name, tensors, shared, self.kernels.places, is_update=is_update
+            )
+            self._tables = {**self._tables, key: table} if len(self._tables) < 16 else {key: table}
+        numbers = np.array([values.get(name, 0.0) for name in self.kernels.plan.scalars] or [0.0], np.float64)
+        buffers = np.array(call.addresses, np.uint64)
+        failed = self._run(
+            table.__array_interface__["data"][0],
+            self.kernels.addresses.__array_interface__["data"][0],
+            numbers.__array_interface__["data"][0],
+            t + state.ahead,
+            buffers.__array_interface__["data"][0],
+            threads or thread_count(),
+        )
+        if failed:
+            raise MemoryError("there is no memory for a step's intermediate values")
+
+    def _tensor(
+        self,
+        call: _Call,
+        index: int,
+        theta: Array,
+        gradient: Array,
+        kept: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        results: Sequence[Array] | None,
+    ) -> Tensor:
+        memory = self.memory(theta)
+        layout = self.variant.layout(memory.shape)
+        order = () if layout.is_plain else layout.order
+        case = self.variant.case_index(layout.shape(memory.shape))
+        infos = {info.name: info for info in self.variant.info.cases[case].states}
+        arrays: dict[str, tuple[Place, ...]] = {
+            "theta": (call.place(memory, None, order=order),),
+            "g": (call.place(gradient, None, order=order),),
+        }
+        arrays["result"] = arrays["theta"] if results is None else (call.place(results[index], None, order=order),)
+        for name, value in kept.items():
+            info = infos[name]
+            if isinstance(value, tuple):
+                arrays[name] = tuple(call.place(part, info) for part in value)
+            else:
+                arrays[name] = (call.place(value, info, order=order if Kind(info.kind) is Kind.ELEMENT else ()),)
+        for name, value in inputs.items():
+            if isinstance(value, list | tuple):
+                one = value[index]
+                is_element = len(getattr(one, "shape", ())) == len(memory.shape)
+                arrays[name] = (call.place(one, None, order=order if is_element else ()),)
+        return Tensor(case, layout.shape(memory.shape), 64 if memory.dtype == "float64" else 32, arrays)
+
+
+class _Call:
+    """The buffers of one call, in the order in which the table counts them."""
+
+    def __init__(self, memory: Callable[[Array], Memory]) -> None:
+        self.memory = memory
+        self.addresses: list[int] = []
+        self.kept: list[np.ndarray] = []
+
+    def place(
+        self,
+        array: Array,
+        info: StateInfo | None,
+        memory: Callable[[Array], Memory] | None = None,
+        order: tuple[int, ...] = (),
+    ) -> Place:
+        """An array as a buffer.
+
+        Args:
+            array: it, or its memory.
+            info: what state it is; of a history the leading axis is taken apart.
+            memory: where it stands, if it is of another library.
+            order: of its axes, as the rule wants to see them.
+        """
+        if isinstance(array, int | float | np.generic):
+            array, memory = np.array(array, np.float64), numpy_memory
+        if memory is numpy_memory:
+            self.kept.append(array)
+        found = array if isinstance(array, Memory) else (memory or self.memory)(array)
+        if found.dtype not in TYPES:
+            raise TreeMismatch(f"the native target has no arrays of {found.dtype}")
+        shape, strides = found.shape, found.strides
+        depth, slot = 1, 0
+        if info is not None and info.depth > 1:
+            depth, slot, shape, strides = shape[0], strides[0], shape[1:], strides[1:]
+        if order:
+            shape, strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
+        self.addresses.append(found.address)
+        gaps = not _is_dense(shape, strides, _SIZES[found.dtype])
+        return Place(
+            len(self.addresses) - 1,
+            TYPES[found.dtype],
+            lengths=shape if gaps else (),
+            strides=strides if gaps else (),
+            depth=depth,
+            slot=slot,
+        )
+
+
+_SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
+
+
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool:
+    """Whether the numbers stand side by side in the order of the axes."""
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length != 1 and stride != size:
+            return math.prod(shape) == 0
+        size *= length
+    return True
+
+
+def _key(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.case, tensor.shape, tensor.bits, tuple(tensor.arrays.items())

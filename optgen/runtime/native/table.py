@@ -1,0 +1,566 @@
+"""What the native driver is told: the kernels of a plan, for the tensors of one model, as a table of integers.
+
+The table holds no address: arrays are counted, and the caller hands their places over at every step. Its rows are the
+structures of c/table.h; both files have to agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+
+import numpy as np
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.runtime.slices import count_of, shape_numbers
+from optgen.targets.kernels.plan import BLOCKS, SLICES, CasePlan, KernelPlan, Launch, StatePlan
+
+VERSION = 1
+
+#: Storage types, by the name that numpy, jax and torch give them.
+TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
+_BYTES = {0: 4, 1: 8, 2: 2, 3: 2, 4: 4, 5: 8}
+
+_FOLDS = {"sum": 0, "max": 1, "min": 2}
+_STRETCHES, _ACROSS, _DOWN, _COPY = range(4)
+_SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
+_OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
+_ACCESS = {"in": 1, "out": 2, "inout": 3}
+
+#: Numbers that one thread goes through before it looks for further work; partial results of folds are per chunk.
+CHUNK = 16384
+#: What a kernel is handed at once, as in c/optgen_number.h.
+STRETCH = 1024
+#: Numbers below which a further thread does not pay.
+PER_THREAD = 32768
+
+#: Where values that vary less than the ones a kernel goes through stand.
+_PLACES = {
+    (Kind.ELEMENT, Kind.ROW): _LINE,
+    (Kind.ELEMENT, Kind.COLUMN): _COLUMN,
+    (Kind.ELEMENT, Kind.MATRIX): _MATRIX,
+    (Kind.ROW, Kind.MATRIX): _LINE,
+    (Kind.COLUMN, Kind.MATRIX): _LINE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an array stands, and how its numbers are stored.
+
+    Attributes:
+        buffer: which of the caller's buffers; -1 is the driver's own memory.
+        type: see `TYPES`.
+        at: bytes into the buffer.
+        lengths, strides: of an array with gaps, its shape and the bytes from one number to the next along each axis.
+        depth, slot: of a ring of values, how many there are and the bytes from one to the next.
+        lag: how many steps back the value is that is meant.
+    """
+
+    buffer: int
+    type: int
+    at: int = 0
+    lengths: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    depth: int = 1
+    slot: int = 0
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a model.
+
+    Attributes:
+        case: which case of the variant it takes.
+        shape: as the rule sees it: the matrix axes last.
+        bits: of the arithmetic, 32 or 64.
+        arrays: `theta`, `g`, `result`, the states that are kept for it and its inputs, by name; of vectors per axis a
+            place for each axis.
+    """
+
+    case: int
+    shape: tuple[int, ...]
+    bits: int
+    arrays: Mapping[str, tuple[Place, ...]]
+
+
+def make_table(
+    plan: KernelPlan,
+    variant: str,
+    tensors: Sequence[Tensor],
+    shared: Mapping[str, Place],
+    functions: Mapping[str, int],
+    *,
+    is_update: bool,
+) -> np.ndarray:
+    """The table of one variant for the tensors of a model.
+
+    Args:
+        plan: of the generated file.
+        variant: its name.
+        tensors: in the model's order.
+        shared: states and inputs of which there is one number for the model.
+        functions: where in the caller's list of functions each stands, by its name in the compiled library.
+        is_update: whether the result is what is to be added to the parameter.
+
+    Returns:
+        int64, one axis.
+    """
+    return _Table(plan, plan.variant(variant).cases, tensors, shared, functions).made(is_update)
+
+
+@dataclass(slots=True)
+class _Member:
+    """A tensor with the memory that the driver has for it."""
+
+    tensor: Tensor
+    arrays: dict[str, tuple[Place, ...]]
+    numbers_at: int
+    parts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """The storage type of its arithmetic."""
+        return TYPES["float32"] if self.tensor.bits == 32 else TYPES["float64"]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The tensors that take one case."""
+
+    index: int
+    case: CasePlan
+    model_at: int
+    wide_at: int
+    kinds: dict[str, Kind]
+    members: list[_Member] = field(default_factory=list)
+    position: int = 0
+
+    def is_complete(self, fold: str) -> bool:
+        """Whether all that these tensors add to a fold over the model has been stored."""
+        return all(fold not in launch.folds for launch in self.case.launches[self.position :])
+
+
+class _Table:
+    def __init__(
+        self,
+        plan: KernelPlan,
+        cases: Sequence[CasePlan],
+        tensors: Sequence[Tensor],
+        shared: Mapping[str, Place],
+        functions: Mapping[str, int],
+    ) -> None:
+        self.plan = plan
+        self.shared = shared
+        self.functions = functions
+        self.size = sum(math.prod(tensor.shape) for tensor in tensors)
+        self.workspace = 0
+        self.operands: list[tuple[int, ...]] = []
+        self.operand_of: dict[Place, int] = {}
+        self.layouts: list[int] = []
+        self.group_rows: list[tuple[int, ...]] = []
+        self.transfers_in: list[tuple[int, ...]] = []
+        self.transfers_out: list[tuple[int, ...]] = []
+        self.items: list[tuple[int, ...]] = []
+        self.arguments: list[tuple[int, ...]] = []
+        self.totals: list[tuple[int, ...]] = []
+        self.phases: list[tuple[int, int, int]] = []
+        self.model_parts: dict[str, tuple[int, int]] = {}
+        groups: dict[int, _Group] = {}
+        for tensor in tensors:
+            if tensor.case not in groups:
+                groups[tensor.case] = self.group(len(groups), cases[tensor.case])
+            groups[tensor.case].members.append(self.member(groups[tensor.case].case, tensor))
+        self.groups = list(groups.values())
+
+    def made(self, is_update: bool) -> np.ndarray:
+        """Everything, one section after the other."""
+        for group in self.groups:
+            self.transfer_numbers(group)
+        self.place_model_parts()
+        self.work_through()
+        self.phase(self.copies())
+        sections = [
+            [entry for row in self.operands for entry in row],
+            self.layouts,
+            [entry for row in self.group_rows for entry in row],
+            [entry for row in self.transfers_in for entry in row],
+            [entry for row in self.transfers_out for entry in row],
+            [entry for row in self.items for entry in row],
+            [entry for row in self.arguments for entry in row],
+            [entry for row in self.totals for entry in row],
+            [entry for row in self.phases for entry in row],
+        ]
+        length = 18
+        starts = []
+        for section in sections:
+            starts.append(length)
+            length += len(section)
+        operands, layouts, groups, into, out, items, arguments, totals, phases = starts
+        threads = max(1, self.size // PER_THREAD)
+        header = [VERSION, self.workspace, len(self.plan.scalars), int(is_update), threads, operands, layouts]
+        header += [groups, len(self.group_rows), into, len(self.transfers_in), out, len(self.transfers_out)]
+        header += [items, arguments, totals, phases, len(self.phases)]
+        return np.array([*header, *(entry for section in sections for entry in section)], np.int64)
+
+    def allocated(self, numbers: int, size: int = 8) -> int:
+        """Room in the driver's memory, aligned for vectors."""
+        at = self.workspace
+        self.workspace += -(-max(1, numbers * size) // 64) * 64
+        return at
+
+    def group(self, index: int, case: CasePlan) -> _Group:
+        """A case with room for the numbers of the step and of the model."""
+        wide, narrow = self.allocated(len(self.plan.scalars)), self.allocated(len(self.plan.scalars), 4)
+        model = self.allocated(len(self.plan.model_numbers))
+        self.group_rows.append((self.functions[case.step.name] if case.step else -1, wide, narrow, model))
+        kinds = {array.name: Kind(array.kind) for array in (*case.buffers, *case.inputs)}
+        for state in case.states:
+            kinds |= dict.fromkeys((state.older(lag) for lag in range(1, state.depth + 1)), Kind(state.kind))
+            kinds.setdefault(state.new, Kind(state.kind))
+        return _Group(index, case, model, wide, kinds)
+
+    def member(self, case: CasePlan, tensor: Tensor) -> _Member:
+        """A tensor with its arrays by the names that kernels have for them."""
+        size = tensor.bits // 8
+        number = TYPES["float32"] if tensor.bits == 32 else TYPES["float64"]
+        arrays = dict(tensor.arrays)
+        for state in case.states:
+            if state.name in tensor.arrays:
+                arrays |= _ring(state, tensor.arrays[state.name])
+        for buffer in case.buffers:
+            kind = Kind(buffer.kind)
+            at = self.allocated(count_of(kind, tensor.shape), size)
+            places = []
+            for shape in kept_shapes(kind, tensor.shape):
+                places.append(Place(-1, number, at))
+                at += math.prod(shape) * size
+            arrays[buffer.name] = tuple(places)
+        member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size))
+        for fold in case.folds:
+            if fold.kind == Kind.TENSOR.value:
+                (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
+                chunks = _chunks_of(launch, tensor.shape)
+                member.parts[fold.name] = (self.allocated(chunks), chunks)
+        return member
+
+    def transfer_numbers(self, group: _Group) -> None:
+        """Single numbers that stand in the caller's arrays, or follow from a shape."""
+        plan, case = self.plan, group.case
+        model, step = (group.model_at, 64), (group.wide_at, 64)
+        for state in case.states:
+            kind = Kind(state.kind)
+            if kind is Kind.STEP:
+                # Every group computes the same; the first one to have it stores it.
+                first = next(g for g in self.groups if state.name in {s.name for s in g.case.states}) is group
+                self.transfer_state(state, self.shared[state.name], _OF_STEP, *step, plan.scalars, stores=first)
+            elif kind is Kind.GLOBAL:
+                self.transfer_state(state, self.shared[state.name], _OF_MODEL, *model, plan.model_numbers, stores=True)
+        for given in case.inputs:
+            if given.kind in (Kind.STEP.value, Kind.GLOBAL.value):
+                is_step = given.kind == Kind.STEP.value
+                names = plan.scalars if is_step else plan.model_numbers
+                space, table = (_OF_STEP, step) if is_step else (_OF_MODEL, model)
+                self.load_number(given.name, names, space, *table, self.shared[given.name])
+        for member in group.members:
+            table = (member.numbers_at, member.tensor.bits)
+            for name, value in shape_numbers(member.tensor.shape).items():
+                if name in plan.tensor_numbers:
+                    index = plan.tensor_numbers.index(name)
+                    self.transfers_in.append((_OF_TENSOR, *table, index, -1, value))
+            for state in case.states:
+                if state.kind == Kind.TENSOR.value:
+                    (place,) = member.tensor.arrays[state.name]
+                    self.transfer_state(state, place, _OF_TENSOR, *table, plan.tensor_numbers, stores=True)
+            for given in case.inputs:
+                if given.kind == Kind.TENSOR.value:
+                    (place,) = member.arrays[given.name]
+                    self.load_number(given.name, plan.tensor_numbers, _OF_TENSOR, *table, place)
+
+    def transfer_state(
+        self, state: StatePlan, place: Place, space: int, at: int, bits: int, names: tuple[str, ...], *, stores: bool
+    ) -> None:
+        for lag in range(1, state.depth + 1):
+            self.load_number(state.older(lag), names, space, at, bits, replace(place, lag=lag))
+        if stores:
+            operand = self.operand(replace(place, lag=0))
+            self.transfers_out.append((space, at, bits, names.index(state.new), operand, 0))
+
+    def load_number(self, name: str, names: tuple[str, ...], space: int, at: int, bits: int, place: Place) -> None:
+        if name in names:
+            self.transfers_in.append((space, at, bits, names.index(name), self.operand(place), 0))
+
+    def place_model_parts(self) -> None:
+        """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
+        for fold in {f.name for g in self.groups for f in g.case.folds if f.kind == Kind.GLOBAL.value}:
+            adding = [
+                (member, _chunks_of(launch, member.tensor.shape))
+                for group in self.groups
+                for launch in group.case.launches
+                if fold in launch.folds
+                for member in group.members
+            ]
+            total = sum(chunks for _, chunks in adding)
+            at = self.allocated(total)
+            self.model_parts[fold] = (at, total)
+            for member, chunks in adding:
+                member.parts[fold] = (at, chunks)
+                at += 8 * chunks
+
+    def work_through(self) -> None:
+        """The kernels of all cases side by side, so that folds over the model see every tensor."""
+        while True:
+            waiting: list[list[list[tuple[int, ...]]]] = []
+            for group in self.groups:
+                steps = []
+                while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
+                    steps.append([i for member in group.members for i in self.launched(group, _next(group), member)])
+                    group.position += 1
+                waiting.append(steps)
+            for together in zip_longest(*waiting, fillvalue=[]):
+                self.phase(item for items in together for item in items)
+            late = [group for group in self.groups if group.position < len(group.case.launches)]
+            if not late:
+                return
+            ready = [g for g in late if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
+            assert ready, "the cases of a rule wait for each other's folds"
+            self.phase(self.of_model(group, _next(group)) for group in ready)
+            for group in ready:
+                group.position += 1
+
+    def phase(self, items: Iterable[tuple[int, ...]]) -> None:
+        """Items that do not wait for each other; each knows how many chunks come before it."""
+        first, chunks = len(self.items), 0
+        for item in items:
+            if item[_CHUNKS]:
+                self.items.append((*item[: _CHUNKS - 1], chunks, *item[_CHUNKS:]))
+                chunks += item[_CHUNKS]
+        if chunks:
+            self.phases.append((first, len(self.items) - first, chunks))
+
+    def of_model(self, group: _Group, launch: Launch) -> tuple[int, ...]:
+        """A kernel for the numbers of the model."""
+        return self.item(launch, group, 64, -1, _STRETCHES, 1, (), totals=self.finished(group, launch, None))
+
+    def finished(self, group: _Group, launch: Launch, member: _Member | None) -> list[tuple[int, ...]]:
+        """The folds whose partial results are taken together before a kernel runs."""
+        operations = {fold.name: fold.operation for fold in group.case.folds}
+        found: list[tuple[int, ...]] = []
+        for name in launch.totals:
+            at, count = self.model_parts[name] if member is None else member.parts[name]
+            names = self.plan.model_numbers if member is None else self.plan.tensor_numbers
+            space = _OF_MODEL if member is None else _OF_TENSOR
+            found.append((_FOLDS[operations[name]], at, count, space, names.index(name)))
+        return found
+
+    def launched(self, group: _Group, launch: Launch, member: _Member) -> list[tuple[int, ...]]:
+        """One kernel for one tensor; for each of its axes where it folds along each, or goes through their vectors."""
+        tensor, domain = member.tensor, Kind(launch.domain)
+        if launch.form == SLICES:
+            return [
+                self.sliced(group, launch, member, part, axis)
+                for axis, part in enumerate(_slices(launch.extent, domain, tensor.shape))
+            ]
+        if domain is Kind.AXIS:
+            return [
+                self.plain(group, launch, member, math.prod(shape), axis)
+                for axis, shape in enumerate(kept_shapes(Kind.AXIS, tensor.shape))
+            ]
+        count = 1 if domain is Kind.TENSOR else count_of(domain, tensor.shape)
+        return [self.plain(group, launch, member, count, 0)]
+
+    def plain(self, group: _Group, launch: Launch, member: _Member, count: int, axis: int) -> tuple[int, ...]:
+        rows: list[tuple[int, ...]] = [
+            (
+                (-1, _PART, 0, _FOLDS[_operation(group.case, argument.name)], member.parts[argument.name][0])
+                if argument.role == "parts"
+                else self.argument(group, launch, member, argument.role, argument.name, axis)
+            )
+            for argument in launch.arguments
+        ]
+        totals = self.finished(group, launch, member)
+        return self.item(launch, group, member.tensor.bits, member, _STRETCHES, count, rows, totals=totals)
+
+    def sliced(
+        self, group: _Group, launch: Launch, member: _Member, part: tuple[int, ...], axis: int
+    ) -> tuple[int, ...]:
+        rows: list[tuple[int, ...]] = []
+        for argument in launch.arguments:
+            if argument.role == "parts":
+                operand = self.operand(member.arrays[argument.name][axis if launch.extent == "other_axes" else 0])
+                rows.append((operand, _PART, 0, _FOLDS[_operation(group.case, argument.name)], 0))
+            else:
+                rows.append(self.argument(group, launch, member, argument.role, argument.name, 0))
+        form, *counts = part
+        count = count_of(Kind(launch.domain), member.tensor.shape)
+        return self.item(launch, group, member.tensor.bits, member, form, count, rows, slices=counts)
+
+    def argument(
+        self, group: _Group, launch: Launch, member: _Member, role: str, name: str, axis: int
+    ) -> tuple[int, ...]:
+        """An array that a kernel takes."""
+        places = member.arrays[name]
+        if role == "axes":
+            lengths = [math.prod(shape) for shape in kept_shapes(Kind.AXIS, member.tensor.shape)]
+            operands = [self.family(place, length) for place, length in zip(places, lengths, strict=True)]
+            return (operands[0], _AXES, 1, 0, 0)
+        kind = group.kinds.get(name, Kind.ELEMENT)
+        domain = Kind(launch.domain)
+        place = places[axis] if kind is Kind.AXIS else places[0]
+        return (self.operand(place), _SAME if kind is domain else _PLACES[domain, kind], _ACCESS[role], 0, 0)
+
+    def item(
+        self,
+        launch: Launch,
+        group: _Group,
+        bits: int,
+        member: _Member | int,
+        form: int,
+        count: int,
+        rows: Sequence[tuple[int, ...]],
+        totals: Sequence[tuple[int, ...]] = (),
+        slices: Sequence[int] = (0, 0, 0, 0, 0),
+    ) -> tuple[int, ...]:
+        """A row for the driver, with the rows that it refers to."""
+        shape = member.tensor.shape if isinstance(member, _Member) else ()
+        numbers = shape_numbers(shape)
+        line = 0
+        if any(place not in (_SAME, _PART) for _, place, *_ in rows):
+            line = numbers["rows"] if launch.domain == Kind.ROW.value else numbers["columns"]
+        chunk, chunks = _chunked(form, count, slices)
+        first_argument, first_total = len(self.arguments), len(self.totals)
+        self.arguments += rows
+        self.totals += totals
+        return (
+            self.functions[f"{launch.kernel}_{bits}"],
+            form,
+            bits,
+            group.index,
+            max(1, len(shape)),
+            member.numbers_at if isinstance(member, _Member) else -1,
+            count,
+            line,
+            numbers["rows"],
+            chunk,
+            0,
+            chunks,
+            first_argument,
+            len(rows),
+            first_total,
+            len(totals),
+            *slices,
+        )
+
+    def copies(self) -> Iterable[tuple[int, ...]]:
+        """New values of states that kernels leave in the driver's memory, to where they are kept."""
+        for group in self.groups:
+            for state in group.case.states:
+                if Kind(state.kind) in (Kind.STEP, Kind.GLOBAL, Kind.TENSOR, Kind.ELEMENT):
+                    continue
+                for member in group.members:
+                    shapes = kept_shapes(Kind(state.kind), member.tensor.shape)
+                    kept = (replace(place, lag=0) for place in member.tensor.arrays[state.name])
+                    for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
+                        rows = [(self.operand(new), _SAME, 1, 0, 0), (self.operand(place), _SAME, 2, 0, 0)]
+                        count = math.prod(shape)
+                        chunk, chunks = _chunked(_COPY, count, ())
+                        at = len(self.arguments)
+                        self.arguments += rows
+                        head = (-1, _COPY, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
+                        yield (*head, chunk, 0, chunks, at, 2, 0, 0, 0, 0, 0, 0, 0)
+
+    def operand(self, place: Place) -> int:
+        """The row of an array."""
+        if place not in self.operand_of:
+            self.operand_of[place] = len(self.operands)
+            self.operands.append(self.row(place, place.depth, place.lag, place.slot))
+        return self.operand_of[place]
+
+    def family(self, place: Place, length: int) -> int:
+        """The row of one of several vectors, which stand in the order of the axes."""
+        self.operands.append(self.row(place, 1, 0, max(1, length)))
+        return len(self.operands) - 1
+
+    def row(self, place: Place, depth: int, lag: int, slot: int) -> tuple[int, ...]:
+        layout = -1
+        if place.strides:
+            layout = len(self.layouts)
+            self.layouts += [len(place.lengths), *(max(1, n) for n in place.lengths), *place.strides]
+        return (place.buffer, place.at, place.type, depth, lag, slot, layout)
+
+
+#: Where in an item's row the number of its chunks stands; the one before says how many come first.
+_CHUNKS = 11
+
+
+def _next(group: _Group) -> Launch:
+    return group.case.launches[group.position]
+
+
+def _operation(case: CasePlan, fold: str) -> str:
+    return {f.name: f.operation for f in case.folds}[fold]
+
+
+def _ring(state: StatePlan, places: tuple[Place, ...]) -> dict[str, tuple[Place, ...]]:
+    """A state's values by the names that expressions have for them."""
+    if state.depth == 1:
+        return {state.name: places}
+    found = {state.older(lag): tuple(replace(place, lag=lag) for place in places) for lag in range(1, state.depth + 1)}
+    return found | {state.new: tuple(replace(place, lag=0) for place in places)}
+
+
+def _chunked(form: int, count: int, slices: Sequence[int]) -> tuple[int, int]:
+    """How much one thread does at a time, and how often."""
+    if form in (_STRETCHES, _COPY):
+        return CHUNK, -(-count // CHUNK)
+    results, runs, length, *_ = slices
+    if form == _ACROSS:
+        chunk = max(1, CHUNK // max(1, runs * length))
+        return chunk, -(-results // chunk)
+    if not length:
+        return 1, 0
+    # Narrow enough for several threads to have something to do, wide enough for vectors.
+    width = min(STRETCH, length if count <= CHUNK else max(64, -(-length // 8)))
+    return width, results // length * -(-length // width)
+
+
+def _chunks_of(launch: Launch, shape: tuple[int, ...]) -> int:
+    """How many partial results a launch leaves for each of its folds."""
+    if launch.form != BLOCKS:
+        return 1
+    return -(-count_of(Kind(launch.domain), shape) // CHUNK)
+
+
+def _slices(extent: str, domain: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The folds along axes that make up one: form, results, runs, length, and strides of runs and of results.
+
+    Raises:
+        ValueError: there is no such fold.
+    """
+    numbers = shape_numbers(shape)
+    rows, columns = numbers["rows"], numbers["columns"]
+    matrices = math.prod(shape[:-2])
+    match extent, domain:
+        case "rows", Kind.ELEMENT:
+            return [(_DOWN, matrices * columns, rows, columns, 0, 0)]
+        case "columns", Kind.ELEMENT:
+            return [(_ACROSS, matrices * rows, 1, columns, 0, columns)]
+        case "rows", Kind.ROW:
+            return [(_ACROSS, matrices, 1, rows, 0, rows)]
+        case "columns", Kind.COLUMN:
+            return [(_ACROSS, matrices, 1, columns, 0, columns)]
+        case "other_axes", Kind.ELEMENT:
+            found: list[tuple[int, ...]] = []
+            for axis, length in enumerate(shape):
+                stride, before = math.prod(shape[axis + 1 :]), math.prod(shape[:axis])
+                is_last = axis == len(shape) - 1
+                found.append(
+                    (_DOWN, length, before, length, 0, 0)
+                    if is_last
+                    else (_ACROSS, length, before, stride, length * stride, stride)
+                )
+            return found or [(_DOWN, 1, 1, 1, 0, 0)]
+    raise ValueError(f"no fold of {domain.value} values over {extent!r}")

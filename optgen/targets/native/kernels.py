@@ -1,0 +1,174 @@
+"""Kernels in C: each goes through a stretch of numbers that the driver hands it.
+
+A stretch is short, and where a kernel reads values per row, column or matrix it lies within one row, so that those of a
+row or a matrix are one number and those of the columns stand side by side. What is stored in another type, or with
+gaps, has been brought into order by the driver. Folds are the driver's as well: a kernel leaves their operands in
+memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sympy import Expr
+
+from optgen.compiler.kinds import Kind
+from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce
+from optgen.targets.code import UnsupportedByTarget
+from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
+from optgen.targets.kernels.plan import Argument, Launch
+from optgen.targets.native.printer import NativePrinter, c_name
+
+_PRINTER = NativePrinter()
+
+#: Where the new parameter goes, or the update where one is asked for; the parameter's own memory or another.
+RESULT = "result"
+
+#: What a fold over the axes starts from, and how it goes on.
+_NEUTRAL = {"sum": "(number)0.0", "max": "-_INFINITY", "min": "_INFINITY"}
+_JOIN = {"sum": "{} + {}", "max": "_maximum({}, {})", "min": "_minimum({}, {})"}
+
+#: Kinds that a kernel over a kind can read, and whether they stand side by side along a stretch.
+_READABLE = {
+    Kind.ELEMENT: {Kind.ROW: False, Kind.COLUMN: True, Kind.MATRIX: False},
+    Kind.ROW: {Kind.MATRIX: False},
+    Kind.COLUMN: {Kind.MATRIX: False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NativeKernel:
+    """A kernel as the template prints it.
+
+    Attributes:
+        summary: one line.
+        pointers: declarations of its arrays.
+        head: lines before the loop.
+        lines: what is done for each number `_i` of the stretch.
+    """
+
+    launch: Launch
+    summary: str
+    pointers: tuple[str, ...]
+    head: tuple[str, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def body(self) -> object:
+        """What two kernels have in common that are one."""
+        return (self.pointers, self.head, self.lines)
+
+
+class NativeBuilder(KernelBuilder[NativeKernel]):
+    """Collects the lines and arguments of one C function."""
+
+    def __init__(self, program: Program, tables: NumberTables, places: Places, domain: Kind) -> None:
+        super().__init__(program, tables, places, domain)
+        self.head: list[str] = []
+        self.blocks: list[str] = []
+        self.read: dict[str, None] = {}
+        self.written: dict[str, None] = {}
+        self.families: dict[str, None] = {}
+        self.parts: dict[str, None] = {}
+
+    def load_number(self, name: str, role: str, index: int) -> None:
+        array = {"scalars": "_scalar", "tensor": "_tensor", "model": "(number)_model"}[role]
+        self.head.append(f"const number {c_name(name)} = {array}[{index}];")
+
+    def load_array(self, name: str) -> None:
+        kind = self.kinds[name]
+        array = self.places.load(name)
+        self.read[array] = None
+        if kind is self.domain:
+            self.lines.append(f"const number {c_name(name)} = {array}_ptr[_i];")
+            return
+        if kind not in _READABLE.get(self.domain, {}):
+            raise UnsupportedByTarget(f"a native kernel over {self.domain.value} cannot read {kind.value} values")
+        if _READABLE[self.domain][kind]:
+            self.lines.append(f"const number {c_name(name)} = {array}_ptr[_i];")
+        else:
+            self.head.append(f"const number {c_name(name)} = {array}_ptr[0];")
+
+    def fold_axes(self, definition: Definition) -> None:
+        value = definition.value
+        assert isinstance(value, Reduce)
+        families = self.axis_operands(definition)
+        arrays = {name: self.places.load(name) for name in families}
+        self.families |= dict.fromkeys(arrays.values())
+        folded = f"{definition.name}_values"
+        joined = _JOIN[value.operation].format(f"{folded}[_i]", _PRINTER.text(value.operand))
+        self.blocks += [
+            f"number {folded}[OPTGEN_STRETCH];",
+            "for (int64_t _i = 0; _i < _n; _i++)",
+            f"    {folded}[_i] = {_NEUTRAL[value.operation]};",
+            "for (int64_t _axis = 0; _axis < _rank; _axis++) {",
+            "    /* Along a stretch the place on the last axis alone changes. */",
+            "    const int64_t _moves = _axis == _rank - 1;",
+            *(f"    const number *{array}_ptr = {array}_axes[_axis];" for array in arrays.values()),
+            "    OPTGEN_LOOP",
+            "    for (int64_t _i = 0; _i < _n; _i++) {",
+            *(f"        const number {c_name(n)} = {array}_ptr[_i*_moves];" for n, array in arrays.items()),
+            f"        {folded}[_i] = {joined};",
+            "    }",
+            "}",
+        ]
+        self.lines.append(f"const number {c_name(definition.name)} = {folded}[_i];")
+
+    def compute(self, name: str, expression: Expr) -> None:
+        self.lines.append(f"const number {c_name(name)} = {_PRINTER.text(expression)};")
+
+    def store_array(self, name: str, is_final: bool) -> None:
+        array = self.places.store(name, is_final)
+        value = c_name(name)
+        if name == self.program.result and array == "theta":
+            array = RESULT
+            forms = {UPDATE: (value, f"theta + {value}"), PARAMETER: (f"{value} - theta", value)}[name]
+            if name == PARAMETER:
+                self.load_all(["theta"])
+            value = f"_is_update ? {forms[0]} : {forms[1]}"
+        self.written[array] = None
+        self.lines.append(f"{array}_ptr[_i] = {value};")
+
+    def store_number(self, name: str) -> None:
+        role, index = self.tables.place(name, self.kinds[name])
+        self.lines.append(f"{ {'tensor': '_tensor', 'model': '_model'}[role] }[{index}] = {c_name(name)};")
+
+    def store_part(self, definition: Definition) -> None:
+        self.load_all(ordered_reads(definition, self.program))
+        self.parts[definition.name] = None
+        self.lines.append(f"{definition.name}_part[_i] = {_PRINTER.text(definition.expression)};")
+
+    def total(self, definition: Definition) -> None:
+        # The driver has folded the parts and put the result in its place.
+        self.load_all([definition.name])
+
+    def fold_slices(self, folds: Sequence[Definition]) -> None:
+        for fold in folds:
+            self.store_part(fold)
+            self.places.store(fold.name, is_final=False)
+
+    def kernel(
+        self,
+        name: str,
+        form: str,
+        summary: str,
+        extent: str = "",
+        folds: tuple[str, ...] = (),
+        totals: tuple[str, ...] = (),
+    ) -> NativeKernel:
+        arguments: list[Argument] = []
+        pointers: list[str] = []
+        for array in dict.fromkeys((*self.read, *self.written)):
+            role = ("in" if array not in self.written else "inout") if array in self.read else "out"
+            constant = "const " if role == "in" else ""
+            pointers.append(f"{constant}number *{array}_ptr = _array[{len(arguments)}];")
+            arguments.append(Argument(role, array))
+        for array in self.families:
+            pointers.append(f"number *const *{array}_axes = _array[{len(arguments)}];")
+            arguments.append(Argument("axes", array))
+        for fold in self.parts:
+            pointers.append(f"number *{fold}_part = _array[{len(arguments)}];")
+            arguments.append(Argument("parts", fold))
+        launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals)
+        return NativeKernel(launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines))
