@@ -18,8 +18,11 @@ from optgen.targets.manifest import Manifest, VariantInfo
 if TYPE_CHECKING:
     from optgen.compiler.rule import Rule
     from optgen.runtime.jax import JaxVariant
+    from optgen.runtime.native.library import Kernels
+    from optgen.runtime.native.rule import Memory, NativeRule
     from optgen.runtime.numpy import NumpyVariant
     from optgen.runtime.torch import TorchVariant
+    from optgen.runtime.variant import ArrayVariant
 
 
 V = TypeVar("V")
@@ -61,6 +64,7 @@ class Entry:
     read_wrapped: Callable[[], Rule | None] = lambda: None
     _found: dict[Choice, Source] = field(default_factory=dict)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _kernels: dict[tuple[str, ...], Kernels] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Entry:
         """What was generated is shared, not copied."""
@@ -104,6 +108,43 @@ class Entry:
             return TorchVariant(self.manifest.name, source.info, lambda xp: self.module(source, "eager.py", xp=xp))
 
         return self._variant("torch", options, values, make)
+
+    def native_rule(
+        self,
+        options: Mapping[str, OptionValue],
+        values: Mapping[str, object],
+        variant: ArrayVariant,
+        memory: Callable[[Any], Memory],
+    ) -> NativeRule:
+        """The variant as C functions that change arrays in place.
+
+        Args:
+            options: values of all options.
+            values: values of all hyperparameters.
+            variant: the same variant on arrays.
+            memory: where these stand.
+
+        Raises:
+            NoCompiler: they cannot be compiled.
+        """
+        from optgen.runtime.native.rule import NativeRule
+
+        return self._variant(
+            f"native {memory.__name__}",
+            options,
+            values,
+            lambda source: NativeRule(self.kernels(source), variant, memory),
+        )
+
+    def kernels(self, source: Source) -> Kernels:
+        """The native kernels of a file, compiled when first asked for."""
+        from optgen.runtime.native.library import Kernels
+        from optgen.targets.kernels.plan import read_plan
+
+        if source.names not in self._kernels:
+            plan = read_plan(source.read("native.json").encode())
+            self._kernels[source.names] = Kernels("-".join(source.names), source.read("native.c"), plan)
+        return self._kernels[source.names]
 
     def module(self, source: Source, file: str, **given: Any) -> types.ModuleType:
         """A generated file as a module.

@@ -16,6 +16,8 @@ from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep, restored
+from optgen.runtime.native.choice import is_native
+from optgen.runtime.native.rule import numpy_memory
 from optgen.runtime.own_arguments import checked_flag
 from optgen.runtime.per_parameter import Kept, Work, check_inputs
 from optgen.spec.model import Dialect
@@ -201,7 +203,12 @@ class Optimizer:
                 raise HyperparameterTypeError(f"{name}: {spelled} is a number, not {value!r}")
         checked_flag(name, group["skip_nonfinite"])
         variant = self.entry.numpy_variant(chosen.options, chosen.values)
-        layout = self._layouts.setdefault(variant.info.name, NumpyLayout(variant, self.dialect))
+        if variant.info.name not in self._layouts:
+            native = None
+            if is_native():
+                native = self.entry.native_rule(chosen.options, chosen.values, variant, numpy_memory)
+            self._layouts[variant.info.name] = NumpyLayout(variant, self.dialect, native)
+        layout = self._layouts[variant.info.name]
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}
 
     def _parameters(self) -> list[Parameter]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from optgen.runtime.native.library import thread_count
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.targets.manifest import StateInfo
 
@@ -44,6 +45,12 @@ class NumpyLayout(StateLayout):
 
 class NumpyStep(GroupStep):
     """A step on parameters that hold numpy arrays, in place."""
+
+    def is_memory(self, parameters: list[Any]) -> bool:
+        return True
+
+    def threads(self) -> int:
+        return thread_count()
 
     def gradient(self, parameter: Any) -> np.ndarray:
         found: np.ndarray = parameter.grad

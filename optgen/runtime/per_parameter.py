@@ -14,6 +14,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.native.rule import NativeRule
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
 from optgen.spec.model import Dialect, Input
 from optgen.targets.manifest import StateInfo
@@ -32,10 +33,12 @@ class StateLayout(ABC):
     Args:
         variant: the variant.
         dialect: the names.
+        native: the same variant as C functions that change arrays in place, None where there are none.
     """
 
-    def __init__(self, variant: ArrayVariant, dialect: Dialect) -> None:
+    def __init__(self, variant: ArrayVariant, dialect: Dialect, native: NativeRule | None = None) -> None:
         self.variant = variant
+        self.native = native
         self.count = dialect.count
         infos = {info.name: info for case in variant.info.cases for info in case.states}
         self.names = {name: dialect.states.get(name, name) for name in infos}
@@ -201,6 +204,14 @@ class GroupStep(ABC):
         """The gradient as the rule takes it."""
 
     @abstractmethod
+    def is_memory(self, parameters: list[Parameter]) -> bool:
+        """Whether all that a step of some parameters takes is memory that C functions can change."""
+
+    @abstractmethod
+    def threads(self) -> int:
+        """How many threads a step may use."""
+
+    @abstractmethod
     def assign(self, parameter: Parameter, value: Array) -> None:
         """Give a parameter its new value."""
 
@@ -237,6 +248,9 @@ class GroupStep(ABC):
         shared = layout.step_numbers(kept[0])
         shared |= {name: self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first}
         given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in self.inputs.items()}
+        if layout.native is not None and self.is_memory(parameters):
+            self.step_in_place(layout.native, parameters, kept, t, given)
+            return
         new, after = layout.variant.step(
             [self.gradient(p) for p in parameters],
             ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared),
@@ -253,6 +267,35 @@ class GroupStep(ABC):
             self.assign(p, value)
         for name in layout.of_model:
             self.first[layout.names[name]] = after.shared[name]
+
+    def step_in_place(
+        self, native: NativeRule, parameters: list[Parameter], kept: list[Kept], t: int, inputs: Mapping[str, Any]
+    ) -> None:
+        """The same by C functions, which change parameters and states where they are."""
+        layout = self.layout
+        shared: dict[str, Any] = layout.step_numbers(kept[0])
+        of_model = {name: _writable(self.first[layout.names[name]]) for name in layout.of_model}
+        native.step(
+            [layout.array(p) for p in parameters],
+            [self.gradient(p) for p in parameters],
+            ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared | of_model),
+            t,
+            self.work.hyperparameters,
+            inputs,
+            threads=self.threads(),
+        )
+        for p, k in zip(parameters, kept, strict=True):
+            if layout.count:
+                k[layout.count] = layout.counted(k, t)
+            for name, value in shared.items():
+                k[layout.names[name]] = layout.step_number(p, value)
+        for name, value in of_model.items():
+            self.first[layout.names[name]] = value
+
+
+def _writable(value: Any) -> Any:
+    """A number of numpy as an array; what is one already, or a tensor, as it is."""
+    return np.array(value) if isinstance(value, np.generic) else value
 
 
 def check_count(label: str, value: Any) -> None:

@@ -15,8 +15,9 @@ from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
+from optgen.runtime.native.choice import is_native
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
-from optgen.runtime.torch_state import TorchLayout, TorchStep, gradient_of, restored
+from optgen.runtime.torch_state import TorchLayout, TorchStep, gradient_of, restored, torch_memory
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
@@ -170,7 +171,13 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         variant = self.entry.torch_variant(chosen.options, chosen.values)
         # Tensors as they were given: autograd may follow them.
         values = {**chosen.values, **_tensors_of(self.dialect, group)}
-        layout = self._layouts.setdefault(variant.info.name, TorchLayout(variant, self.dialect))
+        name = variant.info.name
+        if name not in self._layouts:
+            native = None
+            if is_native():
+                native = self.entry.native_rule(chosen.options, chosen.values, variant, torch_memory)
+            self._layouts[name] = TorchLayout(variant, self.dialect, native)
+        layout = self._layouts[name]
         return layout, {name: values[name] for name in variant.info.hyperparameters}
 
     def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:

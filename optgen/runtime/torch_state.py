@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
+from optgen.runtime.native.rule import Memory
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
 from optgen.spec.model import Dialect
@@ -20,6 +21,19 @@ Tensor = torch.Tensor
 def as_real(tensor: Tensor) -> Tensor:
     """A complex tensor as a view with an axis of length 2 at its end; a real one as it is."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+#: How types of torch are called elsewhere.
+_TYPES = {
+    dtype: str(dtype).rpartition(".")[2] for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+}
+
+
+def torch_memory(tensor: Tensor) -> Memory:
+    """The memory of a tensor on the CPU, which has to outlive what is done with it."""
+    size = tensor.element_size()
+    strides = tuple(size * stride for stride in tensor.stride())
+    return Memory(tensor.data_ptr(), _TYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), strides)
 
 
 class TorchLayout(StateLayout):
@@ -71,6 +85,14 @@ class TorchStep(GroupStep):
     def __init__(self, dialect: Dialect, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.by_entries = dialect.sparse == "entries"
+
+    def is_memory(self, parameters: list[Tensor]) -> bool:
+        if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
+            return False
+        return all(p.device.type == "cpu" and not gradient_of(p).is_sparse for p in parameters)
+
+    def threads(self) -> int:
+        return torch.get_num_threads()
 
     def gradient(self, parameter: Tensor) -> Tensor:
         gradient = gradient_of(parameter)

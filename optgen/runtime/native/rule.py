@@ -99,7 +99,7 @@ class NativeRule:
         values["model_size"] = float(sum(math.prod(tensor.shape) for tensor in tensors))
         for name, value in (inputs or {}).items():
             if not isinstance(value, list | tuple):
-                shared[name] = call.place(np.array(float(value)), None, numpy_memory)
+                shared[name] = call.place(np.array(float(value)), None)
         key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
         table = self._tables.get(key)
         if table is None:
@@ -162,11 +162,19 @@ class _Call:
         self.addresses: list[int] = []
         self.kept: list[np.ndarray] = []
 
+    def found(self, array: Array) -> Memory:
+        """Where an array stands; arrays of numpy are known beside those of the library."""
+        if isinstance(array, Memory):
+            return array
+        if isinstance(array, np.ndarray):
+            self.kept.append(array)  # it has to outlive the call
+            return numpy_memory(array)
+        return self.memory(array)
+
     def place(
         self,
         array: Array,
         info: StateInfo | None,
-        memory: Callable[[Array], Memory] | None = None,
         order: tuple[int, ...] = (),
     ) -> Place:
         """An array as a buffer.
@@ -174,15 +182,12 @@ class _Call:
         Args:
             array: it, or its memory.
             info: what state it is; of a history the leading axis is taken apart.
-            memory: where it stands, if it is of another library.
             order: of its axes, as the rule wants to see them.
         """
         if isinstance(array, int | float | np.generic):
-            array, memory = np.array(array, np.float64), numpy_memory
-        if memory is numpy_memory:
-            self.kept.append(array)
-        found = array if isinstance(array, Memory) else (memory or self.memory)(array)
-        if found.dtype not in TYPES:
+            array = np.array(array, np.float64)
+        found = self.found(array)
+        if found.dtype not in _SIZES:
             raise TreeMismatch(f"the native target has no arrays of {found.dtype}")
         shape, strides = found.shape, found.strides
         depth, slot = 1, 0

@@ -1,0 +1,66 @@
+"""Whether native kernels are used: the environment variable `OPTGEN_BACKEND`, and what this machine can do."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+
+from optgen.errors import InvalidHyperparameter, NoCompiler
+
+#: `auto` is native kernels where they can be had; `arrays` is the operations of the library that arrays are of.
+BACKENDS = ("auto", "native", "arrays")
+
+
+def backend() -> str:
+    """What the environment variable asks for.
+
+    Raises:
+        InvalidHyperparameter: it is none of `BACKENDS`.
+    """
+    chosen = os.environ.get("OPTGEN_BACKEND", "auto")
+    if chosen not in BACKENDS:
+        raise InvalidHyperparameter(f"OPTGEN_BACKEND is one of {', '.join(BACKENDS)}, not {chosen!r}")
+    return chosen
+
+
+def is_native() -> bool:
+    """Whether native kernels are to be used; where there is no compiler, that is told once.
+
+    Raises:
+        NoCompiler: they are asked for, and cannot be had.
+    """
+    chosen = backend()
+    if chosen == "arrays":
+        return False
+    reason = why_not()
+    if reason and chosen == "native":
+        raise NoCompiler(reason)
+    if reason:
+        _tell(reason)
+    return not reason
+
+
+@functools.cache
+def why_not() -> str:
+    """Why there are no native kernels on this machine; empty if there are."""
+    if sys.platform == "win32":
+        return "the native target is not made for Windows"
+    from optgen.runtime.native.library import driver
+
+    try:
+        driver()
+    except NoCompiler as error:
+        return str(error)
+    return ""
+
+
+@functools.cache
+def _tell(reason: str) -> None:
+    warnings.warn(
+        f"optgen computes steps operation by operation, since there are no native kernels: {reason}. "
+        f"OPTGEN_BACKEND=arrays says that this is wanted",
+        RuntimeWarning,
+        stacklevel=2,
+    )
