@@ -12,6 +12,7 @@ from optgen._paths import generated_folder, specs_folder
 from optgen.compiler.choice import Choice, choose, variant_name
 from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
+from optgen.runtime.native.choice import is_native
 from optgen.spec.model import OptionValue, Spec
 from optgen.targets.manifest import Manifest, VariantInfo
 
@@ -75,7 +76,13 @@ class Entry:
         from optgen.runtime.jax import JaxVariant
 
         def make(source: Source) -> JaxVariant:
-            return JaxVariant(self.manifest.name, source.info, self.module(source, "jax.py"))
+            module = self.module(source, "jax.py")
+            if not is_native():
+                return JaxVariant(self.manifest.name, source.info, module)
+            from optgen.runtime.native.jax import NativeJaxVariant
+
+            kernels = functools.partial(self.kernels, source)
+            return NativeJaxVariant(kernels, self.manifest.name, source.info, module)
 
         return self._variant("jax", options, values, make)
 

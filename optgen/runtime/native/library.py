@@ -39,6 +39,7 @@ class Kernels:
     Attributes:
         places: for each function by its name, where it stands in `addresses`.
         addresses: of all functions.
+        identity: what tells the compiled file apart from all others.
 
     Raises:
         NoCompiler: they cannot be compiled.
@@ -47,6 +48,7 @@ class Kernels:
     def __init__(self, name: str, text: str, plan: KernelPlan) -> None:
         self.plan = plan
         self._library = compiled(name, text)
+        self.identity: str = self._library._name
         names: dict[str, None] = {}
         for case in (case for variant in plan.variants for case in variant.cases):
             if case.step is not None:

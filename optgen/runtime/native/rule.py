@@ -189,22 +189,52 @@ class _Call:
         found = self.found(array)
         if found.dtype not in _SIZES:
             raise TreeMismatch(f"the native target has no arrays of {found.dtype}")
-        shape, strides = found.shape, found.strides
-        depth, slot = 1, 0
-        if info is not None and info.depth > 1:
-            depth, slot, shape, strides = shape[0], strides[0], shape[1:], strides[1:]
-        if order:
-            shape, strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
         self.addresses.append(found.address)
-        gaps = not _is_dense(shape, strides, _SIZES[found.dtype])
-        return Place(
-            len(self.addresses) - 1,
-            TYPES[found.dtype],
-            lengths=shape if gaps else (),
-            strides=strides if gaps else (),
-            depth=depth,
-            slot=slot,
-        )
+        is_ring = info is not None and info.depth > 1
+        return place_of(len(self.addresses) - 1, found.dtype, found.shape, found.strides, order, is_ring=is_ring)
+
+
+def place_of(
+    buffer: int,
+    dtype: str,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    order: tuple[int, ...] = (),
+    *,
+    is_ring: bool = False,
+) -> Place:
+    """An array as the driver sees it.
+
+    Args:
+        buffer: which of the caller's it is.
+        dtype: see `TYPES`.
+        shape: as it is kept.
+        strides: in bytes.
+        order: of its axes, as the rule wants to see them.
+        is_ring: whether the first axis counts the values of a history.
+    """
+    depth, slot = 1, 0
+    if is_ring:
+        depth, slot, shape, strides = shape[0], strides[0], shape[1:], strides[1:]
+    if order:
+        shape, strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
+    gaps = not _is_dense(shape, strides, _SIZES[dtype])
+    return Place(
+        buffer,
+        TYPES[dtype],
+        lengths=shape if gaps else (),
+        strides=strides if gaps else (),
+        depth=depth,
+        slot=slot,
+    )
+
+
+def dense_place(
+    buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
+) -> Place:
+    """The same for an array without gaps."""
+    strides = tuple(_SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 
 
 _SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}

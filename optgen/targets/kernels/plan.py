@@ -22,6 +22,9 @@ FORMAT = 1
 
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 
+#: Where native kernels write the new parameter, or the update: the parameter's memory or another.
+RESULT = "result"
+
 
 @dataclass(frozen=True, slots=True)
 class HostFunction:

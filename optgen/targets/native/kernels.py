@@ -17,13 +17,10 @@ from optgen.compiler.kinds import Kind
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
-from optgen.targets.kernels.plan import Argument, Launch
+from optgen.targets.kernels.plan import RESULT, Argument, Launch
 from optgen.targets.native.printer import NativePrinter, c_name
 
 _PRINTER = NativePrinter()
-
-#: Where the new parameter goes, or the update where one is asked for; the parameter's own memory or another.
-RESULT = "result"
 
 #: What a fold over the axes starts from, and how it goes on.
 _NEUTRAL = {"sum": "(number)0.0", "max": "-_INFINITY", "min": "_INFINITY"}

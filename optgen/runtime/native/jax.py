@@ -1,0 +1,244 @@
+"""Native kernels inside jit: a call of C that XLA makes, which changes donated arrays in place.
+
+Where XLA would have to gather arrays from several devices for it, under vmap and in derivatives the functions of the
+jax target compute the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from optgen.compiler.kinds import Kind
+from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
+from optgen.runtime.native.build import SOURCES, compiled
+from optgen.runtime.native.library import Kernels, driver, thread_count
+from optgen.runtime.native.rule import dense_place
+from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
+from optgen.targets.kernels.plan import RESULT, Launch
+from optgen.targets.manifest import StateInfo
+
+_TARGET = "optgen_native"
+
+
+@functools.cache
+def _register() -> Callable[..., int]:
+    """Makes the driver known to XLA; returns the function that makes a table known to the driver.
+
+    Raises:
+        NoCompiler: it cannot be compiled.
+    """
+    include = Path(jax.ffi.include_dir())
+    text = f"/* jaxlib {metadata.version('jaxlib')} */\n{(SOURCES / 'xla.c').read_text()}"
+    library = compiled("xla", text, (SOURCES, include))
+    capsule = jax.ffi.pycapsule(library.optgen_xla)  # type: ignore[no-untyped-call]
+    jax.ffi.register_ffi_target(_TARGET, capsule, platform="cpu")
+    register: Callable[..., int] = library.optgen_register
+    register.restype = ctypes.c_int64  # type: ignore[attr-defined]
+    register.argtypes = [  # type: ignore[attr-defined]
+        *(ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+    ]
+    return register
+
+
+#: Tables that have been registered, and the addresses of their kernels: XLA may call them as long as the process lives.
+_REGISTERED: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+
+class NativeJaxVariant(JaxVariant):
+    """A variant whose steps are C kernels where these can run, and the generated jax functions elsewhere.
+
+    Args:
+        kernels: gives the compiled file; asked when a step is first made that can use it.
+        *arguments: see `JaxVariant`.
+    """
+
+    def __init__(self, kernels: Callable[[], Kernels], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._kernels = kernels
+        self._states = {state.name: state for case in self.info.cases for state in case.states}
+
+    def step(
+        self,
+        gradients: Sequence[jax.Array],
+        state: ModelState,
+        parameters: Sequence[jax.Array] | None,
+        t: Any,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
+        form: str = UPDATE_FORM,
+    ) -> tuple[tuple[jax.Array, ...], ModelState]:
+        """See `ArrayVariant.step`."""
+        inputs = inputs or {}
+        if not _can_run(gradients, state, parameters, inputs):
+            return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
+        self.check(gradients, state, parameters)
+        # Python numbers are part of the program; everything else is an argument of what is called.
+        fixed = {name: float(value) for name, value in hyperparameters.items() if isinstance(value, int | float)}
+        given = (
+            tuple(gradients),
+            tuple(dict(kept) for kept in state.tensors),
+            dict(state.shared),
+            None if parameters is None else tuple(parameters),
+            jnp.asarray(t, jnp.int32),
+            {name: value for name, value in hyperparameters.items() if name not in fixed},
+            dict(inputs),
+        )
+        arrays = functools.partial(self._by_arrays, fixed, state.ahead, form)
+        native = functools.partial(self._by_kernels, fixed, state.ahead, form)
+
+        @jax.custom_jvp
+        def run(given: Any) -> Any:
+            return batched(given)
+
+        @jax.custom_batching.custom_vmap
+        def batched(given: Any) -> Any:
+            return lax.platform_dependent(given, cpu=native, default=arrays)
+
+        @batched.def_vmap
+        def _(size: int, is_batched: Any, given: Any) -> tuple[Any, Any]:
+            axes = jax.tree.map(lambda one: 0 if one else None, is_batched[0])
+            found = jax.vmap(arrays, in_axes=(axes,), axis_size=size)(given)
+            return found, jax.tree.map(lambda _: True, found)
+
+        run.defjvp(lambda primals, tangents: jax.jvp(arrays, primals, tangents))
+        results, tensors, shared = run(given)
+        return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
+
+    def _by_arrays(self, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
+        gradients, tensors, shared, parameters, t, varying, inputs = given
+        before = ModelState(tensors, shared, ahead)
+        results, after = super().step(gradients, before, parameters, t, {**fixed, **varying}, inputs, form)
+        return tuple(results), tuple(dict(kept) for kept in after.tensors), dict(after.shared)
+
+    def _by_kernels(self, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
+        """One call of C, with an alias for every array that it changes."""
+        gradients, tensors, shared, parameters, t, varying, inputs = given
+        kernels = self._kernels()
+        is_update = form == UPDATE_FORM
+        cases = kernels.plan.variant(self.info.name).cases
+        over_gradient = is_update and all(_frees_gradient(case.launches) for case in cases)
+        call = _Call()
+        rows, results, kept_outputs = [], [], []
+        for index, gradient in enumerate(gradients):
+            layout = self.layout(tuple(gradient.shape))
+            order = () if layout.is_plain else layout.order
+            theta = gradient if parameters is None else parameters[index]
+            arrays: dict[str, tuple[Place, ...]] = {"g": (call.read(gradient, order),)}
+            arrays["theta"] = arrays["g"] if parameters is None else (call.read(theta, order),)
+            result = gradient if is_update else theta
+            if is_update:
+                arrays["result"] = (call.write(result, arrays["g"][0] if over_gradient else None, order),)
+            else:
+                arrays["result"] = (call.write(result, arrays["theta"][0], order),)
+            results.append(arrays["result"][0])
+            kept: dict[str, Any] = {}
+            for name, value in tensors[index].items():
+                info = self._states[name]
+                own = order if Kind(info.kind) is Kind.ELEMENT else ()
+                parts = value if isinstance(value, tuple) else (value,)
+                arrays[name] = tuple(call.change(part, own, info) for part in parts)
+                kept[name] = arrays[name] if isinstance(value, tuple) else arrays[name][0]
+            kept_outputs.append(kept)
+            for name, value in inputs.items():
+                if isinstance(value, list | tuple):
+                    one = jnp.asarray(value[index])
+                    arrays[name] = (call.read(one, order if one.ndim == len(order) else ()),)
+            shape = layout.shape(gradient.shape)
+            bits = 64 if theta.dtype == jnp.float64 else 32
+            rows.append(Tensor(self.case_index(shape), shape, bits, arrays))
+        model = {name: call.change(value, (), self._states[name]) for name, value in shared.items()}
+        single = {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
+        places = {**model, **{name: call.read(jnp.asarray(value)) for name, value in single.items()}}
+        table = make_table(kernels.plan, self.info.name, rows, places, kernels.places, is_update=is_update)
+        values = {**fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
+        values["model_size"] = float(sum(math.prod(g.shape) for g in gradients))
+        with jax.enable_x64(True):
+            numbers = [_wide(values.get(name, 0.0)) for name in kernels.plan.scalars] or [_wide(0.0)]
+            found = jax.ffi.ffi_call(
+                _TARGET,
+                call.outputs,
+                # Batches are taken apart before.
+                vmap_method="sequential",
+                input_output_aliases={2 + at: out for out, at in enumerate(call.aliased) if at is not None},
+            )(jnp.stack(numbers), t + jnp.int32(ahead), *call.given, key=_registered(table, kernels))
+
+        def output(place: Any) -> Any:
+            return tuple(map(output, place)) if isinstance(place, tuple) else found[place.buffer // 2]
+
+        return (
+            tuple(output(place) for place in results),
+            tuple({name: output(place) for name, place in kept.items()} for kept in kept_outputs),
+            {name: output(place) for name, place in model.items()},
+        )
+
+
+class _Call:
+    """The arrays of one call. The driver counts them as XLA does, arguments by even numbers and results by odd ones."""
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+        self.outputs: list[Any] = []
+        self.aliased: list[int | None] = []
+
+    def read(self, array: Any, order: tuple[int, ...] = ()) -> Place:
+        """An array that is read."""
+        self.given.append(array)
+        return dense_place(2 * len(self.given) - 2, str(array.dtype), tuple(array.shape), order)
+
+    def write(self, like: Any, over: Place | None, order: tuple[int, ...] = ()) -> Place:
+        """An array of the shape and dtype of another that is made, in the memory of one that is read if there is such."""
+        self.outputs.append(jax.ShapeDtypeStruct(like.shape, like.dtype))  # type: ignore[no-untyped-call]
+        self.aliased.append(None if over is None else over.buffer // 2)
+        return dense_place(2 * len(self.outputs) - 1, str(like.dtype), tuple(like.shape), order)
+
+    def change(self, array: Any, order: tuple[int, ...], state: StateInfo) -> Place:
+        """A state, which is changed where it is."""
+        before = self.read(array)
+        self.write(array, before)
+        return dense_place(
+            2 * len(self.outputs) - 1, str(array.dtype), tuple(array.shape), order, is_ring=state.depth > 1
+        )
+
+
+def _can_run(gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any]) -> bool:
+    """Whether all arrays can only be on one CPU, and are of types that kernels know."""
+    if jax.default_backend() != "cpu" or jax.device_count() > 1 or not gradients:
+        return False
+    leaves = jax.tree.leaves([list(gradients), state.tensors, dict(state.shared), parameters, dict(inputs)])
+    return all(str(jnp.result_type(leaf)) in TYPES for leaf in leaves)
+
+
+def _frees_gradient(launches: Sequence[Launch]) -> bool:
+    """Whether no kernel reads the gradient after one has written the result."""
+    reads = [index for index, launch in enumerate(launches) if any(a.name == "g" for a in launch.arguments)]
+    writes = [index for index, launch in enumerate(launches) if any(a.name == RESULT for a in launch.arguments)]
+    return not reads or max(reads) <= min(writes)
+
+
+def _registered(table: np.ndarray, kernels: Kernels) -> str:
+    """The key by which a call finds its table."""
+    key = hashlib.sha256(kernels.identity.encode() + table.tobytes()).hexdigest()
+    if key not in _REGISTERED:
+        _REGISTERED[key] = (table, kernels.addresses)
+        run = ctypes.cast(driver(), ctypes.c_void_p)
+        failed = _register()(key.encode(), table.ctypes.data, kernels.addresses.ctypes.data, run, thread_count())
+        if failed:
+            raise MemoryError("there is no memory for a table of kernels")
+    return key
+
+
+def _wide(value: Any) -> jax.Array:
+    """A number in float64, whatever the default is."""
+    return lax.convert_element_type(jnp.asarray(value), jnp.float64)
