@@ -13,6 +13,7 @@ from typing import Any
 
 from optgen.runtime.catalogue_module import dialects_of, for_each_dialect, lazy_names
 from optgen.runtime.lr_schedules import optax_factories
+from optgen.runtime.transformation import apply_gradients as apply_gradients
 from optgen.runtime.transformation import factory
 
 
@@ -21,4 +22,4 @@ def _factories() -> dict[str, Callable[..., Any]]:
     return {**for_each_dialect(dialects_of("optax"), factory), **optax_factories()}
 
 
-__getattr__, __dir__ = lazy_names(__name__, _factories)
+__getattr__, __dir__ = lazy_names(__name__, _factories, ("apply_gradients",))

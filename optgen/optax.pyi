@@ -9,6 +9,7 @@ from optax import join_schedules as join_schedules
 
 from optgen.runtime.lr_schedules import Schedule as _Schedule
 from optgen.runtime.lr_schedules import sgdr_schedule as sgdr_schedule
+from optgen.runtime.transformation import apply_gradients as apply_gradients
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]

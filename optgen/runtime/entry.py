@@ -77,14 +77,15 @@ class Entry:
 
         def make(source: Source) -> JaxVariant:
             module = self.module(source, "jax.py")
-            if not is_native():
+            if not native:
                 return JaxVariant(self.manifest.name, source.info, module)
             from optgen.runtime.native.jax import NativeJaxVariant
 
             kernels = functools.partial(self.kernels, source)
             return NativeJaxVariant(kernels, self.manifest.name, source.info, module)
 
-        return self._variant("jax", options, values, make)
+        native = is_native()
+        return self._variant("jax with kernels" if native else "jax", options, values, make)
 
     def complex_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The same where some of the arrays are complex."""

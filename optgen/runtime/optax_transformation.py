@@ -15,7 +15,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
-from optgen.runtime.jax import JaxVariant, ModelState, complex_dtype
+from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
@@ -133,6 +133,16 @@ class Transformation:
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         """One step: what is to be added to the parameters, and the state after it."""
+        return self._made(updates, state, params, extra, UPDATE_FORM)
+
+    def apply(self, gradients: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        """One step: the new parameters, and the state after it."""
+        if self.parameters is not None or self.own.after:
+            updates, after = self.update(gradients, state, params, **extra)
+            return optax.apply_updates(params, updates), after
+        return self._made(gradients, state, params, extra, PARAMETER_FORM)
+
+    def _made(self, updates: Any, state: Any, params: Any, extra: Mapping[str, Any], form: str) -> tuple[Any, Any]:
         values = self.layout.unpack(state)
         theta, beside = self._split(params, required=True)
         model = self._model(updates, theta)
@@ -144,7 +154,7 @@ class Transformation:
             model.gradients = given
         elif self.said is not None:
             model.gradients = [g.astype(self._dtype(model, i, stored)) for i, g in enumerate(model.gradients)]
-        results, after = self._step(model, values, stored, count, inputs)
+        results, after = self._step(model, values, stored, count, inputs, form)
         found = jax.tree.unflatten(model.structure, results)
         values = self._after(model, values, stored, after, count, carried)
         found = self._run_after(found, theta, values, extra)
@@ -280,7 +290,13 @@ class Transformation:
         return found
 
     def _step(
-        self, model: _Model, values: list[Any], stored: dict[str, list[Any]], count: Any, inputs: dict[str, Any]
+        self,
+        model: _Model,
+        values: list[Any],
+        stored: dict[str, list[Any]],
+        count: Any,
+        inputs: dict[str, Any],
+        form: str,
     ) -> tuple[list[jax.Array], ModelState]:
         """Run the variants, each on the tensors that the masks leave to it."""
         widest = jnp.result_type(*model.dtypes) if model.dtypes else jnp.float32
@@ -308,6 +324,7 @@ class Transformation:
                 optax.safe_increment(count),
                 self._hyperparameters(variant, values, numbers),
                 {n: [v[i] for i in places] if isinstance(v, list) else v for n, v in inputs.items()},
+                form,
             )
             shared = dict(after.shared)
             for place, result, tensor in zip(places, found, after.tensors, strict=True):

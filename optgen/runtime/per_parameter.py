@@ -14,7 +14,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.native.rule import NativeRule
+from optgen.runtime.native.rule import NativeRule, Prepared
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
 from optgen.spec.model import Dialect, Input
 from optgen.targets.manifest import StateInfo
@@ -275,15 +275,14 @@ class GroupStep(ABC):
         layout = self.layout
         shared: dict[str, Any] = layout.step_numbers(kept[0])
         of_model = {name: _writable(self.first[layout.names[name]]) for name in layout.of_model}
-        native.step(
+        single = {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
+        prepared = native.prepared(
             [layout.array(p) for p in parameters],
             [self.gradient(p) for p in parameters],
             ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared | of_model),
-            t,
-            self.work.hyperparameters,
             inputs,
-            threads=self.threads(),
         )
+        prepared.run(t, {**self.work.hyperparameters, **single}, self.threads())
         for p, k in zip(parameters, kept, strict=True):
             if layout.count:
                 k[layout.count] = layout.counted(k, t)
@@ -291,6 +290,11 @@ class GroupStep(ABC):
                 k[layout.names[name]] = layout.step_number(p, value)
         for name, value in of_model.items():
             self.first[layout.names[name]] = value
+        self.remember(prepared, parameters, kept, t)
+
+    def remember(self, prepared: Prepared, parameters: list[Parameter], kept: list[Kept], t: int) -> None:
+        """What is to be done after a step by C functions."""
+        return
 
 
 def _writable(value: Any) -> Any:

@@ -17,7 +17,7 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.native.choice import is_native
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
-from optgen.runtime.torch_state import TorchLayout, TorchStep, gradient_of, restored, torch_memory
+from optgen.runtime.torch_state import Ready, TorchLayout, TorchStep, gradient_of, restored, torch_memory
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
@@ -42,6 +42,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         params: Iterable[Any] = given.pop("params")
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
         self._layouts: dict[Any, TorchLayout] = {}
+        self._ready: dict[int, Ready | None] = {}
         _check_flags(type(self).__name__, defaults)
         self._chosen(defaults)
         super().__init__(params, defaults)
@@ -72,7 +73,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 group.setdefault(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_layouts": {}, "_step_supports_amp_scaling": self._step_supports_amp_scaling}
+        return {
+            **super().__getstate__(),
+            "_layouts": {},
+            "_ready": {},
+            "_step_supports_amp_scaling": self._step_supports_amp_scaling,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, of this optimizer or of torch's of the same name.
@@ -127,9 +133,15 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if scale is not None:
             for parameter in (p for part in work for p in part.parameters):
                 gradient_of(parameter).div_(scale.to(parameter.device))
-        for part in work:
-            if part.parameters:
-                TorchStep(self.dialect, part, self.state, inputs).run()
+        for index, part in enumerate(work):
+            ready = self._ready.pop(index, None)
+            if not part.parameters:
+                continue
+            if ready is None or torch.is_grad_enabled() or not ready.run(part, self.state):
+                step = TorchStep(self.dialect, part, self.state, inputs)
+                step.run()
+                ready = step.ready
+            self._ready[index] = ready
 
     def _work(self, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
         """What a group's step takes; everything that can be refused is refused here."""

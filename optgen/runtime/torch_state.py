@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
-from optgen.runtime.native.rule import Memory
-from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
+from optgen.runtime.native.library import address_of, driver
+from optgen.runtime.native.rule import Memory, Prepared
+from optgen.runtime.native.table import TYPES
+from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout, Work
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
@@ -74,25 +77,114 @@ class TorchLayout(StateLayout):
         return old.copy_(new) if old is not new else old
 
 
+@dataclass(slots=True)
+class _Member:
+    """What is known of a parameter since the last step: its memory, and what is kept for it."""
+
+    parameter: Tensor
+    held: Tensor  # keeps the memory from being given to another tensor
+    address: int
+    kept: Kept
+    states: dict[str, Tensor]
+
+    def is_as_before(self, parameter: Tensor, kept: Kept) -> bool:
+        """Whether parameter and state are the same, in the same memory, and the gradient is laid out like them."""
+        held, gradient = self.held, parameter.grad
+        return (
+            parameter is self.parameter
+            and kept is self.kept
+            and gradient is not None
+            and gradient.layout is torch.strided
+            and parameter.data_ptr() == self.address
+            and parameter.shape == held.shape
+            and parameter.dtype is held.dtype is gradient.dtype
+            and parameter.is_contiguous()
+            and gradient.is_contiguous()
+            and all(kept.get(name) is value for name, value in self.states.items())
+        )
+
+
+@dataclass(slots=True)
+class Ready:
+    """A group's step by native kernels as it was made last: where nothing has moved, only the gradients are looked up.
+
+    Attributes:
+        layout: the variant that the group asked for.
+        t: the number of the step that comes next.
+        counts: addresses of the parameters' counts of steps, all of which are one less; none where none are kept.
+    """
+
+    layout: StateLayout
+    members: list[_Member]
+    prepared: Prepared
+    t: int
+    counts: np.ndarray
+
+    @classmethod
+    def after(cls, layout: StateLayout, parameters: list[Tensor], kept: list[Kept], prepared: Prepared) -> Ready | None:
+        """What the next step can go on from; None where it has to look at everything again."""
+        if layout.of_step or layout.of_model or layout.variant.info.inputs:
+            return None
+        members = []
+        for p, k in zip(parameters, kept, strict=True):
+            states = {name: value for name, value in k.items() if isinstance(value, Tensor)}
+            member = _Member(p, p.detach(), p.data_ptr(), k, states)
+            if len(states) != len(k) or p.is_complex() or not member.is_as_before(p, k):
+                return None
+            members.append(member)
+        counts = [k[layout.count] for k in kept] if layout.count else []
+        if any(count.dtype is not torch.float32 or count.device.type != "cpu" for count in counts):
+            return None
+        addresses = np.array([count.data_ptr() for count in counts], np.uint64)
+        t = 1 + layout.steps_done(parameters[0], kept[0])
+        return cls(layout, members, prepared, t, addresses)
+
+    def run(self, work: Work, state: MutableMapping[Tensor, Kept]) -> bool:
+        """Make the step, or do nothing and say so by False if something is not as it was."""
+        parameters = work.parameters
+        if work.layout is not self.layout or len(parameters) != len(self.members):
+            return False
+        has_state = self.layout.has_state
+        for one, p in zip(self.members, parameters, strict=True):
+            if not one.is_as_before(p, state[p] if has_state else one.kept):
+                return False
+        if driver().optgen_count(address_of(self.counts), len(self.counts), TYPES["float32"], float(self.t - 1)):
+            return False
+        self.prepared.addresses[self.prepared.gradients] = [gradient_of(p).data_ptr() for p in parameters]
+        self.prepared.run(self.t, work.hyperparameters, torch.get_num_threads())
+        torch.autograd.graph.increment_version(parameters)
+        self.t += bool(self.layout.count)
+        return True
+
+
 class TorchStep(GroupStep):
     """A step on torch's parameters, in place.
 
     Args:
         dialect: says how sparse gradients are taken.
         *arguments: see `GroupStep`.
+
+    Attributes:
+        ready: what the group's next step may go on from.
     """
 
     def __init__(self, dialect: Dialect, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.by_entries = dialect.sparse == "entries"
+        self.ready: Ready | None = None
 
     def is_memory(self, parameters: list[Tensor]) -> bool:
         if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
             return False
-        return all(p.device.type == "cpu" and not gradient_of(p).is_sparse for p in parameters)
+        return all(_is_plain(p) and _is_plain(gradient_of(p)) for p in parameters)
 
     def threads(self) -> int:
         return torch.get_num_threads()
+
+    def remember(self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept], t: int) -> None:
+        torch.autograd.graph.increment_version(parameters)
+        if len(parameters) == len(self.work.parameters):
+            self.ready = Ready.after(self.layout, parameters, kept, prepared)
 
     def gradient(self, parameter: Tensor) -> Tensor:
         gradient = gradient_of(parameter)
@@ -131,6 +223,16 @@ class TorchStep(GroupStep):
         for name, value in whole.items():
             value.index_put_(place, after.tensors[0][name])
         layout.write(parameter, kept, whole, after.shared, t)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is numbers in this machine's memory, in a type that kernels know."""
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and (tensor.dtype in _TYPES or tensor.is_complex())
+    )
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

@@ -75,6 +75,31 @@ def _skipping(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTra
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def apply_gradients(
+    tx: optax.GradientTransformation, gradients: Any, state: Any, params: Any, **extra: Any
+) -> tuple[Any, Any]:
+    """One step of a gradient transformation and of the parameters: `update` and `optax.apply_updates` in one.
+
+    A generated optimizer writes the new parameters in the pass over memory in which it computes them, where the two
+    calls would write the updates and read them again. Any other transformation makes the two calls.
+
+    Args:
+        tx: the transformation.
+        gradients: a tree of arrays like the parameters.
+        state: from `tx.init`, or the step before.
+        params: the parameters.
+        **extra: what `tx.update` takes besides.
+
+    Returns:
+        the new parameters, and the state after the step.
+    """
+    made = getattr(tx.update, "__self__", None)
+    if isinstance(made, Transformation):
+        return made.apply(gradients, state, params, **extra)
+    updates, after = optax.with_extra_args_support(tx).update(gradients, state, params, **extra)
+    return optax.apply_updates(params, updates), after
+
+
 def transformation(
     entry: Entry,
     chosen: Settings,

@@ -156,7 +156,13 @@ def loss(params: Any) -> Any:
     return sum(jnp.sum(jnp.abs(leaf - 0.5) ** 2 * (1 + index) + 0.1 * jnp.abs(leaf) ** 4) for index, leaf in leaves)
 
 
-def stepping(name: str, optimizer: Any) -> Any:
+def two_calls(optimizer: Any, gradients: Any, state: Any, params: Any, **extra: Any) -> Any:
+    """A step as training scripts make it."""
+    updates, state = optimizer.update(gradients, state, params, **extra)
+    return optax.apply_updates(params, updates), state
+
+
+def stepping(name: str, optimizer: Any, apply: Any = two_calls) -> Any:
     """The compiled function of one step: parameters, state, gradients → parameters, state."""
 
     @jax.jit
@@ -165,8 +171,7 @@ def stepping(name: str, optimizer: Any) -> Any:
         if name in ("polyak_sgd", "lbfgs"):
             value, gradients = jax.value_and_grad(loss)(params)
             extra = {"value": value, "grad": gradients, "value_fn": loss}
-        updates, state = optimizer.update(gradients, state, params, **extra)
-        return optax.apply_updates(params, updates), state
+        return apply(optimizer, gradients, state, params, **extra)
 
     return step
 

@@ -26,8 +26,8 @@ from optgen.compiler.pipeline import compile_optimizer
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_launch import BLOCK, LAUNCH_OPTIONS, TILES
+from optgen.targets.kernels.plan import BLOCKS, KernelPlan, Launch
 from optgen.targets.triton.emit import emit_triton
-from optgen.targets.kernels.plan import BLOCKS, Launch, KernelPlan
 from tests.targets.triton_rules import spec_named
 
 TARGETS = {

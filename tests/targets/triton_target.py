@@ -16,8 +16,8 @@ from optgen.compiler.verify import Array, Inputs, Snapshot
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton import TritonRule, TritonState
 from optgen.spec.model import Spec
-from optgen.targets.triton.emit import emit_triton
 from optgen.targets.kernels.plan import StatePlan
+from optgen.targets.triton.emit import emit_triton
 
 #: Blocks small enough that the test's tensors need several, full ones and a broken one; tiles likewise.
 BLOCK = 64

@@ -52,6 +52,9 @@ def _register() -> Callable[..., int]:
     return register
 
 
+#: Models of fewer numbers than this are left to XLA, whose own loops are as fast there as a call of C.
+SMALLEST = 4096
+
 #: Tables that have been registered, and the addresses of their kernels: XLA may call them as long as the process lives.
 _REGISTERED: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -198,7 +201,7 @@ class _Call:
         return dense_place(2 * len(self.given) - 2, str(array.dtype), tuple(array.shape), order)
 
     def write(self, like: Any, over: Place | None, order: tuple[int, ...] = ()) -> Place:
-        """An array of the shape and dtype of another that is made, in the memory of one that is read if there is such."""
+        """An array of the shape and dtype of another, made in the memory of one that is read if there is such."""
         self.outputs.append(jax.ShapeDtypeStruct(like.shape, like.dtype))  # type: ignore[no-untyped-call]
         self.aliased.append(None if over is None else over.buffer // 2)
         return dense_place(2 * len(self.outputs) - 1, str(like.dtype), tuple(like.shape), order)
@@ -216,6 +219,8 @@ def _can_run(gradients: Sequence[Any], state: ModelState, parameters: Any, input
     """Whether all arrays can only be on one CPU, and are of types that kernels know."""
     if jax.default_backend() != "cpu" or jax.device_count() > 1 or not gradients:
         return False
+    if sum(gradient.size for gradient in gradients) < SMALLEST:
+        return False
     leaves = jax.tree.leaves([list(gradients), state.tensors, dict(state.shared), parameters, dict(inputs)])
     return all(str(jnp.result_type(leaf)) in TYPES for leaf in leaves)
 
@@ -232,7 +237,7 @@ def _registered(table: np.ndarray, kernels: Kernels) -> str:
     key = hashlib.sha256(kernels.identity.encode() + table.tobytes()).hexdigest()
     if key not in _REGISTERED:
         _REGISTERED[key] = (table, kernels.addresses)
-        run = ctypes.cast(driver(), ctypes.c_void_p)
+        run = ctypes.cast(driver().optgen_run, ctypes.c_void_p)
         failed = _register()(key.encode(), table.ctypes.data, kernels.addresses.ctypes.data, run, thread_count())
         if failed:
             raise MemoryError("there is no memory for a table of kernels")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from typing import Any
 
 import numpy as np
 
@@ -15,17 +14,26 @@ from optgen.targets.kernels.plan import KernelPlan, Launch
 
 
 @functools.cache
-def driver() -> Any:
-    """`optgen_run` of c/driver.c; calling it releases the interpreter's lock.
+def driver() -> ctypes.CDLL:
+    """The functions of c/driver.c; calling one releases the interpreter's lock.
 
     Raises:
         NoCompiler: it cannot be compiled.
     """
     assert f"VERSION {VERSION}" in (SOURCES / "table.h").read_text()
-    run = compiled("driver", (SOURCES / "driver.c").read_text()).optgen_run
-    run.restype = ctypes.c_int64
-    run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-    return run
+    library = compiled("driver", (SOURCES / "driver.c").read_text())
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    library.optgen_run.restype = number
+    library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number]
+    library.optgen_count.restype = number
+    library.optgen_count.argtypes = [pointer, number, number, ctypes.c_double]
+    return library
+
+
+def address_of(array: np.ndarray) -> int:
+    """Where a numpy array stands."""
+    found: int = array.__array_interface__["data"][0]
+    return found
 
 
 class Kernels:

@@ -11,7 +11,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
-from optgen.runtime.native.library import Kernels, driver, thread_count
+from optgen.runtime.native.library import Kernels, address_of, driver, thread_count
 from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.manifest import StateInfo
@@ -38,7 +38,52 @@ class Memory:
 
 def numpy_memory(array: np.ndarray) -> Memory:
     """The memory of a numpy array, which has to outlive what is done with it."""
-    return Memory(array.__array_interface__["data"][0], array.dtype.name, array.shape, array.strides)
+    return Memory(address_of(array), array.dtype.name, array.shape, array.strides)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A step whose arrays are known.
+
+    Attributes:
+        kernels: the compiled file.
+        table: how they are run.
+        addresses: of the arrays; those of other arrays of the same shapes may be written over them.
+        gradients: where among them those of the gradients are.
+        sizes: numbers of the step that follow from the shapes.
+        kept: arrays that have to outlive the step.
+    """
+
+    kernels: Kernels
+    table: np.ndarray
+    addresses: np.ndarray
+    gradients: Sequence[int]
+    sizes: Mapping[str, int]
+    kept: Sequence[np.ndarray]
+
+    def run(self, t: int, hyperparameters: Mapping[str, Any], threads: int) -> None:
+        """Make the step.
+
+        Args:
+            t: its number, counted from 1.
+            hyperparameters: a value for each that the variant uses, and for inputs that are single numbers.
+            threads: how many may work.
+
+        Raises:
+            MemoryError: there is none for intermediate values; nothing has been changed.
+        """
+        values = {"t": t, **self.sizes, **hyperparameters}
+        numbers = np.array([float(values.get(name, 0.0)) for name in self.kernels.plan.scalars] or [0.0])
+        failed = driver().optgen_run(
+            address_of(self.table),
+            address_of(self.kernels.addresses),
+            address_of(numbers),
+            t,
+            address_of(self.addresses),
+            threads,
+        )
+        if failed:
+            raise MemoryError("there is no memory for a step's intermediate values")
 
 
 class NativeRule:
@@ -54,7 +99,6 @@ class NativeRule:
         self.kernels = kernels
         self.variant = variant
         self.memory = memory
-        self._run = driver()
         self._tables: dict[Any, np.ndarray] = {}
 
     def step(
@@ -85,6 +129,23 @@ class NativeRule:
         """
         if not parameters:
             return
+        self.prepared(parameters, gradients, state, inputs, results).run(
+            t, {**hyperparameters, **_single(inputs or {})}, threads or thread_count()
+        )
+
+    def prepared(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        state: ModelState,
+        inputs: Mapping[str, Any] | None = None,
+        results: Sequence[Array] | None = None,
+    ) -> Prepared:
+        """A step with all but the numbers; for the arguments see `step`.
+
+        Raises:
+            TreeMismatch: parameters, gradients and state do not fit together.
+        """
         self.variant.check(gradients, state, parameters)
         call = _Call(self.memory)
         is_update = results is not None
@@ -94,12 +155,8 @@ class NativeRule:
         ]
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
         shared = {name: call.place(value, infos[name]) for name, value in state.shared.items()}
-        values = {"t": float(t), "tensor_count": float(len(parameters))}
-        values |= {name: float(value) for name, value in hyperparameters.items()}
-        values["model_size"] = float(sum(math.prod(tensor.shape) for tensor in tensors))
-        for name, value in (inputs or {}).items():
-            if not isinstance(value, list | tuple):
-                shared[name] = call.place(np.array(float(value)), None)
+        for name, value in _single(inputs or {}).items():
+            shared[name] = call.place(np.array(float(value)), None)
         key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
         table = self._tables.get(key)
         if table is None:
@@ -107,18 +164,8 @@ class NativeRule:
                 self.kernels.plan, self.variant.info.name, tensors, shared, self.kernels.places, is_update=is_update
             )
             self._tables = {**self._tables, key: table} if len(self._tables) < 16 else {key: table}
-        numbers = np.array([values.get(name, 0.0) for name in self.kernels.plan.scalars] or [0.0], np.float64)
-        buffers = np.array(call.addresses, np.uint64)
-        failed = self._run(
-            table.__array_interface__["data"][0],
-            self.kernels.addresses.__array_interface__["data"][0],
-            numbers.__array_interface__["data"][0],
-            t + state.ahead,
-            buffers.__array_interface__["data"][0],
-            threads or thread_count(),
-        )
-        if failed:
-            raise MemoryError("there is no memory for a step's intermediate values")
+        sizes = {"tensor_count": len(tensors), "model_size": sum(math.prod(tensor.shape) for tensor in tensors)}
+        return Prepared(self.kernels, table, np.array(call.addresses, np.uint64), call.gradients, sizes, call.kept)
 
     def _tensor(
         self,
@@ -135,6 +182,7 @@ class NativeRule:
         order = () if layout.is_plain else layout.order
         case = self.variant.case_index(layout.shape(memory.shape))
         infos = {info.name: info for info in self.variant.info.cases[case].states}
+        call.gradients.append(len(call.addresses) + 1)
         arrays: dict[str, tuple[Place, ...]] = {
             "theta": (call.place(memory, None, order=order),),
             "g": (call.place(gradient, None, order=order),),
@@ -160,6 +208,7 @@ class _Call:
     def __init__(self, memory: Callable[[Array], Memory]) -> None:
         self.memory = memory
         self.addresses: list[int] = []
+        self.gradients: list[int] = []
         self.kept: list[np.ndarray] = []
 
     def found(self, array: Array) -> Memory:
@@ -235,6 +284,11 @@ def dense_place(
     """The same for an array without gaps."""
     strides = tuple(_SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
+
+
+def _single(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs of which there is one number for the model."""
+    return {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
 
 
 _SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}

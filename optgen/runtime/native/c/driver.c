@@ -498,6 +498,25 @@ int64_t optgen_run(const int64_t *table, void *const *functions, const double *v
     return 0;
 }
 
+/*
+ * Counts a step for each of some numbers of type `type`, if all of them are what is expected.
+ *
+ * Returns 0, or 1 if one is not; then nothing has been changed.
+ */
+int64_t optgen_count(void *const *counts, int64_t number, int64_t type, double expected)
+{
+    double value;
+    for (int64_t i = 0; i < number; i++) {
+        load(counts[i], type, NULL, 0, 1, 64, &value);
+        if (value != expected)
+            return 1;
+    }
+    value = expected + 1;
+    for (int64_t i = 0; i < number; i++)
+        store(counts[i], type, NULL, 0, 1, 64, &value);
+    return 0;
+}
+
 /* For tests: numbers from one storage type to another, through the arithmetic's. */
 void optgen_convert(const void *from, int64_t from_type, void *to, int64_t to_type, int64_t count)
 {

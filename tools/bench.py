@@ -1,0 +1,296 @@
+"""How long a step takes on this CPU, next to optax's under jit, torch's, and a copy of as many bytes.
+
+    python tools/bench.py                               everything but torch.compile, an hour
+    python tools/bench.py --workload large --optimizer adamw --library jax
+
+All that is compared runs in one process, in turns; what is told is the median of the turns and its ratio to the best
+peer's. Writes a JSON file and a chart beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import optgen
+import optgen.optax
+import optgen.torch
+
+#: Shapes of the parameters, by the name of the workload. `model` is a transformer of 12 layers and 90 M parameters.
+WORKLOADS: dict[str, list[tuple[int, ...]]] = {
+    "large": [(30_000_000,)],
+    "model": [
+        (7000, 768),
+        *(
+            [(768,), (768,), (768, 2304), (2304,), (768, 768), (768,)]
+            + [(768,), (768,), (768, 3072), (3072,), (3072, 768), (768,)]
+        )
+        * 12,
+    ],
+    "small": [(64, 64)] * 300,
+    "tiny": [(50,), (5,)],
+}
+
+CUSTOM = optgen.define(
+    "capped",
+    """
+    m[t] = beta1*m[t-1] + (1 - beta1)*g
+    h[t] = beta2*h[t-1] + (1 - beta2)*g**2
+    theta[t] = theta[t-1] - lr*clip(m[t]/max(gamma*h[t], eps), -1, 1)
+    """,
+    lr=1e-3,
+    beta1=0.96,
+    beta2=0.99,
+    gamma=0.01,
+    eps=1e-12,
+)
+
+
+def capped_by_hand(learning_rate: float) -> optax.GradientTransformation:
+    """The custom rule as one would write it for optax."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        m = jax.tree.map(lambda g, m: 0.96 * m + 0.04 * g, updates, state[0])
+        h = jax.tree.map(lambda g, h: 0.99 * h + 0.01 * g**2, updates, state[1])
+        step = jax.tree.map(lambda m, h: -learning_rate * jnp.clip(m / jnp.maximum(0.01 * h, 1e-12), -1, 1), m, h)
+        return step, (m, h)
+
+    return optax.GradientTransformation(
+        lambda params: (jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)), update
+    )
+
+
+#: Optimizer → optgen's and optax's transformation, and optgen's and torch's class with what it takes.
+OPTIMIZERS: dict[str, tuple[Any, Any, Any, Any, dict[str, Any]]] = {
+    "adamw": (optgen.optax.adamw, optax.adamw, optgen.torch.AdamW, torch.optim.AdamW, {}),
+    "sgd": (
+        lambda lr: optgen.optax.sgd(lr, momentum=0.9),
+        lambda lr: optax.sgd(lr, momentum=0.9),
+        optgen.torch.SGD,
+        torch.optim.SGD,
+        {"momentum": 0.9},
+    ),
+    "lion": (optgen.optax.lion, optax.lion, optgen.torch.Lion, None, {}),
+    "adafactor": (optgen.optax.adafactor, optax.adafactor, optgen.torch.Adafactor, torch.optim.Adafactor, {}),
+    "lamb": (optgen.optax.lamb, optax.lamb, optgen.torch.Lamb, None, {}),
+    "nadam": (optgen.optax.nadam, optax.nadam, optgen.torch.NAdam, torch.optim.NAdam, {}),
+    "radam": (optgen.optax.radam, optax.radam, optgen.torch.RAdam, torch.optim.RAdam, {}),
+    "custom": (CUSTOM.optax, capped_by_hand, CUSTOM.torch, None, {}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One contestant: the median and the fastest of its turns, in seconds; the first step with all it compiles."""
+
+    library: str
+    optimizer: str
+    workload: str
+    dtype: str
+    who: str
+    median: float
+    fastest: float
+    first: float
+    turns: int
+
+
+def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> Iterator[float]:
+    """The seconds of each step under jit, parameters and state donated."""
+    random = np.random.default_rng(0)
+    params = [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
+    gradients = [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
+    state = jax.jit(tx.init)(params)
+    step = jax.jit(lambda g, s, p: apply(tx, g, s, p), donate_argnums=(1, 2))
+    while True:
+        start = time.perf_counter()
+        params, state = step(gradients, state, params)
+        jax.block_until_ready((params, state))
+        yield time.perf_counter() - start
+
+
+def two_calls(tx: Any, gradients: Any, state: Any, params: Any) -> Any:
+    """A step as training scripts make it."""
+    updates, state = tx.update(gradients, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def torch_step(make: Any, shapes: list[tuple[int, ...]], dtype: str, compiled: bool = False) -> Iterator[float]:
+    """The seconds of each step."""
+    torch.manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.randn(shape).to(getattr(torch, dtype))) for shape in shapes]
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    optimizer = make(parameters)
+    step = torch.compile(optimizer.step) if compiled else optimizer.step
+    while True:
+        start = time.perf_counter()
+        step()
+        yield time.perf_counter() - start
+
+
+def copying(numbers: int) -> Iterator[float]:
+    """The seconds of a copy that reads and writes as many bytes as a step."""
+    source, target = (
+        torch.ones(max(1, numbers // 2), dtype=torch.uint8),
+        torch.zeros(max(1, numbers // 2), dtype=torch.uint8),
+    )
+    while True:
+        start = time.perf_counter()
+        target.copy_(source)
+        yield time.perf_counter() - start
+
+
+def bytes_moved(tx: Any, shapes: list[tuple[int, ...]], dtype: str) -> int:
+    """What a step has to read and write at least: parameters, gradients and state, and all but the gradients again."""
+    params = [jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)) for shape in shapes]
+    size = sum(math.prod(p.shape) * p.dtype.itemsize for p in params)
+    kept = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(tx.init, params)))
+    return 3 * size + 2 * kept
+
+
+def contestants(library: str, optimizer: str, workload: str, dtype: str, compiled: bool) -> dict[str, Iterator[float]]:
+    """Who takes part, by name; optgen first."""
+    own_tx, their_tx, own_class, their_class, extra = OPTIMIZERS[optimizer]
+    shapes = WORKLOADS[workload]
+    found: dict[str, Iterator[float]] = {}
+    if library == "jax":
+        found["optgen"] = jax_step(own_tx(1e-3), optgen.optax.apply_gradients, shapes, dtype)
+        os.environ["OPTGEN_BACKEND"] = "arrays"
+        found["optgen arrays"] = jax_step(own_tx(1e-3), optgen.optax.apply_gradients, shapes, dtype)
+        del os.environ["OPTGEN_BACKEND"]
+        found["optax"] = jax_step(their_tx(1e-3), two_calls, shapes, dtype)
+    else:
+        found["optgen"] = torch_step(lambda p: own_class(p, lr=1e-3, **extra), shapes, dtype)
+        if their_class is not None:
+            kinds = {"foreach": {"foreach": True}}
+            if optimizer in ("adamw", "sgd"):
+                kinds["fused"] = {"fused": True}
+            for kind, arguments in kinds.items():
+                found[f"torch {kind}"] = torch_step(
+                    lambda p, a=arguments: their_class(p, lr=1e-3, **extra, **a), shapes, dtype
+                )
+            if compiled:
+                found["torch.compile"] = torch_step(lambda p: their_class(p, lr=1e-3, **extra), shapes, dtype, True)
+    found["copy"] = copying(bytes_moved(own_tx(1e-3), shapes, dtype))
+    return found
+
+
+def compare(library: str, optimizer: str, workload: str, dtype: str, seconds: float, compiled: bool) -> list[Measured]:
+    """All contestants in turns, for about as long as is asked for and five turns at least."""
+    running = contestants(library, optimizer, workload, dtype, compiled)
+    first = {who: next(step) for who, step in running.items()}
+    for step in running.values():
+        next(step)
+    found: dict[str, list[float]] = {who: [] for who in running}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(found["copy"]) < 5:
+        for who, step in running.items():
+            found[who].append(next(step))
+    return [
+        Measured(library, optimizer, workload, dtype, who, statistics.median(s), min(s), first[who], len(s))
+        for who, s in found.items()
+    ]
+
+
+def row(measured: list[Measured]) -> list[str]:
+    """A line of the table: times, and optgen's speed next to the best peer's, the array target's and the copy's."""
+    times = {one.who: one.median for one in measured}
+    peers = {who: t for who, t in times.items() if who not in ("optgen", "optgen arrays", "copy")}
+    best = min(peers, key=peers.__getitem__) if peers else ""
+    one = measured[0]
+    cells = [one.library, one.optimizer, one.workload, one.dtype, f"{times['optgen'] * 1e3:.3f}"]
+    cells.append(", ".join(f"{who} {t / times['optgen']:.2f}" for who, t in peers.items()) or "none")
+    cells.append(best)
+    cells.append(f"{times['optgen arrays'] / times['optgen']:.2f}" if "optgen arrays" in times else "")
+    cells.append(f"{times['copy'] / times['optgen']:.2f}")
+    return cells
+
+
+def chart(results: list[Measured], path: Path) -> None:
+    """Times of each optimizer on each workload, relative to optgen's, as bars."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels = list(dict.fromkeys((r.library, r.workload) for r in results if r.dtype == "float32"))
+    figure, axes = plt.subplots(len(panels), 1, figsize=(9, 2.4 * len(panels)), squeeze=False, layout="constrained")
+    for (library, workload), axis in zip(panels, axes[:, 0], strict=True):
+        mine = [r for r in results if (r.library, r.workload, r.dtype) == (library, workload, "float32")]
+        names = list(dict.fromkeys(r.optimizer for r in mine))
+        who = [w for w in dict.fromkeys(r.who for r in mine) if w != "optgen arrays"]
+        for number, one in enumerate(who):
+            at = [
+                i + number * 0.8 / len(who)
+                for i, name in enumerate(names)
+                for r in mine
+                if (r.optimizer, r.who) == (name, one)
+            ]
+            base = {r.optimizer: r.median for r in mine if r.who == "optgen"}
+            axis.bar(at, [r.median / base[r.optimizer] for r in mine if r.who == one], 0.8 / len(who), label=one)
+        axis.set_xticks([i + 0.4 - 0.4 / len(who) for i in range(len(names))], names)
+        axis.set_title(f"{library}, {workload}: time relative to optgen's (less is faster)", fontsize=10)
+        axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", choices=["jax", "torch"], action="append")
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), action="append")
+    parser.add_argument("--workload", choices=list(WORKLOADS), action="append")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], action="append")
+    parser.add_argument("--seconds", type=float, default=8.0, help="for each comparison, compilation aside")
+    parser.add_argument("--compile", action="store_true", help="torch.compile as well: half a minute each")
+    parser.add_argument("--out", type=Path, help="a JSON file to write; the chart goes beside it")
+    chosen = parser.parse_args()
+    warnings.simplefilter("ignore")
+    console = Console(width=150)
+    table = Table(
+        "library", "optimizer", "workload", "dtype", "optgen ms", "peers, times slower", "best peer", "arrays", "copy"
+    )
+    results: list[Measured] = []
+    for library in chosen.library or ["jax", "torch"]:
+        for workload in chosen.workload or list(WORKLOADS):
+            for optimizer in chosen.optimizer or list(OPTIMIZERS):
+                for dtype in chosen.dtype or ["float32", "bfloat16"]:
+                    found = compare(library, optimizer, workload, dtype, chosen.seconds, chosen.compile)
+                    results += found
+                    table.add_row(*row(found))
+                    console.print(*row(found), sep=" | ")
+    console.print(table)
+    if chosen.out:
+        machine = {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "jax": jax.__version__,
+            "optax": optax.__version__,
+            "torch": torch.__version__,
+        }
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        chosen.out.write_text(
+            json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=1) + "\n"
+        )
+        chart(results, chosen.out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
