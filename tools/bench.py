@@ -118,10 +118,11 @@ def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> 
     params = [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
     gradients = [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
     state = jax.jit(tx.init)(params)
-    step = jax.jit(lambda g, s, p: apply(tx, g, s, p), donate_argnums=(1, 2))
+    # jax pairs donated arguments with results of their shape in order: parameters first and state second, in both.
+    step = jax.jit(lambda p, s, g: apply(tx, g, s, p), donate_argnums=(0, 1))
     while True:
         start = time.perf_counter()
-        params, state = step(gradients, state, params)
+        params, state = step(params, state, gradients)
         jax.block_until_ready((params, state))
         yield time.perf_counter() - start
 

@@ -125,7 +125,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         if found_inf is not None and bool(found_inf.item()):
             return
-        work = [self._work(group, inputs) for group in self.param_groups]
+        work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
         if any(group["skip_nonfinite"] for group in self.param_groups) and not _all_finite(work):
             first = self.param_groups[0]
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
@@ -134,18 +134,23 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             for parameter in (p for part in work for p in part.parameters):
                 gradient_of(parameter).div_(scale.to(parameter.device))
         for index, part in enumerate(work):
-            ready = self._ready.pop(index, None)
-            if not part.parameters:
-                continue
-            if ready is None or torch.is_grad_enabled() or not ready.run(part, self.state):
+            ready = self._ready.get(index)
+            if ready is not None:
+                ready.run(part.parameters, part.hyperparameters)
+            elif part.parameters:
                 step = TorchStep(self.dialect, part, self.state, inputs)
                 step.run()
-                ready = step.ready
-            self._ready[index] = ready
+                self._ready[index] = step.ready
 
-    def _work(self, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
+    def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
         """What a group's step takes; everything that can be refused is refused here."""
         layout, hyperparameters = self._chosen(group)
+        ready = self._ready.get(index)
+        if ready is not None:
+            is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled() or group.get("capturable"))
+            if is_same and ready.is_as_before(group["params"], self.state):
+                return Work(group, layout, hyperparameters, group["params"])
+            self._ready[index] = None
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)

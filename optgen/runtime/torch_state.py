@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from optgen.compiler.kinds import Kind
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.rule import Memory, Prepared
 from optgen.runtime.native.table import TYPES
-from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout, Work
+from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
@@ -25,6 +27,8 @@ def as_real(tensor: Tensor) -> Tensor:
     """A complex tensor as a view with an axis of length 2 at its end; a real one as it is."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
+
+_dtype, _shape, _layout = attrgetter("dtype"), attrgetter("shape"), attrgetter("layout")
 
 #: How types of torch are called elsewhere.
 _TYPES = {
@@ -78,83 +82,98 @@ class TorchLayout(StateLayout):
 
 
 @dataclass(slots=True)
-class _Member:
-    """What is known of a parameter since the last step: its memory, and what is kept for it."""
-
-    parameter: Tensor
-    held: Tensor  # keeps the memory from being given to another tensor
-    address: int
-    kept: Kept
-    states: dict[str, Tensor]
-
-    def is_as_before(self, parameter: Tensor, kept: Kept) -> bool:
-        """Whether parameter and state are the same, in the same memory, and the gradient is laid out like them."""
-        held, gradient = self.held, parameter.grad
-        return (
-            parameter is self.parameter
-            and kept is self.kept
-            and gradient is not None
-            and gradient.layout is torch.strided
-            and parameter.data_ptr() == self.address
-            and parameter.shape == held.shape
-            and parameter.dtype is held.dtype is gradient.dtype
-            and parameter.is_contiguous()
-            and gradient.is_contiguous()
-            and all(kept.get(name) is value for name, value in self.states.items())
-        )
-
-
-@dataclass(slots=True)
 class Ready:
     """A group's step by native kernels as it was made last: where nothing has moved, only the gradients are looked up.
 
+    What is compared is compared list by list: a loop over a few hundred parameters would take longer than the step.
+
     Attributes:
         layout: the variant that the group asked for.
+        prepared: the call.
         t: the number of the step that comes next.
         counts: addresses of the parameters' counts of steps, all of which are one less; none where none are kept.
+        parameters: by `id`.
+        addresses, dtypes, shapes: of the parameters.
+        kept: what is kept for each.
+        states: everything that is kept, by `id`.
+        held: keeps parameters and states, and their memory, from being given to others.
     """
 
     layout: StateLayout
-    members: list[_Member]
     prepared: Prepared
     t: int
     counts: np.ndarray
+    parameters: list[int]
+    addresses: list[int]
+    dtypes: list[torch.dtype]
+    shapes: list[torch.Size]
+    kept: list[Kept]
+    states: list[int]
+    held: list[Any]
 
     @classmethod
     def after(cls, layout: StateLayout, parameters: list[Tensor], kept: list[Kept], prepared: Prepared) -> Ready | None:
         """What the next step can go on from; None where it has to look at everything again."""
+        values = [value for k in kept for value in k.values()]
         if layout.of_step or layout.of_model or layout.variant.info.inputs:
             return None
-        members = []
-        for p, k in zip(parameters, kept, strict=True):
-            states = {name: value for name, value in k.items() if isinstance(value, Tensor)}
-            member = _Member(p, p.detach(), p.data_ptr(), k, states)
-            if len(states) != len(k) or p.is_complex() or not member.is_as_before(p, k):
-                return None
-            members.append(member)
+        if not all(isinstance(value, Tensor) for value in values) or any(p.is_complex() for p in parameters):
+            return None
         counts = [k[layout.count] for k in kept] if layout.count else []
         if any(count.dtype is not torch.float32 or count.device.type != "cpu" for count in counts):
             return None
-        addresses = np.array([count.data_ptr() for count in counts], np.uint64)
-        t = 1 + layout.steps_done(parameters[0], kept[0])
-        return cls(layout, members, prepared, t, addresses)
+        if not all(map(Tensor.is_contiguous, parameters)):
+            return None
+        return cls(
+            layout,
+            prepared,
+            1 + layout.steps_done(parameters[0], kept[0]),
+            np.array([count.data_ptr() for count in counts], np.uint64),
+            list(map(id, parameters)),
+            list(map(Tensor.data_ptr, parameters)),
+            list(map(_dtype, parameters)),
+            list(map(_shape, parameters)),
+            kept,
+            list(map(id, values)),
+            [parameters, values, [p.detach() for p in parameters]],
+        )
 
-    def run(self, work: Work, state: MutableMapping[Tensor, Kept]) -> bool:
-        """Make the step, or do nothing and say so by False if something is not as it was."""
-        parameters = work.parameters
-        if work.layout is not self.layout or len(parameters) != len(self.members):
+    def is_as_before(self, parameters: list[Tensor], state: Mapping[Tensor, Kept]) -> bool:
+        """Whether parameters and states are the same, in the same memory, and the gradients laid out like them."""
+        gradients = [p.grad for p in parameters]
+        if list(map(id, parameters)) != self.parameters or any(g is None for g in gradients):
             return False
-        has_state = self.layout.has_state
-        for one, p in zip(self.members, parameters, strict=True):
-            if not one.is_as_before(p, state[p] if has_state else one.kept):
+        if self.layout.has_state:
+            kept = list(map(state.__getitem__, parameters))
+            if list(map(id, kept)) != list(map(id, self.kept)):
                 return False
-        if driver().optgen_count(address_of(self.counts), len(self.counts), TYPES["float32"], float(self.t - 1)):
-            return False
+            if list(map(id, chain.from_iterable(map(dict.values, kept)))) != self.states:
+                return False
+        return (
+            list(map(Tensor.data_ptr, parameters)) == self.addresses
+            and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
+            and list(map(_shape, parameters)) == self.shapes
+            and set(map(_layout, gradients)) == {torch.strided}
+            and set(map(type, gradients)) == {Tensor}
+            and all(map(Tensor.is_contiguous, parameters))
+            and all(g is not None and g.is_contiguous() for g in gradients)
+            and not self.count(0)
+        )
+
+    def count(self, steps: int) -> int:
+        """Count steps where the counts are what is expected; 1 if one is not, and none has been changed then."""
+        changed: int = driver().optgen_count(
+            address_of(self.counts), len(self.counts), TYPES["float32"], float(self.t - 1), float(steps)
+        )
+        return changed
+
+    def run(self, parameters: list[Tensor], hyperparameters: Mapping[str, Any]) -> None:
+        """Make the step, on parameters for which `is_as_before` is true."""
+        self.count(1)
         self.prepared.addresses[self.prepared.gradients] = [gradient_of(p).data_ptr() for p in parameters]
-        self.prepared.run(self.t, work.hyperparameters, torch.get_num_threads())
+        self.prepared.run(self.t, hyperparameters, torch.get_num_threads())
         torch.autograd.graph.increment_version(parameters)
         self.t += bool(self.layout.count)
-        return True
 
 
 class TorchStep(GroupStep):

@@ -26,7 +26,7 @@ def driver() -> ctypes.CDLL:
     library.optgen_run.restype = number
     library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number]
     library.optgen_count.restype = number
-    library.optgen_count.argtypes = [pointer, number, number, ctypes.c_double]
+    library.optgen_count.argtypes = [pointer, number, number, ctypes.c_double, ctypes.c_double]
     return library
 
 

@@ -499,11 +499,11 @@ int64_t optgen_run(const int64_t *table, void *const *functions, const double *v
 }
 
 /*
- * Counts a step for each of some numbers of type `type`, if all of them are what is expected.
+ * Counts steps on each of some numbers of type `type`, if all of them are what is expected.
  *
  * Returns 0, or 1 if one is not; then nothing has been changed.
  */
-int64_t optgen_count(void *const *counts, int64_t number, int64_t type, double expected)
+int64_t optgen_count(void *const *counts, int64_t number, int64_t type, double expected, double steps)
 {
     double value;
     for (int64_t i = 0; i < number; i++) {
@@ -511,8 +511,8 @@ int64_t optgen_count(void *const *counts, int64_t number, int64_t type, double e
         if (value != expected)
             return 1;
     }
-    value = expected + 1;
-    for (int64_t i = 0; i < number; i++)
+    value = expected + steps;
+    for (int64_t i = 0; i < number && steps != 0; i++)
         store(counts[i], type, NULL, 0, 1, 64, &value);
     return 0;
 }
