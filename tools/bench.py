@@ -34,17 +34,16 @@ import optgen
 import optgen.optax
 import optgen.torch
 
+#: A layer of a transformer: norms, attention, and what comes after it.
+_LAYER: list[tuple[int, ...]] = [
+    *((768,), (768,), (768, 2304), (2304,), (768, 768), (768,)),
+    *((768,), (768,), (768, 3072), (3072,), (3072, 768), (768,)),
+]
+
 #: Shapes of the parameters, by the name of the workload. `model` is a transformer of 12 layers and 90 M parameters.
 WORKLOADS: dict[str, list[tuple[int, ...]]] = {
     "large": [(30_000_000,)],
-    "model": [
-        (7000, 768),
-        *(
-            [(768,), (768,), (768, 2304), (2304,), (768, 768), (768,)]
-            + [(768,), (768,), (768, 3072), (3072,), (3072, 768), (768,)]
-        )
-        * 12,
-    ],
+    "model": [(7000, 768), *_LAYER * 12],
     "small": [(64, 64)] * 300,
     "tiny": [(50,), (5,)],
 }
@@ -147,7 +146,7 @@ def torch_step(make: Any, shapes: list[tuple[int, ...]], dtype: str, compiled: b
         yield time.perf_counter() - start
 
 
-def copying(numbers: int) -> Iterator[float]:
+def copying(size: int) -> Iterator[float]:
     """The seconds of a copy that reads and writes as many bytes as a step."""
     source, target = (
         torch.ones(max(1, numbers // 2), dtype=torch.uint8),

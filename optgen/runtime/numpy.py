@@ -31,7 +31,8 @@ class NumpyArrays(Arrays):
     """Arrays of numpy. Numbers of the step are Python floats, which take the precision of the arrays they meet."""
 
     def arithmetic_dtype(self, array: np.ndarray) -> Any:
-        if not np.issubdtype(array.dtype, np.floating):
+        # bfloat16 is a type that other libraries add to numpy.
+        if not (np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"):
             raise TreeMismatch(f"parameters and gradients are floating-point arrays, and this one is {array.dtype}")
         return np.dtype(np.float64) if array.dtype == np.float64 else np.dtype(np.float32)
 

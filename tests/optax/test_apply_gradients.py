@@ -9,7 +9,7 @@ import pytest
 import optgen.optax
 from tests.optax.factories import cases, difference, ours, parameters, stepping, tree
 
-ARGUMENTS = {name: arguments for name, arguments in reversed(cases())}
+ARGUMENTS = dict(reversed(cases()))
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))

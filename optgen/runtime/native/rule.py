@@ -38,7 +38,8 @@ class Memory:
 
 def numpy_memory(array: np.ndarray) -> Memory:
     """The memory of a numpy array, which has to outlive what is done with it."""
-    return Memory(address_of(array), array.dtype.name, array.shape, array.strides)
+    dtype = array.dtype.name if array.dtype.isnative else f"{array.dtype.name} in the other byte order"
+    return Memory(address_of(array), dtype, array.shape, array.strides)
 
 
 @dataclass(slots=True)
@@ -154,7 +155,7 @@ class NativeRule:
             for index, (theta, gradient, kept) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
         ]
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
-        shared = {name: call.place(value, infos[name]) for name, value in state.shared.items()}
+        shared = {name: call.changed(value, infos[name]) for name, value in state.shared.items()}
         for name, value in _single(inputs or {}).items():
             shared[name] = call.place(np.array(float(value)), None)
         key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
@@ -184,16 +185,16 @@ class NativeRule:
         infos = {info.name: info for info in self.variant.info.cases[case].states}
         call.gradients.append(len(call.addresses) + 1)
         arrays: dict[str, tuple[Place, ...]] = {
-            "theta": (call.place(memory, None, order=order),),
+            "theta": (call.changed(theta, None, order),),
             "g": (call.place(gradient, None, order=order),),
         }
-        arrays["result"] = arrays["theta"] if results is None else (call.place(results[index], None, order=order),)
+        arrays["result"] = arrays["theta"] if results is None else (call.changed(results[index], None, order),)
         for name, value in kept.items():
             info = infos[name]
             if isinstance(value, tuple):
-                arrays[name] = tuple(call.place(part, info) for part in value)
+                arrays[name] = tuple(call.changed(part, info) for part in value)
             else:
-                arrays[name] = (call.place(value, info, order=order if Kind(info.kind) is Kind.ELEMENT else ()),)
+                arrays[name] = (call.changed(value, info, order if Kind(info.kind) is Kind.ELEMENT else ()),)
         for name, value in inputs.items():
             if isinstance(value, list | tuple):
                 one = value[index]
@@ -219,6 +220,14 @@ class _Call:
             self.kept.append(array)  # it has to outlive the call
             return numpy_memory(array)
         return self.memory(array)
+
+    def changed(self, array: Array, info: StateInfo | None, order: tuple[int, ...] = ()) -> Place:
+        """The same for an array that the step writes."""
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            raise TreeMismatch(
+                f"the native target changes arrays in place, and one of shape {array.shape} is read-only"
+            )
+        return self.place(array, info, order)
 
     def place(
         self,

@@ -1,0 +1,92 @@
+"""Steps of every optimizer of the catalogue by native kernels, on memory of all sorts: run as a script.
+
+    python -m tests.native.sweep THREADS [NAME...]
+
+Prints a line for each optimizer with a digest of all that it computed. What is compared is who runs it: other numbers
+of threads, and compilers with sanitizers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.native.rule import NativeRule, numpy_memory
+from optgen.runtime.variant import ModelState
+
+#: Several chunks, broken ones, rows shorter and longer than a stretch, nothing at all.
+SHAPES = [(40_003,), (130, 300), (3, 5, 7), (), (0,), (3, 0), (2, 1500), (1, 1), (150, 2, 140)]
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+def rule_of(name: str) -> tuple[NativeRule, dict[str, Any]]:
+    """An optimizer's default variant, and values of its hyperparameters."""
+    entry = catalogue_entry(name)
+    options = {option.name: option.default for option in entry.manifest.options}
+    values = {h.name: h.default for h in entry.manifest.hyperparameters}
+    variant = entry.numpy_variant(options, values)
+    rule = entry.native_rule(options, values, variant, numpy_memory)
+    return rule, {n: 0.1 if values[n] is None else values[n] for n in variant.info.hyperparameters}
+
+
+def changeable(value: Any) -> Any:
+    """A state as arrays that can be written."""
+    return tuple(map(changeable, value)) if isinstance(value, tuple) else np.array(value)
+
+
+def laid_out(array: np.ndarray, way: str) -> np.ndarray:
+    """A copy of an array, in memory of some sort."""
+    if way == "unaligned":
+        memory = np.zeros(array.nbytes + 1, np.uint8)[1:]
+        found = memory.view(array.dtype).reshape(array.shape)
+    elif way == "gaps" and array.ndim:
+        found = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::2]
+    elif way == "turned":
+        found = np.zeros(array.shape[::-1], array.dtype).T
+    else:
+        found = np.zeros(array.shape, array.dtype)
+    found[...] = array
+    return found
+
+
+def run(name: str, threads: int, dtype: str = "float32", way: str = "plain", steps: int = 3) -> list[np.ndarray]:
+    """Parameters and states after some steps."""
+    rule, hyperparameters = rule_of(name)
+    random = np.random.default_rng(0)
+    stored = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    parameters = [laid_out(random.standard_normal(shape).astype(stored), way) for shape in SHAPES]
+    state = rule.variant.init([np.array(p, order="C") for p in parameters], hyperparameters)
+    shared = {n: changeable(value) for n, value in state.shared.items()}
+    state = ModelState(tuple({n: changeable(v) for n, v in kept.items()} for kept in state.tensors), shared)
+    kinds = {declared.name: declared.kind for declared in catalogue_entry(name).manifest.inputs}
+    for t in range(1, steps + 1):
+        gradients = [laid_out(random.standard_normal(shape).astype(stored), way) for shape in SHAPES]
+        given: dict[str, Any] = {}
+        for need in rule.variant.info.inputs:
+            of_elements = [np.abs(random.standard_normal(shape)) for shape in SHAPES]
+            given[need] = of_elements if kinds[need] == "element" else 1.5
+        rule.step(parameters, gradients, state, t, hyperparameters, given, threads=threads)
+    kept = [value for tensor in state.tensors for value in tensor.values()]
+    flat = [part for value in kept for part in (value if isinstance(value, tuple) else (value,))]
+    return [np.array(a, order="C") for a in (*parameters, *flat, *state.shared.values())]
+
+
+def main() -> None:
+    threads, *names = sys.argv[1:]
+    for name in names or catalogue_names():
+        digest = hashlib.sha256()
+        for dtype in DTYPES:
+            for way in ("plain", "unaligned", "gaps", "turned"):
+                for array in run(name, int(threads), dtype, way, steps=2):
+                    digest.update(array.tobytes())
+        print(name, digest.hexdigest(), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
