@@ -148,10 +148,8 @@ def torch_step(make: Any, shapes: list[tuple[int, ...]], dtype: str, compiled: b
 
 def copying(size: int) -> Iterator[float]:
     """The seconds of a copy that reads and writes as many bytes as a step."""
-    source, target = (
-        torch.ones(max(1, numbers // 2), dtype=torch.uint8),
-        torch.zeros(max(1, numbers // 2), dtype=torch.uint8),
-    )
+    source = torch.ones(max(1, size // 8))
+    target = torch.zeros_like(source)
     while True:
         start = time.perf_counter()
         target.copy_(source)

@@ -122,7 +122,11 @@ class Ready:
         counts = [k[layout.count] for k in kept] if layout.count else []
         if any(count.dtype is not torch.float32 or count.device.type != "cpu" for count in counts):
             return None
-        if not all(map(Tensor.is_contiguous, parameters)):
+        gradients = list(map(gradient_of, parameters))
+        # The call knows how the gradients of this step are laid out; the next ones will be like the parameters.
+        if not all(map(Tensor.is_contiguous, (*parameters, *gradients))):
+            return None
+        if list(map(_dtype, parameters)) != list(map(_dtype, gradients)):
             return None
         return cls(
             layout,

@@ -88,12 +88,12 @@ def compiled(name: str, text: str, include: Sequence[Path] = (SOURCES,)) -> ctyp
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 _compile(name, text, include, path)
+        except OSError:
+            continue  # it cannot be written, or is no folder
+        try:
             return ctypes.CDLL(str(path))
-        except PermissionError:
-            continue
         except OSError:
             # A file that was damaged, or that another machine sharing this folder has written.
-            path.unlink(missing_ok=True)
             _compile(name, text, include, path)
             return ctypes.CDLL(str(path))
     raise NoCompiler("no folder can be written for compiled kernels; set OPTGEN_CACHE to one")

@@ -1,0 +1,257 @@
+"""Steps of torch's parameters by native kernels, and how the next step goes on from the last."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+import optgen.torch
+from optgen.runtime.native.rule import NativeRule, Prepared
+
+SHAPES = [(40,), (7, 3), (), (2, 3, 4)]
+
+
+def parameters(seed=0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.nn.Parameter(torch.randn(s, generator=generator, dtype=torch.float64).to(dtype)) for s in SHAPES]
+
+
+def give_gradients(params, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for p in params:
+        p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
+
+
+def pair(**arguments):
+    """Two copies of a model, with torch's optimizer and the generated one."""
+    mine, theirs = parameters(), parameters()
+    return mine, optgen.torch.AdamW(mine, lr=0.1, **arguments), theirs, torch.optim.AdamW(theirs, lr=0.1, **arguments)
+
+
+def check(mine, theirs):
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a.detach(), b.detach(), rtol=2e-6, atol=2e-6)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often a step was made by kernels, and how often all that it takes was looked up anew."""
+    counted = {"made": 0, "prepared": 0}
+    run, prepared = Prepared.run, NativeRule.prepared
+
+    def counting_run(*given):
+        counted["made"] += 1
+        return run(*given)
+
+    def counting_prepared(*given):
+        counted["prepared"] += 1
+        return prepared(*given)
+
+    monkeypatch.setattr(Prepared, "run", counting_run)
+    monkeypatch.setattr(NativeRule, "prepared", counting_prepared)
+    return counted
+
+
+def test_a_step_goes_on_from_the_last_one(calls):
+    mine, one, theirs, other = pair()
+    for seed in range(5):
+        for params, optimizer in ((mine, one), (theirs, other)):
+            give_gradients(params, seed)
+            optimizer.step()
+    check(mine, theirs)
+    assert calls == {"made": 5, "prepared": 1}
+    assert {float(kept["step"]) for kept in one.state.values()} == {5.0}
+
+
+def swap_data(params, optimizer):
+    params[0].data = params[0].data.clone()
+
+
+def turn_data(params, optimizer):
+    params[1].data = torch.zeros(3, 7).T.copy_(params[1].data)
+
+
+def replace_state(params, optimizer):
+    optimizer.state[params[0]]["exp_avg"] = torch.full_like(params[0], 0.5)
+
+
+def edit_state(params, optimizer):
+    optimizer.state[params[0]]["exp_avg"].mul_(2)
+
+
+def edit_count(params, optimizer):
+    optimizer.state[params[0]]["step"].fill_(7)
+
+
+def forget_state(params, optimizer):
+    del optimizer.state[params[2]]
+
+
+def drop_gradient(params, optimizer):
+    params[1].grad = None
+
+
+def turn_gradient(params, optimizer):
+    params[1].grad = torch.zeros(3, 7).T.copy_(params[1].grad)
+
+
+def expand_gradient(params, optimizer):
+    params[0].grad = torch.ones(()).expand(40)
+
+
+def change_rate(params, optimizer):
+    optimizer.param_groups[0]["lr"] = 0.01
+
+
+def change_option(params, optimizer):
+    optimizer.param_groups[0]["maximize"] = True
+
+
+def load_own_state(params, optimizer):
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+
+def add_group(params, optimizer):
+    if len(params) == len(SHAPES):
+        params.append(torch.nn.Parameter(torch.ones(5)))
+        optimizer.add_param_group({"params": params[-1:], "lr": 0.3})
+    params[-1].grad = torch.ones(5)
+
+
+def reorder(params, optimizer):
+    optimizer.param_groups[0]["params"].reverse()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        swap_data,
+        turn_data,
+        replace_state,
+        edit_state,
+        edit_count,
+        forget_state,
+        drop_gradient,
+        turn_gradient,
+        expand_gradient,
+        change_rate,
+        change_option,
+        load_own_state,
+        add_group,
+        reorder,
+    ],
+)
+def test_what_is_changed_between_steps_counts(change):
+    mine, one, theirs, other = pair()
+    for seed in range(6):
+        for params, optimizer in ((mine, one), (theirs, other)):
+            give_gradients(params, seed)
+            if seed in (2, 4):
+                change(params, optimizer)
+            optimizer.step()
+        check(mine, theirs)
+
+
+def test_what_backward_has_kept_is_known_to_have_changed():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = optgen.torch.AdamW([weight], lr=0.1)
+    for _ in range(3):
+        loss = (weight**2 * weight).sum()
+        weight.grad = torch.ones(3)
+        optimizer.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+def test_copies_and_pickles_go_on_by_themselves():
+    mine, one, theirs, other = pair()
+    for seed in range(3):
+        for params, optimizer in ((mine, one), (theirs, other)):
+            give_gradients(params, seed)
+            optimizer.step()
+    twin, optimizer = copy.deepcopy((mine, one))
+    before = [p.detach().clone() for p in mine]
+    give_gradients(twin, 3)
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(mine, before, strict=True))
+    give_gradients(theirs, 3)
+    other.step()
+    check(twin, theirs)
+    restored = pickle.loads(pickle.dumps(one))
+    assert restored.state_dict()["param_groups"] == one.state_dict()["param_groups"]
+
+
+class Wrapped(torch.Tensor):
+    """A tensor of a class of its own, which may stand for anything."""
+
+
+def test_tensors_of_other_classes_are_left_to_torch(calls):
+    plain = torch.nn.Parameter(torch.ones(4))
+    wrapped = torch.ones(4).as_subclass(Wrapped).requires_grad_()
+    for p in (plain, wrapped):
+        optimizer = optgen.torch.AdamW([p], lr=0.1)
+        p.grad = torch.ones(4) if p is plain else torch.ones(4).as_subclass(Wrapped)
+        optimizer.step()
+    assert calls["made"] == 1
+    torch.testing.assert_close(torch.Tensor(wrapped.detach()), plain.detach())
+
+
+def test_several_threads_step_at_once():
+    def train(results, index):
+        params = parameters(index)
+        optimizer = optgen.torch.AdamW([*params, torch.nn.Parameter(torch.ones(200_000))], lr=0.1)
+        for seed in range(20):
+            give_gradients(params, seed)
+            optimizer.param_groups[0]["params"][-1].grad = torch.ones(200_000)
+            optimizer.step()
+        results[index] = [p.detach() for p in optimizer.param_groups[0]["params"]]
+
+    alone, together = {}, {}
+    for index in range(4):
+        train(alone, index)
+    threads = [threading.Thread(target=train, args=(together, index)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index in range(4):
+        assert all(torch.equal(a, b) for a, b in zip(alone[index], together[index], strict=True))
+
+
+FORKED = """
+import os, torch, optgen.torch
+p = torch.nn.Parameter(torch.ones(300_000))
+p.grad = torch.ones(300_000)
+optimizer = optgen.torch.AdamW([p], lr=0.1)
+optimizer.step()
+child = os.fork()  # after which torch's own threads do not work in the child
+optimizer.step()
+assert len(set(p.tolist())) == 1
+if child == 0:
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_process_that_forks():
+    """Threads do not come along; the child makes its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_operations_of_torch_where_they_are_asked_for(calls, monkeypatch):
+    monkeypatch.setitem(os.environ, "OPTGEN_BACKEND", "arrays")
+    params = parameters()
+    optimizer = optgen.torch.AdamW(params, lr=0.1)
+    give_gradients(params, 0)
+    optimizer.step()
+    assert calls["made"] == 0
