@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=8
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lucid demo build check lint format types test test-all test-gpu clean
+.PHONY: help setup lucid demo build check lint format types test test-all test-gpu bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -64,6 +64,9 @@ test-all: lint types check ## the same with the slow tests
 
 test-gpu: setup ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
+
+bench: setup ## measure steps on this CPU against optax, torch and a copy: about an hour
+	$(BIN)/python tools/bench.py --compile --out docs/benchmarks/cpu.json
 
 clean: ## remove .venv and everything that can be made again
 	rm -rf .venv .venv-lucid build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

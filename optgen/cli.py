@@ -240,7 +240,9 @@ def _build_for_now(specs: Path, output: Path, names: tuple[str, ...], *, quiet: 
     "--stage", type=click.Choice(["spec", "analysed", "simplified", "schedule"]), help="Show a stage of the compiler."
 )
 @click.option(
-    "--target", type=click.Choice(["jax", "host", "triton", "manifest", "latex"]), help="Show what is generated."
+    "--target",
+    type=click.Choice(["jax", "host", "native", "triton", "manifest", "latex"]),
+    help="Show what is generated.",
 )
 @click.option("--variant", help="Which variant a stage or a target is shown of.  [default: default; of a target: all]")
 @click.option("--specs", type=_EXISTING, help="The folder of specs.  [default: the catalogue's]")
@@ -259,7 +261,11 @@ def show(name: str, stage: str | None, target: str | None, variant: str | None, 
     from rich.console import Console
     from rich.syntax import Syntax
 
-    languages = {"jax": "python", "host": "python", "triton": "python", "manifest": "json", "latex": "latex"}
+    languages = dict.fromkeys(("jax", "host", "triton"), "python") | {
+        "native": "c",
+        "manifest": "json",
+        "latex": "latex",
+    }
     language = languages.get(target or "", "toml")
     highlighted = Syntax(text, language, background_color="default").highlight(text)
     # Long lines are left to the terminal: what is shown can be copied.
@@ -315,7 +321,7 @@ def list_command() -> None:
         rows.append((name, states or "none", *map(str, counts), ", ".join(libraries)))
     if not rows:
         raise click.ClickException("nothing is generated yet; run: optgen build")
-    header = ("optimizer", "states", "memory", "triton bytes", "passes", "jax bytes", "variants", "dialects")
+    header = ("optimizer", "states", "memory", "kernel bytes", "passes", "jax bytes", "variants", "dialects")
     _table(header, rows, numbers=(2, 3, 4, 5, 6))
     if schedules := _schedule_rows():
         click.echo()

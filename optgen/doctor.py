@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,7 +24,7 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at everything optgen can make use of, the parts it cannot do without first."""
-    for look in (_catalogue, _cache, _jax, _triton, _torch, _brainstate, _compiler):
+    for look in (_catalogue, _cache, _jax, _native, _triton, _torch, _brainstate):
         yield look()
 
 
@@ -102,9 +101,21 @@ def _brainstate() -> Finding:
     return _tried("brainstate", "brainstate", look)
 
 
-def _compiler() -> Finding:
-    found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
-    return Finding("C compiler", found is not None, found or "none on PATH; nothing needs one yet")
+def _native() -> Finding:
+    from optgen.runtime.native.build import compiler
+    from optgen.runtime.native.choice import backend, why_not
+    from optgen.runtime.native.library import thread_count
+
+    try:
+        chosen = backend()
+    except OptgenError as error:
+        return Finding("target native", False, str(error))
+    reason = why_not()
+    if reason:
+        return Finding("target native", False, f"{' '.join(reason.split())}; steps are computed operation by operation")
+    if chosen == "arrays":
+        return Finding("target native", False, f"OPTGEN_BACKEND=arrays leaves it out; {compiler()} would compile it")
+    return Finding("target native", True, f"compiled by {compiler()}, {thread_count()} threads")
 
 
 def _tried(subject: str, package: str, look: Callable[[], str]) -> Finding:

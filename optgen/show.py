@@ -20,7 +20,14 @@ from optgen.spec.model import Spec
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 
-TARGETS = {"jax": "jax.py", "eager": "eager.py", "triton": "triton.py", "manifest": "manifest.json", "latex": ""}
+TARGETS = {
+    "jax": "jax.py",
+    "eager": "eager.py",
+    "native": "native.c",
+    "triton": "triton.py",
+    "manifest": "manifest.json",
+    "latex": "",
+}
 
 
 class _PlainPrinter(ExpressionPrinter):

@@ -253,7 +253,7 @@ def test_check(specs: Path, output: Path) -> None:
     (output / "starter" / "notes.txt").unlink()
     edit(specs / "plain.toml", "Steps down the gradient.", "Goes down the gradient.")
     code, out, error = said(run("check", "plain"))
-    assert (code, error) == (1, "6 differences from what the specs say; run: optgen build\n")
+    assert (code, error) == (1, "8 differences from what the specs say; run: optgen build\n")
     assert '- "summary": "Steps down the gradient.",\n+ "summary": "Goes down the gradient.",\n' in out
     assert run("build").exit_code == 0
     assert said(run("check")) == (0, "2 specs: generated code is up to date\n", "")
@@ -367,7 +367,7 @@ def test_list_has_one_line_to_a_row(specs: Path) -> None:
     width = len(name)
     assert said(run("list")) == (
         0,
-        f"{'optimizer':{width}}  states  memory  triton bytes  passes  jax bytes  variants  dialects\n"
+        f"{'optimizer':{width}}  states  memory  kernel bytes  passes  jax bytes  variants  dialects\n"
         f"{name:{width}}  m            4            20       1         28         3  optax, braintools\n"
         f"{'plain':{width}}  none         0            12       1         20         2\n"
         f"{'starter':{width}}  m            4            20       1         28         3  optax, braintools\n",

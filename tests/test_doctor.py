@@ -15,6 +15,8 @@ import pytest
 from optgen import doctor
 from optgen.doctor import Finding, examine
 from optgen.errors import OptgenError
+from optgen.runtime.native import choice
+from optgen.runtime.native.build import compiler
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,10 +44,10 @@ def test_looks_at_everything_once() -> None:
         "catalogue",
         "cache",
         "target jax",
+        "target native",
         "target triton",
         "torch",
         "brainstate",
-        "C compiler",
     ]
 
 
@@ -170,9 +172,15 @@ def test_versions_of_libraries() -> None:
     assert doctor._brainstate() == Finding("brainstate", True, said)
 
 
-def test_compiler_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor._compiler() == Finding("C compiler", False, "none on PATH; nothing needs one yet")
-    for name in ("clang", "gcc"):
-        (tmp_path / name).touch(mode=0o755)
-    assert doctor._compiler() == Finding("C compiler", True, str(tmp_path / "gcc"))
+def test_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTGEN_NUM_THREADS", "3")
+    assert doctor._native() == Finding("target native", True, f"compiled by {compiler()}, 3 threads")
+    monkeypatch.setenv("OPTGEN_BACKEND", "arrays")
+    said = f"OPTGEN_BACKEND=arrays leaves it out; {compiler()} would compile it"
+    assert doctor._native() == Finding("target native", False, said)
+    monkeypatch.setenv("OPTGEN_BACKEND", "cuda")
+    assert doctor._native().detail == "OPTGEN_BACKEND is one of auto, native, arrays, not 'cuda'"
+    monkeypatch.delenv("OPTGEN_BACKEND")
+    monkeypatch.setattr(choice, "why_not", lambda: "there is no\ncompiler")
+    said = "there is no compiler; steps are computed operation by operation"
+    assert doctor._native() == Finding("target native", False, said)
