@@ -113,9 +113,10 @@ def _native() -> Finding:
     reason = why_not()
     if reason:
         return Finding("target native", False, f"{' '.join(reason.split())}; steps are computed operation by operation")
+    program = " ".join(compiler())
     if chosen == "arrays":
-        return Finding("target native", False, f"OPTGEN_BACKEND=arrays leaves it out; {compiler()} would compile it")
-    return Finding("target native", True, f"compiled by {compiler()}, {thread_count()} threads")
+        return Finding("target native", False, f"OPTGEN_BACKEND=arrays leaves it out; {program} would compile it")
+    return Finding("target native", True, f"compiled by {program}, {thread_count()} threads")
 
 
 def _tried(subject: str, package: str, look: Callable[[], str]) -> Finding:

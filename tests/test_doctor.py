@@ -174,9 +174,9 @@ def test_versions_of_libraries() -> None:
 
 def test_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTGEN_NUM_THREADS", "3")
-    assert doctor._native() == Finding("target native", True, f"compiled by {compiler()}, 3 threads")
+    assert doctor._native() == Finding("target native", True, f"compiled by {' '.join(compiler())}, 3 threads")
     monkeypatch.setenv("OPTGEN_BACKEND", "arrays")
-    said = f"OPTGEN_BACKEND=arrays leaves it out; {compiler()} would compile it"
+    said = f"OPTGEN_BACKEND=arrays leaves it out; {' '.join(compiler())} would compile it"
     assert doctor._native() == Finding("target native", False, said)
     monkeypatch.setenv("OPTGEN_BACKEND", "cuda")
     assert doctor._native().detail == "OPTGEN_BACKEND is one of auto, native, arrays, not 'cuda'"

@@ -69,7 +69,7 @@ OPTGEN_KERNEL(default_elements)
     number *m_ptr = _array[1];
     number *s_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -89,7 +89,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         s_ptr[_i] = s_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -100,7 +100,7 @@ OPTGEN_KERNEL(eps_root_elements)
     number *m_ptr = _array[1];
     number *s_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -121,7 +121,7 @@ OPTGEN_KERNEL(eps_root_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         s_ptr[_i] = s_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -132,7 +132,7 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number *g_ptr = _array[1];
     number *m_ptr = _array[2];
     number *s_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number weight_decay = _scalar[8];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
@@ -154,7 +154,7 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
         m_ptr[_i] = m_new;
         s_ptr[_i] = s_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

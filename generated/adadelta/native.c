@@ -52,7 +52,7 @@ OPTGEN_KERNEL(default_elements)
     number *v_ptr = _array[1];
     number *u_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number one_minus_rho = _scalar[0];
     const number rho = _scalar[1];
     const number eps = _scalar[2];
@@ -69,7 +69,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
         u_ptr[_i] = u_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -80,7 +80,7 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number *g_ptr = _array[1];
     number *v_ptr = _array[2];
     number *u_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number weight_decay = _scalar[4];
     const number one_minus_rho = _scalar[0];
     const number rho = _scalar[1];
@@ -99,7 +99,7 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number theta_update = -lr*d;
         v_ptr[_i] = v_new;
         u_ptr[_i] = u_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -110,7 +110,7 @@ OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
     number *v_ptr = _array[1];
     number *u_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number one_minus_rho = _scalar[0];
     const number rho = _scalar[1];
     const number eps = _scalar[2];
@@ -128,7 +128,7 @@ OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
         const number theta_update = -weight_decay*theta - lr*d;
         v_ptr[_i] = v_new;
         u_ptr[_i] = u_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

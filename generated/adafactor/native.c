@@ -278,7 +278,7 @@ OPTGEN_KERNEL(default_case1_elements_3)
     const number *R_mean_ptr = _array[2];
     const number *R_new_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
     const number R_mean = R_mean_ptr[0];
@@ -290,7 +290,7 @@ OPTGEN_KERNEL(default_case1_elements_3)
         const number d = g/_root(R_new/R_mean*C_new);
         const number theta_update = -alpha*(d/max_value);
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -343,7 +343,7 @@ OPTGEN_KERNEL(default_case2_elements_2)
     const number *g_ptr = _array[0];
     const number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
     OPTGEN_LOOP
@@ -353,7 +353,7 @@ OPTGEN_KERNEL(default_case2_elements_2)
         const number d = g/_root(v_new);
         const number theta_update = -alpha*(d/max_value);
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -69,7 +69,7 @@ OPTGEN_KERNEL(default_elements)
     const number *g_ptr = _array[0];
     number *G_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number eps = _scalar[0];
     const number step_size = _scalar[1];
     OPTGEN_LOOP
@@ -80,7 +80,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta_update = -step_size*(g/(_root(G_new) + eps));
         const number theta = theta_ptr[_i];
         G_ptr[_i] = G_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -90,7 +90,7 @@ OPTGEN_KERNEL(eps_in_sqrt_elements)
     const number *g_ptr = _array[0];
     number *G_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number eps = _scalar[0];
     const number step_size = _scalar[1];
     OPTGEN_LOOP
@@ -101,7 +101,7 @@ OPTGEN_KERNEL(eps_in_sqrt_elements)
         const number theta_update = -step_size*((G_new > (number)0.0 ? (number)1.0/_root(G_new + eps) : (number)0.0)*g);
         const number theta = theta_ptr[_i];
         G_ptr[_i] = G_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -111,7 +111,7 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number *theta_ptr = _array[0];
     const number *g_ptr = _array[1];
     number *G_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number weight_decay = _scalar[2];
     const number eps = _scalar[0];
     const number step_size = _scalar[1];
@@ -124,7 +124,7 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number G_new = G + g_2*g_2;
         const number theta_update = -step_size*(g_2/(_root(G_new) + eps));
         G_ptr[_i] = G_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -107,7 +107,7 @@ OPTGEN_KERNEL(default_elements)
     number *m_ptr = _array[1];
     number *v_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -126,7 +126,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -138,7 +138,7 @@ OPTGEN_KERNEL(amsgrad_elements)
     number *v_ptr = _array[2];
     number *v_max_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -161,7 +161,7 @@ OPTGEN_KERNEL(amsgrad_elements)
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
         v_max_ptr[_i] = v_max_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -78,7 +78,7 @@ OPTGEN_KERNEL(default_elements)
     number *m_ptr = _array[1];
     number *u_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -95,7 +95,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         u_ptr[_i] = u_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -106,7 +106,7 @@ OPTGEN_KERNEL(eps_in_maximum_elements)
     number *m_ptr = _array[1];
     number *u_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -123,7 +123,7 @@ OPTGEN_KERNEL(eps_in_maximum_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         u_ptr[_i] = u_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -134,7 +134,7 @@ OPTGEN_KERNEL(decoupled_weight_decay__eps_in_maximum__weight_decay_elements)
     number *m_ptr = _array[1];
     number *u_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -152,7 +152,7 @@ OPTGEN_KERNEL(decoupled_weight_decay__eps_in_maximum__weight_decay_elements)
         const number theta_update = -(scale*m_new/u_new + scale_2*theta);
         m_ptr[_i] = m_new;
         u_ptr[_i] = u_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -91,7 +91,7 @@ OPTGEN_KERNEL(default_elements)
     number *v_ptr = _array[3];
     number *n_ptr = _array[4];
     const number *theta_ptr = _array[5];
-    number *result_ptr = _array[6];
+    number *_result_ptr = _array[6];
     const number t = _scalar[0];
     const number b1 = _scalar[1];
     const number one_minus_b1 = _scalar[2];
@@ -124,7 +124,7 @@ OPTGEN_KERNEL(default_elements)
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
         n_ptr[_i] = n_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -137,7 +137,7 @@ OPTGEN_KERNEL(eps_root_elements)
     number *v_ptr = _array[3];
     number *n_ptr = _array[4];
     const number *theta_ptr = _array[5];
-    number *result_ptr = _array[6];
+    number *_result_ptr = _array[6];
     const number t = _scalar[0];
     const number b1 = _scalar[1];
     const number one_minus_b1 = _scalar[2];
@@ -171,7 +171,7 @@ OPTGEN_KERNEL(eps_root_elements)
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
         n_ptr[_i] = n_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

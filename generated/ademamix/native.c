@@ -69,7 +69,7 @@ OPTGEN_KERNEL(default_elements)
     number *m2_ptr = _array[2];
     number *v_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta3 = _scalar[2];
@@ -96,7 +96,7 @@ OPTGEN_KERNEL(default_elements)
         m1_ptr[_i] = m1_new;
         m2_ptr[_i] = m2_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -108,7 +108,7 @@ OPTGEN_KERNEL(eps_root_elements)
     number *m2_ptr = _array[2];
     number *v_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta3 = _scalar[2];
@@ -136,7 +136,7 @@ OPTGEN_KERNEL(eps_root_elements)
         m1_ptr[_i] = m1_new;
         m2_ptr[_i] = m2_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -96,7 +96,7 @@ OPTGEN_KERNEL(default_elements_2)
 {
     const number *g_ptr = _array[0];
     const number *theta_ptr = _array[1];
-    number *result_ptr = _array[2];
+    number *_result_ptr = _array[2];
     const number root = _scalar[2];
     const number scale = _tensor[3];
     OPTGEN_LOOP
@@ -105,7 +105,7 @@ OPTGEN_KERNEL(default_elements_2)
         const number theta = theta_ptr[_i];
         const number d = g;
         const number theta_new = (theta + scale*d)/root;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 
@@ -137,7 +137,7 @@ OPTGEN_KERNEL(momentum_elements_2)
 {
     const number *m_ptr = _array[0];
     const number *theta_ptr = _array[1];
-    number *result_ptr = _array[2];
+    number *_result_ptr = _array[2];
     const number root = _scalar[2];
     const number scale = _tensor[3];
     OPTGEN_LOOP
@@ -146,7 +146,7 @@ OPTGEN_KERNEL(momentum_elements_2)
         const number theta = theta_ptr[_i];
         const number d = m_new;
         const number theta_new = (theta + scale*d)/root;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 

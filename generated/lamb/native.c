@@ -116,7 +116,7 @@ OPTGEN_KERNEL(default_elements_2)
     const number *m_ptr = _array[0];
     const number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number eps = _scalar[4];
     const number inverse_correction_beta1 = _scalar[5];
     const number inverse_correction_beta2 = _scalar[6];
@@ -128,7 +128,7 @@ OPTGEN_KERNEL(default_elements_2)
         const number r = inverse_correction_beta1*m_new/(_root(inverse_correction_beta2*v_new) + eps);
         const number theta_update = scale*r;
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

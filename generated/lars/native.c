@@ -90,7 +90,7 @@ OPTGEN_KERNEL(default_elements_2)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number ratio = _tensor[2];
     const number momentum = _scalar[2];
     const number lr = _scalar[3];
@@ -103,7 +103,7 @@ OPTGEN_KERNEL(default_elements_2)
         const number theta_update = -lr*v_new;
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -812,7 +812,7 @@ OPTGEN_KERNEL(default_elements_21)
     const number *r_10_scratch_ptr = _array[4];
     number *s_new_3_ptr = _array[5];
     number *y_new_3_ptr = _array[6];
-    number *result_ptr = _array[7];
+    number *_result_ptr = _array[7];
     const number t = _scalar[0];
     const number lr = _scalar[1];
     const number total_10 = (number)_model[65];
@@ -837,7 +837,7 @@ OPTGEN_KERNEL(default_elements_21)
         y_new_3_ptr[_i] = y_new_3;
         theta_old_ptr[_i] = theta_old_new;
         g_old_ptr[_i] = g_old_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -49,7 +49,7 @@ OPTGEN_KERNEL(default_elements)
     const number *g_ptr = _array[0];
     number *m_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number beta2 = _scalar[0];
     const number one_minus_beta2 = _scalar[1];
     const number beta1 = _scalar[2];
@@ -63,7 +63,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta_update = -lr*_sign(beta1*m + one_minus_beta1*g);
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -73,7 +73,7 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number *g_ptr = _array[0];
     number *m_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number beta2 = _scalar[0];
     const number one_minus_beta2 = _scalar[1];
     const number beta1 = _scalar[2];
@@ -88,7 +88,7 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number m_new = beta2*m + one_minus_beta2*g;
         const number theta_update = -lr*(_sign(beta1*m + one_minus_beta1*g) + weight_decay*theta);
         m_ptr[_i] = m_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -81,7 +81,7 @@ OPTGEN_KERNEL(default_elements)
     number *base_v_ptr = _array[2];
     const number *theta_ptr = _array[3];
     number *slow_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number base_beta1 = _scalar[0];
     const number one_minus_base_beta1 = _scalar[1];
     const number base_beta2 = _scalar[2];
@@ -109,7 +109,7 @@ OPTGEN_KERNEL(default_elements)
         base_m_ptr[_i] = base_m_new;
         base_v_ptr[_i] = base_v_new;
         slow_ptr[_i] = slow_new_3;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 
@@ -119,7 +119,7 @@ OPTGEN_KERNEL(given_elements)
     const number *theta_ptr = _array[0];
     const number *given_step_ptr = _array[1];
     number *slow_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number alpha = _scalar[7];
     const number mod_value = _scalar[8];
     OPTGEN_LOOP
@@ -133,7 +133,7 @@ OPTGEN_KERNEL(given_elements)
         const number slow_new_3 = (mod_value == (number)0.0 ? slow_new : slow_new_2);
         const number theta_new = (mod_value == (number)0.0 ? slow_new : fast);
         slow_ptr[_i] = slow_new_3;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 

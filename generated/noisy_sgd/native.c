@@ -43,7 +43,7 @@ OPTGEN_KERNEL(default_elements)
     const number *g_ptr = _array[0];
     const number *noise_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number lr = _scalar[0];
     const number root = _scalar[1];
     OPTGEN_LOOP
@@ -52,7 +52,7 @@ OPTGEN_KERNEL(default_elements)
         const number noise = noise_ptr[_i];
         const number theta_update = -lr*(g + root*noise);
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -97,7 +97,7 @@ OPTGEN_KERNEL(default_elements_2)
     const number *g_ptr = _array[0];
     number *m_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number total = _tensor[6];
     const number beta1 = _scalar[4];
     const number lr = _scalar[5];
@@ -110,7 +110,7 @@ OPTGEN_KERNEL(default_elements_2)
         const number theta_update = -lr*m_new;
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

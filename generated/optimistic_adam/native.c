@@ -105,7 +105,7 @@ OPTGEN_KERNEL(default_elements)
     number *v_ptr = _array[2];
     number *d_last_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -131,7 +131,7 @@ OPTGEN_KERNEL(default_elements)
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
         d_last_ptr[_i] = d_last_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -143,7 +143,7 @@ OPTGEN_KERNEL(nesterov_elements)
     number *v_ptr = _array[2];
     number *d_last_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -170,7 +170,7 @@ OPTGEN_KERNEL(nesterov_elements)
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
         d_last_ptr[_i] = d_last_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

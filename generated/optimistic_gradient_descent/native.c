@@ -47,7 +47,7 @@ OPTGEN_KERNEL(default_elements)
     const number *g_ptr = _array[0];
     number *g_last_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number alpha = _scalar[0];
     const number beta = _scalar[1];
     const number lr = _scalar[2];
@@ -61,7 +61,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta_update = -lr*(t == (number)1.0 ? alpha*g : total*g - beta*g_last);
         const number theta = theta_ptr[_i];
         g_last_ptr[_i] = g_last_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

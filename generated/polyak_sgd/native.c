@@ -87,7 +87,7 @@ OPTGEN_KERNEL(default_elements_2)
 {
     const number *g_ptr = _array[0];
     const number *theta_ptr = _array[1];
-    number *result_ptr = _array[2];
+    number *_result_ptr = _array[2];
     const number scaling = _scalar[0];
     const number gamma = (number)_model[2];
     OPTGEN_LOOP
@@ -96,7 +96,7 @@ OPTGEN_KERNEL(default_elements_2)
         const number d = scaling*g;
         const number theta_update = -gamma*d;
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -103,7 +103,7 @@ OPTGEN_KERNEL(default_elements)
     number *v_ptr = _array[3];
     number *s_ptr = _array[4];
     const number *theta_ptr = _array[5];
-    number *result_ptr = _array[6];
+    number *_result_ptr = _array[6];
     number *sum_over_model_part = _array[7];
     number *sum_over_model_2_part = _array[8];
     const number beta1 = _scalar[4];
@@ -134,7 +134,7 @@ OPTGEN_KERNEL(default_elements)
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
         s_ptr[_i] = s_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

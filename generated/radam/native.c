@@ -93,7 +93,7 @@ OPTGEN_KERNEL(default_elements)
     number *m_ptr = _array[1];
     number *v_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -117,7 +117,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -128,7 +128,7 @@ OPTGEN_KERNEL(inclusive_threshold_elements)
     number *m_ptr = _array[1];
     number *v_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -153,7 +153,7 @@ OPTGEN_KERNEL(inclusive_threshold_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -79,7 +79,7 @@ OPTGEN_KERNEL(default_elements)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number alpha = _scalar[0];
     const number one_minus_alpha = _scalar[1];
     const number eps = _scalar[2];
@@ -92,7 +92,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta_update = -lr*(g/_root(v_new + eps));
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -102,7 +102,7 @@ OPTGEN_KERNEL(no_eps_in_sqrt_elements)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number alpha = _scalar[0];
     const number one_minus_alpha = _scalar[1];
     const number eps = _scalar[2];
@@ -115,7 +115,7 @@ OPTGEN_KERNEL(no_eps_in_sqrt_elements)
         const number theta_update = -lr*(g/(_root(v_new) + eps));
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -125,7 +125,7 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number *theta_ptr = _array[0];
     const number *g_ptr = _array[1];
     number *v_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number weight_decay = _scalar[4];
     const number alpha = _scalar[0];
     const number one_minus_alpha = _scalar[1];
@@ -140,7 +140,7 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number v_new = alpha*v + one_minus_alpha*(g_2*g_2);
         const number theta_update = -lr*(g_2/_root(v_new + eps));
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

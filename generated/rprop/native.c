@@ -46,7 +46,7 @@ OPTGEN_KERNEL(default_elements)
     number *g_last_ptr = _array[1];
     number *delta_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number eta_minus = _scalar[0];
     const number eta_plus = _scalar[1];
     const number step_max = _scalar[2];
@@ -64,7 +64,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         delta_ptr[_i] = delta_new;
         g_last_ptr[_i] = g_last_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -75,7 +75,7 @@ OPTGEN_KERNEL(keep_step_elements)
     number *g_last_ptr = _array[1];
     number *delta_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number eta_minus = _scalar[0];
     const number eta_plus = _scalar[1];
     const number step_max = _scalar[2];
@@ -93,7 +93,7 @@ OPTGEN_KERNEL(keep_step_elements)
         const number theta = theta_ptr[_i];
         delta_ptr[_i] = delta_new;
         g_last_ptr[_i] = g_last_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -104,7 +104,7 @@ OPTGEN_KERNEL(as_printed_elements)
     number *g_last_ptr = _array[1];
     number *delta_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number eta_minus = _scalar[0];
     const number eta_plus = _scalar[1];
     const number step_max = _scalar[2];
@@ -122,7 +122,7 @@ OPTGEN_KERNEL(as_printed_elements)
         const number theta = theta_ptr[_i];
         delta_ptr[_i] = delta_new;
         g_last_ptr[_i] = g_last_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -73,7 +73,7 @@ OPTGEN_KERNEL(default_elements)
     const number *theta_ptr = _array[0];
     const number *g_ptr = _array[1];
     number *z_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number lr = _scalar[0];
     const number beta = _scalar[1];
     const number c = _scalar[2];
@@ -89,7 +89,7 @@ OPTGEN_KERNEL(default_elements)
         const number total = one_minus_c*((theta - one_minus_beta*z)/beta) + c*z_new;
         const number theta_new = beta*total + one_minus_beta*z_new;
         z_ptr[_i] = z_new;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 
@@ -99,7 +99,7 @@ OPTGEN_KERNEL(given_elements)
     number *z_ptr = _array[0];
     const number *given_step_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number beta = _scalar[1];
     const number c = _scalar[2];
     const number one_minus_beta = _scalar[3];
@@ -113,7 +113,7 @@ OPTGEN_KERNEL(given_elements)
         const number total = one_minus_c*((theta - one_minus_beta*z)/beta) + c*z_new;
         const number theta_new = beta*total + one_minus_beta*z_new;
         z_ptr[_i] = z_new;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 
@@ -124,7 +124,7 @@ OPTGEN_KERNEL(keep_average_elements)
     const number *g_ptr = _array[1];
     number *z_ptr = _array[2];
     number *x_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number lr = _scalar[0];
     const number c = _scalar[2];
     const number one_minus_c = _scalar[4];
@@ -142,7 +142,7 @@ OPTGEN_KERNEL(keep_average_elements)
         const number theta_new = beta*x_new + one_minus_beta*z_new;
         z_ptr[_i] = z_new;
         x_ptr[_i] = x_new;
-        result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
     }
 }
 

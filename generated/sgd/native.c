@@ -61,14 +61,14 @@ OPTGEN_KERNEL(default_elements)
 {
     const number *g_ptr = _array[0];
     const number *theta_ptr = _array[1];
-    number *result_ptr = _array[2];
+    number *_result_ptr = _array[2];
     const number lr = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = g_ptr[_i];
         const number theta_update = -lr*g;
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -78,7 +78,7 @@ OPTGEN_KERNEL(momentum_elements)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number momentum = _scalar[1];
     const number lr = _scalar[0];
     OPTGEN_LOOP
@@ -89,7 +89,7 @@ OPTGEN_KERNEL(momentum_elements)
         const number theta_update = -lr*v_new;
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -99,7 +99,7 @@ OPTGEN_KERNEL(nesterov__momentum_elements)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number momentum = _scalar[1];
     const number lr = _scalar[0];
     OPTGEN_LOOP
@@ -110,7 +110,7 @@ OPTGEN_KERNEL(nesterov__momentum_elements)
         const number theta_update = -lr*(g + momentum*v_new);
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -120,7 +120,7 @@ OPTGEN_KERNEL(lr_in_buffer__momentum_elements)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number lr = _scalar[0];
     const number momentum = _scalar[1];
     OPTGEN_LOOP
@@ -132,7 +132,7 @@ OPTGEN_KERNEL(lr_in_buffer__momentum_elements)
         const number theta_update = -v_new;
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -142,7 +142,7 @@ OPTGEN_KERNEL(lr_in_buffer__nesterov__momentum_elements)
     const number *g_ptr = _array[0];
     number *v_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number lr = _scalar[0];
     const number momentum = _scalar[1];
     OPTGEN_LOOP
@@ -154,7 +154,7 @@ OPTGEN_KERNEL(lr_in_buffer__nesterov__momentum_elements)
         const number theta_update = -(g_2 + momentum*v_new);
         const number theta = theta_ptr[_i];
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

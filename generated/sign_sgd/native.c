@@ -46,14 +46,14 @@ OPTGEN_KERNEL(default_elements)
 {
     const number *g_ptr = _array[0];
     const number *theta_ptr = _array[1];
-    number *result_ptr = _array[2];
+    number *_result_ptr = _array[2];
     const number lr = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = g_ptr[_i];
         const number theta_update = -lr*_sign(g);
         const number theta = theta_ptr[_i];
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -63,7 +63,7 @@ OPTGEN_KERNEL(beta_elements)
     const number *g_ptr = _array[0];
     number *m_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     const number beta = _scalar[1];
     const number one_minus_beta = _scalar[2];
     const number lr = _scalar[0];
@@ -75,7 +75,7 @@ OPTGEN_KERNEL(beta_elements)
         const number theta_update = -lr*_sign(m_new);
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -87,7 +87,7 @@ OPTGEN_KERNEL(default_elements)
     const number *g_ptr = _array[0];
     number *m_ptr = _array[1];
     const number *theta_ptr = _array[2];
-    number *result_ptr = _array[3];
+    number *_result_ptr = _array[3];
     number *const *V_axes = _array[4];
     const number eps = _scalar[0];
     const number momentum = _scalar[1];
@@ -117,7 +117,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta_update = -lr*m_new;
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

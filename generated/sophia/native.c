@@ -87,7 +87,7 @@ OPTGEN_KERNEL(default_elements)
     number *h_ptr = _array[2];
     const number *hessian_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -113,7 +113,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta_update = -lr*total;
         m_ptr[_i] = m_new;
         h_ptr[_i] = h_new_3;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -125,7 +125,7 @@ OPTGEN_KERNEL(bias_correction__hessian_of_last_step_elements)
     number *h_ptr = _array[2];
     const number *hessian_ptr = _array[3];
     const number *theta_ptr = _array[4];
-    number *result_ptr = _array[5];
+    number *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -152,7 +152,7 @@ OPTGEN_KERNEL(bias_correction__hessian_of_last_step_elements)
         const number theta_update = -lr*total;
         m_ptr[_i] = m_new;
         h_ptr[_i] = h_new_3;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -80,7 +80,7 @@ OPTGEN_KERNEL(default_elements)
     number *m_ptr = _array[1];
     number *v_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number one_minus_beta2 = _scalar[2];
@@ -99,7 +99,7 @@ OPTGEN_KERNEL(default_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -110,7 +110,7 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number *g_ptr = _array[1];
     number *m_ptr = _array[2];
     number *v_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number weight_decay = _scalar[6];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
@@ -131,7 +131,7 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*v_new) + eps);
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 
@@ -142,7 +142,7 @@ OPTGEN_KERNEL(no_bias_correction_elements)
     number *m_ptr = _array[1];
     number *v_ptr = _array[2];
     const number *theta_ptr = _array[3];
-    number *result_ptr = _array[4];
+    number *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number one_minus_beta2 = _scalar[2];
@@ -160,7 +160,7 @@ OPTGEN_KERNEL(no_bias_correction_elements)
         const number theta = theta_ptr[_i];
         m_ptr[_i] = m_new;
         v_ptr[_i] = v_new;
-        result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
     }
 }
 

@@ -16,7 +16,7 @@ from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep, restored
-from optgen.runtime.native.choice import is_native
+from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.rule import numpy_memory
 from optgen.runtime.own_arguments import checked_flag
 from optgen.runtime.per_parameter import Kept, Work, check_inputs
@@ -204,9 +204,7 @@ class Optimizer:
         checked_flag(name, group["skip_nonfinite"])
         variant = self.entry.numpy_variant(chosen.options, chosen.values)
         if variant.info.name not in self._layouts:
-            native = None
-            if is_native():
-                native = self.entry.native_rule(chosen.options, chosen.values, variant, numpy_memory)
+            native = made_or_told(lambda: self.entry.native_rule(chosen.options, chosen.values, variant, numpy_memory))
             self._layouts[variant.info.name] = NumpyLayout(variant, self.dialect, native)
         layout = self._layouts[variant.info.name]
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}

@@ -15,7 +15,7 @@ from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
-from optgen.runtime.native.choice import is_native
+from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
 from optgen.runtime.torch_state import Ready, TorchLayout, TorchStep, gradient_of, restored, torch_memory
 from optgen.spec.model import Dialect
@@ -190,9 +190,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         values = {**chosen.values, **_tensors_of(self.dialect, group)}
         name = variant.info.name
         if name not in self._layouts:
-            native = None
-            if is_native():
-                native = self.entry.native_rule(chosen.options, chosen.values, variant, torch_memory)
+            native = made_or_told(lambda: self.entry.native_rule(chosen.options, chosen.values, variant, torch_memory))
             self._layouts[name] = TorchLayout(variant, self.dialect, native)
         layout = self._layouts[name]
         return layout, {name: values[name] for name in variant.info.hyperparameters}

@@ -96,6 +96,7 @@ class Ready:
         addresses, dtypes, shapes: of the parameters.
         kept: what is kept for each.
         states: everything that is kept, by `id`.
+        memory: of everything that is kept, address and type.
         held: keeps parameters and states, and their memory, from being given to others.
     """
 
@@ -109,6 +110,7 @@ class Ready:
     shapes: list[torch.Size]
     kept: list[Kept]
     states: list[int]
+    memory: list[tuple[int, torch.dtype]]
     held: list[Any]
 
     @classmethod
@@ -139,7 +141,8 @@ class Ready:
             list(map(_shape, parameters)),
             kept,
             list(map(id, values)),
-            [parameters, values, [p.detach() for p in parameters]],
+            _memory(values),
+            [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
         )
 
     def is_as_before(self, parameters: list[Tensor], state: Mapping[Tensor, Kept]) -> bool:
@@ -151,16 +154,17 @@ class Ready:
             kept = list(map(state.__getitem__, parameters))
             if list(map(id, kept)) != list(map(id, self.kept)):
                 return False
-            if list(map(id, chain.from_iterable(map(dict.values, kept)))) != self.states:
+            values = list(chain.from_iterable(map(dict.values, kept)))
+            if list(map(id, values)) != self.states or _memory(values) != self.memory:
                 return False
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
             and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
-            and list(map(_shape, parameters)) == self.shapes
+            and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
             and set(map(_layout, gradients)) == {torch.strided}
             and set(map(type, gradients)) == {Tensor}
             and all(map(Tensor.is_contiguous, parameters))
-            and all(g is not None and g.is_contiguous() for g in gradients)
+            and all(g is not None and g.is_contiguous() and not g.is_neg() for g in gradients)
             and not self.count(0)
         )
 
@@ -173,9 +177,9 @@ class Ready:
 
     def run(self, parameters: list[Tensor], hyperparameters: Mapping[str, Any]) -> None:
         """Make the step, on parameters for which `is_as_before` is true."""
-        self.count(1)
         self.prepared.addresses[self.prepared.gradients] = [gradient_of(p).data_ptr() for p in parameters]
         self.prepared.run(self.t, hyperparameters, torch.get_num_threads())
+        self.count(1)
         torch.autograd.graph.increment_version(parameters)
         self.t += bool(self.layout.count)
 
@@ -199,7 +203,9 @@ class TorchStep(GroupStep):
     def is_memory(self, parameters: list[Tensor]) -> bool:
         if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
             return False
-        return all(_is_plain(p) and _is_plain(gradient_of(p)) for p in parameters)
+        kept = (v for p in parameters for v in self.kept(p).values() if isinstance(v, Tensor))
+        gradients = map(gradient_of, parameters)
+        return all(map(_is_plain, (*parameters, *gradients, *kept))) and all(map(_can_be_written, parameters))
 
     def threads(self) -> int:
         return torch.get_num_threads()
@@ -254,8 +260,20 @@ def _is_plain(tensor: Tensor) -> bool:
         type(tensor) in (Tensor, torch.nn.Parameter)
         and tensor.device.type == "cpu"
         and tensor.layout is torch.strided
+        and not tensor.is_neg()
+        and not tensor.is_conj()
         and (tensor.dtype in _TYPES or tensor.is_complex())
     )
+
+
+def _can_be_written(parameter: Tensor) -> bool:
+    """Whether torch would write to it: no two numbers in one place, and made where it may be changed."""
+    overlaps = any(stride == 0 and n > 1 for n, stride in zip(parameter.shape, parameter.stride(), strict=True))
+    return not overlaps and (torch.is_inference_mode_enabled() or not parameter.is_inference())
+
+
+def _memory(tensors: list[Tensor]) -> list[tuple[int, torch.dtype]]:
+    return list(zip(map(Tensor.data_ptr, tensors), map(_dtype, tensors), strict=True))
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

@@ -289,7 +289,7 @@ class ArrayVariant:
         env = self._hyperparameters(hyperparameters, dtype)
         env |= shape_numbers(gradient.shape)
         env["t"] = arrays.step_number(t, dtype)
-        env["count"] = t
+        env["_count"] = t
         env["g"] = arrays.cast(gradient, dtype)
         if parameters is not None:
             env["theta"] = arrays.cast(parameters[index], dtype)
@@ -353,7 +353,7 @@ class ArrayVariant:
         values = {name: env[name] for name in function.arguments}
         if "t" in values:
             # The count itself: as a float32 number it would be exact up to 2**24 only.
-            values["t"] = env["count"]
+            values["t"] = env["_count"]
         found = self.arrays.call_for_step(self._module, function, values, dtype)
         return dict(zip(function.returns, found, strict=True))
 

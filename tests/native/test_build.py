@@ -53,11 +53,13 @@ def test_a_damaged_file_is_compiled_again(tmp_path):
     text = SOURCE % 4
     done = step()
     assert done.returncode == 0
-    for file in folder.iterdir():
-        if file != good:
-            file.write_bytes(b"no library")
-    done = step()
-    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+    others = [file for file in folder.iterdir() if file != good]
+    whole = {file: file.read_bytes() for file in others}
+    for part in (0, 100, 4096, 9000, -1):
+        for file in others:
+            file.write_bytes(whole[file][:part])
+        done = step()
+        assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
     assert build.compiled("second", text).answer() == 4
 
 
@@ -84,6 +86,11 @@ def test_without_a_compiler_that_is_said_and_numpy_computes(tmp_path):
     done = step(CC="no-such-compiler", OPTGEN_BACKEND="native")
     assert done.returncode == 1
     assert "NoCompiler: 'no-such-compiler', which CC names, is no program" in done.stderr
+
+
+def test_a_compiler_with_arguments():
+    done = step(CC=f"{' '.join(build.compiler())} -O1", OPTGEN_BACKEND="native")
+    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
 
 
 def test_a_compiler_that_fails():

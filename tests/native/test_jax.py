@@ -185,6 +185,17 @@ def test_other_types_and_small_models_are_left_to_the_jax_target(monkeypatch):
     assert not is_native(tx.update, params, tx.init(params), params)
 
 
+def test_a_program_for_any_length(monkeypatch):
+    monkeypatch.setattr(native_jax, "SMALLEST", 4096)
+    tx = optgen.optax.adamw(0.1)
+    (n,) = jax.export.symbolic_shape("n")
+    shape = jax.ShapeDtypeStruct((n,), jnp.float32)
+    made = jax.export.export(jax.jit(lambda g, p: tx.update(g, tx.init(p), p)[0]))(shape, shape)
+    np.testing.assert_allclose(
+        made.call(jnp.ones(5000, jnp.float32), jnp.ones(5000, jnp.float32)), -0.1 * (1 + 1e-4), rtol=1e-6
+    )
+
+
 SEVERAL = """
 import jax, jax.numpy as jnp, optgen.optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P

@@ -56,12 +56,12 @@ def test_compilers_and_processors_change_no_bit(flags, tmp_path):
 def test_sanitizers_find_nothing(kind, tmp_path):
     if (
         "gcc"
-        not in subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout.lower()
+        not in subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout.lower()
     ):
         pytest.skip("sanitizers are loaded by the names that gcc has for them")
     libraries = {"address,undefined": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}[kind]
     found = [
-        subprocess.run([compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+        subprocess.run([*compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True)
         for name in libraries
     ]
     flags = f"-fsanitize={kind} -g" + (" -fno-sanitize-recover=undefined" if "undefined" in kind else "")

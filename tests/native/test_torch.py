@@ -118,6 +118,24 @@ def load_own_state(params, optimizer):
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
 
 
+def share_state(params, optimizer):
+    optimizer.state[params[0]]["exp_avg"].share_memory_()
+
+
+def swap_state_data(params, optimizer):
+    for kept in optimizer.state.values():
+        kept["exp_avg"].data = kept["exp_avg"].clone()
+        kept["step"].data = kept["step"].clone()
+
+
+def negate_gradient(params, optimizer):
+    params[0].grad = torch._neg_view(params[0].grad)
+
+
+def take_imaginary_part(params, optimizer):
+    params[1].grad = torch.complex(torch.zeros(7, 3), params[1].grad).conj().imag
+
+
 def add_group(params, optimizer):
     if len(params) == len(SHAPES):
         params.append(torch.nn.Parameter(torch.ones(5)))
@@ -135,6 +153,10 @@ def reorder(params, optimizer):
         swap_data,
         turn_data,
         replace_state,
+        share_state,
+        swap_state_data,
+        negate_gradient,
+        take_imaginary_part,
         edit_state,
         edit_count,
         forget_state,
@@ -157,6 +179,60 @@ def test_what_is_changed_between_steps_counts(change):
                 change(params, optimizer)
             optimizer.step()
         check(mine, theirs)
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    """Its shape can be changed behind torch's back."""
+    weight = torch.nn.Parameter(torch.ones(1000))
+    optimizer = optgen.torch.AdamW([weight], lr=0.1)
+    for _ in range(2):
+        weight.grad = torch.ones(1000)
+        optimizer.step()
+    before = weight.detach().clone()
+    weight.grad.data = torch.ones(5)
+    with pytest.raises(ValueError, match="gradient 0 has shape"):
+        optimizer.step()
+    assert torch.equal(weight.detach(), before)
+
+
+@pytest.mark.parametrize("kind", ["overlapping", "inference"])
+def test_parameters_that_torch_would_not_write_to(kind):
+    if kind == "overlapping":
+        weight = torch.nn.Parameter(torch.ones(1, 10).expand(4, 10))
+    else:
+        with torch.inference_mode():
+            weight = torch.nn.Parameter(torch.ones(4, 10))
+    weight.grad = torch.ones(4, 10)
+    with pytest.raises(RuntimeError):
+        optgen.torch.SGD([weight], lr=0.1).step()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "result linux unix asm typeof int number int64_t INT32_MAX OPTGEN_BITS i n count".split(),
+)
+@pytest.mark.parametrize("role", ["state", "hyperparameter"])
+def test_names_that_mean_something_elsewhere(name, role, monkeypatch):
+    monkeypatch.setitem(os.environ, "OPTGEN_BACKEND", "native")
+    if role == "state":
+        equations = f"{name}[t] = 0.9*{name}[t-1] + g\ntheta[t] = theta[t-1] - lr*{name}[t]"
+        values = {"lr": 0.1}
+    else:
+        equations = f"m[t] = 0.9*m[t-1] + g\ntheta[t] = theta[t-1] - {name}*m[t]"
+        values = {name: 0.1}
+    found = {}
+    for backend in ("native", "arrays"):
+        os.environ["OPTGEN_BACKEND"] = backend
+        made = optgen.define("toy", equations, **values)
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = made.torch([weight])
+        for _ in range(2):
+            weight.grad = torch.ones(3)
+            optimizer.step()
+        found[backend] = weight.detach()
+    expected = torch.full((3,), 1 - 0.1 - 0.19)
+    torch.testing.assert_close(found["native"], expected)
+    torch.testing.assert_close(found["arrays"], expected)
 
 
 def test_what_backward_has_kept_is_known_to_have_changed():

@@ -7,8 +7,11 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
+import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +25,7 @@ SOURCES = Path(__file__).parent / "c"
 #: No option here changes NaN, infinities or signed zeros, and none lets results depend on the processor. Without the
 #: two about errno and traps, which nothing reads, square roots and comparisons are not turned into vector instructions.
 FLAGS = (
-    "-std=gnu11",
+    "-std=c11",
     "-O3",
     "-fPIC",
     "-shared",
@@ -30,21 +33,22 @@ FLAGS = (
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-Werror=implicit-function-declaration",
 )
 
 
 @functools.cache
-def compiler() -> str:
-    """The C compiler: what the environment variable `CC` names, else `cc`, `gcc` or `clang`.
+def compiler() -> tuple[str, ...]:
+    """The C compiler, a program and its first arguments: what `CC` says, else `cc`, `gcc` or `clang`.
 
     Raises:
         NoCompiler: there is none.
     """
     wanted = os.environ.get("CC")
-    for name in (wanted,) if wanted else ("cc", "gcc", "clang"):
+    for name, *arguments in [shlex.split(wanted)] if wanted else (["cc"], ["gcc"], ["clang"]):
         found = shutil.which(name)
         if found:
-            return found
+            return found, *arguments
     raise NoCompiler(
         f"{wanted!r}, which CC names, is no program" if wanted else "there is no C compiler: cc, gcc or clang"
     )
@@ -52,8 +56,8 @@ def compiler() -> str:
 
 @functools.cache
 def _version() -> str:
-    done = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False)
-    return f"{compiler()} {done.stdout.partition(chr(10))[0]}"
+    done = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=False)
+    return f"{' '.join(compiler())} {done.stdout.partition(chr(10))[0]}"
 
 
 @functools.cache
@@ -86,17 +90,35 @@ def compiled(name: str, text: str, include: Sequence[Path] = (SOURCES,)) -> ctyp
         path = folder / f"{name}-{key}.so"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not path.exists():
+            if not _is_own(folder):
+                continue
+            if not _is_whole(path):
                 _compile(name, text, include, path)
         except OSError:
             continue  # it cannot be written, or is no folder
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:
-            # A file that was damaged, or that another machine sharing this folder has written.
-            _compile(name, text, include, path)
-            return ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(path))
     raise NoCompiler("no folder can be written for compiled kernels; set OPTGEN_CACHE to one")
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else can put a library there."""
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _seal(library: bytes) -> bytes:
+    """What stands behind the end of a library: loading one that was cut short would end the process."""
+    return b"" if sys.platform == "darwin" else hashlib.sha256(library).digest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a library is there, all of it."""
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    length = len(found) - len(_seal(b""))
+    return length > 0 and _seal(found[:length]) == found[length:]
 
 
 def _compile(name: str, text: str, include: Sequence[Path], path: Path) -> None:
@@ -107,9 +129,11 @@ def _compile(name: str, text: str, include: Sequence[Path], path: Path) -> None:
         folders = [f"-I{one}" for one in include]
         own = os.environ.get("OPTGEN_CFLAGS", "").split()
         for native in (["-march=native"], []):  # which not every compiler knows
-            command = [compiler(), *FLAGS, *native, *own, *folders, str(source), "-o", str(made), "-lm"]
+            command = [*compiler(), *FLAGS, *native, *own, *folders, str(source), "-o", str(made), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
+                with made.open("ab") as file:
+                    file.write(_seal(made.read_bytes()))
                 made.replace(path)
                 return
     raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")

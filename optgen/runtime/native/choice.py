@@ -6,8 +6,12 @@ import functools
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from typing import TypeVar
 
 from optgen.errors import InvalidHyperparameter, NoCompiler
+
+Made = TypeVar("Made")
 
 #: `auto` is native kernels where they can be had; `arrays` is the operations of the library that arrays are of.
 BACKENDS = ("auto", "native", "arrays")
@@ -40,6 +44,23 @@ def is_native() -> bool:
     if reason:
         _tell(reason)
     return not reason
+
+
+def made_or_told(make: Callable[[], Made]) -> Made | None:
+    """What is made with compiled kernels, or None where `auto` has to do without, which is told.
+
+    Raises:
+        NoCompiler: they are asked for, and cannot be had.
+    """
+    if not is_native():
+        return None
+    try:
+        return make()
+    except NoCompiler as error:
+        if backend() == "native":
+            raise
+        _tell(str(error))
+        return None
 
 
 @functools.cache

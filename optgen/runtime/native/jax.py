@@ -23,6 +23,7 @@ from jax import lax
 from optgen.compiler.kinds import Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, compiled
+from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.rule import dense_place
 from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
@@ -84,7 +85,8 @@ class NativeJaxVariant(JaxVariant):
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
         inputs = inputs or {}
-        if not _can_run(gradients, state, parameters, inputs):
+        kernels = made_or_told(self._kernels) if _can_run(gradients, state, parameters, inputs) else None
+        if kernels is None:
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         self.check(gradients, state, parameters)
         # Python numbers are part of the program; everything else is an argument of what is called.
@@ -99,7 +101,7 @@ class NativeJaxVariant(JaxVariant):
             dict(inputs),
         )
         arrays = functools.partial(self._by_arrays, fixed, state.ahead, form)
-        native = functools.partial(self._by_kernels, fixed, state.ahead, form)
+        native = functools.partial(self._by_kernels, kernels, fixed, state.ahead, form)
 
         @jax.custom_jvp
         def run(given: Any) -> Any:
@@ -125,10 +127,9 @@ class NativeJaxVariant(JaxVariant):
         results, after = super().step(gradients, before, parameters, t, {**fixed, **varying}, inputs, form)
         return tuple(results), tuple(dict(kept) for kept in after.tensors), dict(after.shared)
 
-    def _by_kernels(self, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
+    def _by_kernels(self, kernels: Kernels, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
         """One call of C, with an alias for every array that it changes."""
         gradients, tensors, shared, parameters, t, varying, inputs = given
-        kernels = self._kernels()
         is_update = form == UPDATE_FORM
         cases = kernels.plan.variant(self.info.name).cases
         over_gradient = is_update and all(_frees_gradient(case.launches) for case in cases)
@@ -142,10 +143,10 @@ class NativeJaxVariant(JaxVariant):
             arrays["theta"] = arrays["g"] if parameters is None else (call.read(theta, order),)
             result = gradient if is_update else theta
             if is_update:
-                arrays["result"] = (call.write(result, arrays["g"][0] if over_gradient else None, order),)
+                arrays[RESULT] = (call.write(result, arrays["g"][0] if over_gradient else None, order),)
             else:
-                arrays["result"] = (call.write(result, arrays["theta"][0], order),)
-            results.append(arrays["result"][0])
+                arrays[RESULT] = (call.write(result, arrays["theta"][0], order),)
+            results.append(arrays[RESULT][0])
             kept: dict[str, Any] = {}
             for name, value in tensors[index].items():
                 info = self._states[name]
@@ -219,7 +220,9 @@ def _can_run(gradients: Sequence[Any], state: ModelState, parameters: Any, input
     """Whether all arrays can only be on one CPU, and are of types that kernels know."""
     if jax.default_backend() != "cpu" or jax.device_count() > 1 or not gradients:
         return False
-    if sum(gradient.size for gradient in gradients) < SMALLEST:
+    # A length may be a symbol, which is known when the program that is exported runs.
+    lengths = [n for gradient in gradients for n in gradient.shape]
+    if not all(isinstance(n, int) for n in lengths) or sum(gradient.size for gradient in gradients) < SMALLEST:
         return False
     leaves = jax.tree.leaves([list(gradients), state.tensors, dict(state.shared), parameters, dict(inputs)])
     return all(str(jnp.result_type(leaf)) in TYPES for leaf in leaves)

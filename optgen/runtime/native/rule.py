@@ -14,6 +14,7 @@ from optgen.errors import TreeMismatch
 from optgen.runtime.native.library import Kernels, address_of, driver, thread_count
 from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
+from optgen.targets.kernels.plan import RESULT
 from optgen.targets.manifest import StateInfo
 
 #: An array of some library.
@@ -188,7 +189,7 @@ class NativeRule:
             "theta": (call.changed(theta, None, order),),
             "g": (call.place(gradient, None, order=order),),
         }
-        arrays["result"] = arrays["theta"] if results is None else (call.changed(results[index], None, order),)
+        arrays[RESULT] = arrays["theta"] if results is None else (call.changed(results[index], None, order),)
         for name, value in kept.items():
             info = infos[name]
             if isinstance(value, tuple):

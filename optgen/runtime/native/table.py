@@ -77,7 +77,7 @@ class Tensor:
         case: which case of the variant it takes.
         shape: as the rule sees it: the matrix axes last.
         bits: of the arithmetic, 32 or 64.
-        arrays: `theta`, `g`, `result`, the states that are kept for it and its inputs, by name; of vectors per axis a
+        arrays: `theta`, `g`, `_result`, the states that are kept for it and its inputs, by name; of vectors per axis a
             place for each axis.
     """
 

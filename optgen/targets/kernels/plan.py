@@ -23,7 +23,8 @@ FORMAT = 1
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 
 #: Where native kernels write the new parameter, or the update: the parameter's memory or another.
-RESULT = "result"
+#: No name of an equation begins so.
+RESULT = "_result"
 
 
 @dataclass(frozen=True, slots=True)

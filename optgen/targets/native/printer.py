@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import sympy
@@ -25,9 +26,14 @@ _WORDS = frozenset(
 )
 
 
+#: Types and constants of stdint.h, and the names that are optgen's own there.
+_TAKEN = re.compile(r"u?int\w*_t|(U?INT|SIZE|PTRDIFF|SIG_ATOMIC|WCHAR|WINT|OPTGEN)\w*")
+
+
 def c_name(name: str) -> str:
     """What a name of the equations is called in C."""
-    return f"{name}_" if name.rstrip("_") in _WORDS else name
+    plain = name.rstrip("_")
+    return f"{name}_" if plain in _WORDS or _TAKEN.fullmatch(plain) else name
 
 
 class NativePrinter(ExpressionPrinter):

@@ -5,6 +5,7 @@
  * be worthless in another process that finds the compiled program in a cache.
  */
 
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
