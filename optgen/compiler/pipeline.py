@@ -33,10 +33,13 @@ from optgen.targets.triton.emit import emit_triton
 #: Every target there is.
 TARGETS = ("jax", "eager", "native", "triton")
 
+#: The files that kernels stand in.
+_KERNELS = {"native": "native.c", "triton": "triton.py"}
+
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 400
 #: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none made ahead.
-LONGEST_AHEAD = 1000
+LONGEST_AHEAD = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,11 @@ def generate(
     files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
     if "eager" in targets:
         files["eager.py"] = emit_eager(optimizer).text
-    if "native" in targets:
-        native_module = emit_native(optimizer)
-        files |= {"native.c": native_module.text, "native.json": write_plan(native_module.plan)}
-    if "triton" in targets:
-        triton_module = emit_triton(optimizer)
-    if "triton" in targets and (choices is not None or triton_module.text.count("\n") <= LONGEST_AHEAD):
-        files |= {"triton.py": triton_module.text, "triton.json": write_plan(triton_module.plan)}
+    for target, emit in (("native", emit_native), ("triton", emit_triton)):
+        if target in targets:
+            module = emit(optimizer)
+            if choices is not None or module.text.count("\n") <= LONGEST_AHEAD:
+                files |= {_KERNELS[target]: module.text, f"{target}.json": write_plan(module.plan)}
     return Generated(manifest, files)
 
 

@@ -65,7 +65,7 @@ class Entry:
     read_wrapped: Callable[[], Rule | None] = lambda: None
     _found: dict[Choice, Source] = field(default_factory=dict)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict)
-    _kernels: dict[tuple[str, ...], Kernels] = field(default_factory=dict)
+    _kernels: dict[str, Kernels] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Entry:
         """What was generated is shared, not copied."""
@@ -149,10 +149,11 @@ class Entry:
         from optgen.runtime.native.library import Kernels
         from optgen.targets.kernels.plan import read_plan
 
-        if source.names not in self._kernels:
+        text = source.read("native.c")
+        if text not in self._kernels:
             plan = read_plan(source.read("native.json").encode())
-            self._kernels[source.names] = Kernels("-".join(source.names), source.read("native.c"), plan)
-        return self._kernels[source.names]
+            self._kernels[text] = Kernels("-".join(source.names), text, plan)
+        return self._kernels[text]
 
     def module(self, source: Source, file: str, **given: Any) -> types.ModuleType:
         """A generated file as a module.
@@ -185,10 +186,18 @@ class Entry:
     def _source(self, choice: Choice) -> Source:
         name = variant_name(self.manifest, choice)
         info = self.manifest.variant(name)
-        if info is not None:
-            return Source(info, (self.manifest.name,), self.read_text, self.shown_as)
         from optgen.runtime.ondemand import compile_variant_now
 
+        if info is not None:
+
+            def read(file: str) -> str:
+                try:
+                    return self.read_text(file)
+                except FileNotFoundError:
+                    # Kernels that are longer than people read are not made ahead.
+                    return compile_variant_now(self, name, choice)[1][file]
+
+            return Source(info, (self.manifest.name,), read, self.shown_as)
         compiled, files = compile_variant_now(self, name, choice)
         shown = f"<optgen {self.manifest.name} {name}"
         return Source(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")
