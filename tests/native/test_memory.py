@@ -54,10 +54,8 @@ def test_compilers_and_processors_change_no_bit(flags, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["address,undefined", "thread"])
 def test_sanitizers_find_nothing(kind, tmp_path):
-    if (
-        "gcc"
-        not in subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout.lower()
-    ):
+    version = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout
+    if "Free Software Foundation" not in version:
         pytest.skip("sanitizers are loaded by the names that gcc has for them")
     libraries = {"address,undefined": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}[kind]
     found = [
