@@ -87,4 +87,4 @@ class StateMismatch(OptgenError, ValueError):
 
 
 class NoCompiler(OptgenError, RuntimeError):
-    """The native target has no C compiler, or the one there is fails."""
+    """The native target has no C compiler, or none that makes kernels of a rule which the driver can run."""

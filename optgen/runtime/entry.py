@@ -12,7 +12,7 @@ from optgen._paths import generated_folder, specs_folder
 from optgen.compiler.choice import Choice, choose, variant_name
 from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.native.choice import is_native
+from optgen.runtime.native.choice import backend
 from optgen.spec.model import OptionValue, Spec
 from optgen.targets.manifest import Manifest, VariantInfo
 
@@ -84,7 +84,7 @@ class Entry:
             kernels = functools.partial(self.kernels, source)
             return NativeJaxVariant(kernels, self.manifest.name, source.info, module)
 
-        native = is_native()
+        native = backend() != "arrays"
         return self._variant("jax with kernels" if native else "jax", options, values, make)
 
     def complex_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -204,8 +205,8 @@ class Optimizer:
         checked_flag(name, group["skip_nonfinite"])
         variant = self.entry.numpy_variant(chosen.options, chosen.values)
         if variant.info.name not in self._layouts:
-            native = made_or_told(lambda: self.entry.native_rule(chosen.options, chosen.values, variant, numpy_memory))
-            self._layouts[variant.info.name] = NumpyLayout(variant, self.dialect, native)
+            make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, numpy_memory)
+            self._layouts[variant.info.name] = NumpyLayout(variant, self.dialect, functools.partial(made_or_told, make))
         layout = self._layouts[variant.info.name]
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}
 

@@ -5,8 +5,9 @@ What torch and lucid have in common: a parameter without a gradient makes no ste
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.native.rule import NativeRule, Prepared
+from optgen.runtime.native.rule import NativeRule, Prepared, single
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
 from optgen.spec.model import Dialect, Input
 from optgen.targets.manifest import StateInfo
@@ -33,12 +34,13 @@ class StateLayout(ABC):
     Args:
         variant: the variant.
         dialect: the names.
-        native: the same variant as C functions that change arrays in place, None where there are none.
+        native: makes the same variant as C functions that change arrays in place, or None where there are none. It is
+            asked when a step could use them: where parameters are on another device nothing is to be compiled.
     """
 
-    def __init__(self, variant: ArrayVariant, dialect: Dialect, native: NativeRule | None = None) -> None:
+    def __init__(self, variant: ArrayVariant, dialect: Dialect, native: Callable[[], NativeRule | None]) -> None:
         self.variant = variant
-        self.native = native
+        self.native = functools.cache(native)
         self.count = dialect.count
         infos = {info.name: info for case in variant.info.cases for info in case.states}
         self.names = {name: dialect.states.get(name, name) for name in infos}
@@ -248,8 +250,9 @@ class GroupStep(ABC):
         shared = layout.step_numbers(kept[0])
         shared |= {name: self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first}
         given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in self.inputs.items()}
-        if layout.native is not None and self.is_memory(parameters):
-            self.step_in_place(layout.native, parameters, kept, t, given)
+        native = layout.native() if self.is_memory(parameters) else None
+        if native is not None:
+            self.step_in_place(native, parameters, kept, t, given)
             return
         new, after = layout.variant.step(
             [self.gradient(p) for p in parameters],
@@ -275,14 +278,13 @@ class GroupStep(ABC):
         layout = self.layout
         shared: dict[str, Any] = layout.step_numbers(kept[0])
         of_model = {name: _writable(self.first[layout.names[name]]) for name in layout.of_model}
-        single = {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
         prepared = native.prepared(
             [layout.array(p) for p in parameters],
             [self.gradient(p) for p in parameters],
             ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared | of_model),
             inputs,
         )
-        prepared.run(t, {**self.work.hyperparameters, **single}, self.threads())
+        prepared.run(t, {**self.work.hyperparameters, **single(inputs)}, self.threads())
         for p, k in zip(parameters, kept, strict=True):
             if layout.count:
                 k[layout.count] = layout.counted(k, t)
@@ -290,9 +292,9 @@ class GroupStep(ABC):
                 k[layout.names[name]] = layout.step_number(p, value)
         for name, value in of_model.items():
             self.first[layout.names[name]] = value
-        self.remember(prepared, parameters, kept, t)
+        self.remember(prepared, parameters, kept)
 
-    def remember(self, prepared: Prepared, parameters: list[Parameter], kept: list[Kept], t: int) -> None:
+    def remember(self, prepared: Prepared, parameters: list[Parameter], kept: list[Kept]) -> None:
         """What is to be done after a step by C functions."""
         return
 

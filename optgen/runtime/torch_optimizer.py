@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -190,8 +191,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         values = {**chosen.values, **_tensors_of(self.dialect, group)}
         name = variant.info.name
         if name not in self._layouts:
-            native = made_or_told(lambda: self.entry.native_rule(chosen.options, chosen.values, variant, torch_memory))
-            self._layouts[name] = TorchLayout(variant, self.dialect, native)
+            make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
+            self._layouts[name] = TorchLayout(variant, self.dialect, functools.partial(made_or_told, make))
         layout = self._layouts[name]
         return layout, {name: values[name] for name in variant.info.hyperparameters}
 

@@ -203,14 +203,16 @@ class TorchStep(GroupStep):
     def is_memory(self, parameters: list[Tensor]) -> bool:
         if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
             return False
-        kept = (v for p in parameters for v in self.kept(p).values() if isinstance(v, Tensor))
+        values = [value for p in parameters for value in self.kept(p).values()]
+        parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
+        kept = (part for part in parts if isinstance(part, Tensor))
         gradients = map(gradient_of, parameters)
         return all(map(_is_plain, (*parameters, *gradients, *kept))) and all(map(_can_be_written, parameters))
 
     def threads(self) -> int:
         return torch.get_num_threads()
 
-    def remember(self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept], t: int) -> None:
+    def remember(self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept]) -> None:
         torch.autograd.graph.increment_version(parameters)
         if len(parameters) == len(self.work.parameters):
             self.ready = Ready.after(self.layout, parameters, kept, prepared)

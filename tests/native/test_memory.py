@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 
+import optgen
 from optgen.errors import TreeMismatch
 from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.native.build import compiler
+from optgen.runtime.native import table
+from optgen.runtime.native.build import SOURCES, compiler
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.table import TYPES
 from tests.native.sweep import rule_of, run
@@ -174,3 +178,30 @@ def test_shapes_that_do_not_fit():
         rule.step([theta], [np.ones((3, 2))], state, 1, hyperparameters)
     with pytest.raises(TreeMismatch, match="made for a parameter of another shape"):
         rule.step([np.ones(3)], [np.ones(3)], state, 1, hyperparameters)
+
+
+def test_sizes_are_those_of_the_driver():
+    told = dict(re.findall(r"#define OPTGEN_(\w+) (\d+)", (SOURCES / "sizes.h").read_text()))
+    assert told == {"STRETCH": str(table.STRETCH), "MOST_ARGUMENTS": str(table.MOST_ARGUMENTS)}
+
+
+def test_a_rule_of_more_arrays_than_the_driver_hands_over(monkeypatch):
+    """Its steps are computed operation by operation, and that is told."""
+    states = [f"s{number}" for number in range(100)]
+    lines = [f"{state}[t] = 0.5*{state}[t-1] + g" for state in states]
+    lines += [f"p{n} = " + " + ".join(f"{state}[t]" for state in states[n : n + 10]) for n in range(0, 100, 10)]
+    total = " + ".join(f"p{n}" for n in range(0, 100, 10))
+    made = optgen.define("many", "\n".join([*lines, f"theta[t] = theta[t-1] - lr*({total})"]), lr=0.01)
+    results = []
+    for backend in ("auto", "arrays"):
+        monkeypatch.setenv("OPTGEN_BACKEND", backend)
+        weight = torch.nn.Parameter(torch.arange(4.0))
+        optimizer = made.torch([weight])
+        weight.grad = torch.ones(4)
+        if backend == "auto":
+            with pytest.warns(RuntimeWarning, match="takes .* arrays, and the driver hands over 96"):
+                optimizer.step()
+        else:
+            optimizer.step()
+        results.append(weight.detach())
+    assert torch.equal(*results)

@@ -25,7 +25,7 @@ from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, compiled
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Kernels, driver, thread_count
-from optgen.runtime.native.rule import dense_place
+from optgen.runtime.native.rule import dense_place, single
 from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
 from optgen.targets.kernels.plan import RESULT, Launch
 from optgen.targets.manifest import StateInfo
@@ -163,8 +163,7 @@ class NativeJaxVariant(JaxVariant):
             bits = 64 if theta.dtype == jnp.float64 else 32
             rows.append(Tensor(self.case_index(shape), shape, bits, arrays))
         model = {name: call.change(value, (), self._states[name]) for name, value in shared.items()}
-        single = {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
-        places = {**model, **{name: call.read(jnp.asarray(value)) for name, value in single.items()}}
+        places = {**model, **{name: call.read(jnp.asarray(value)) for name, value in single(inputs).items()}}
         table = make_table(kernels.plan, self.info.name, rows, places, kernels.places, is_update=is_update)
         values = {**fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
         values["model_size"] = float(sum(math.prod(g.shape) for g in gradients))

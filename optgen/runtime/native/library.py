@@ -8,8 +8,9 @@ import os
 
 import numpy as np
 
+from optgen.errors import NoCompiler
 from optgen.runtime.native.build import SOURCES, compiled
-from optgen.runtime.native.table import VERSION
+from optgen.runtime.native.table import MOST_ARGUMENTS
 from optgen.targets.kernels.plan import KernelPlan, Launch
 
 
@@ -20,7 +21,6 @@ def driver() -> ctypes.CDLL:
     Raises:
         NoCompiler: it cannot be compiled.
     """
-    assert f"VERSION {VERSION}" in (SOURCES / "table.h").read_text()
     library = compiled("driver", (SOURCES / "driver.c").read_text())
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.optgen_run.restype = number
@@ -50,11 +50,15 @@ class Kernels:
         identity: what tells the compiled file apart from all others.
 
     Raises:
-        NoCompiler: they cannot be compiled.
+        NoCompiler: they cannot be compiled, or take more arrays than the driver hands over.
     """
 
     def __init__(self, name: str, text: str, plan: KernelPlan) -> None:
         self.plan = plan
+        launches = [launch for variant in plan.variants for case in variant.cases for launch in case.launches]
+        most = max((len(launch.arguments) for launch in launches), default=0)
+        if most > MOST_ARGUMENTS:
+            raise NoCompiler(f"a kernel of {name} takes {most} arrays, and the driver hands over {MOST_ARGUMENTS}")
         self._library = compiled(name, text)
         self.identity: str = self._library._name
         names: dict[str, None] = {}

@@ -12,7 +12,7 @@ import numpy as np
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.native.library import Kernels, address_of, driver, thread_count
-from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
+from optgen.runtime.native.table import SIZES, TYPES, Place, Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.kernels.plan import RESULT
 from optgen.targets.manifest import StateInfo
@@ -132,7 +132,7 @@ class NativeRule:
         if not parameters:
             return
         self.prepared(parameters, gradients, state, inputs, results).run(
-            t, {**hyperparameters, **_single(inputs or {})}, threads or thread_count()
+            t, {**hyperparameters, **single(inputs or {})}, threads or thread_count()
         )
 
     def prepared(
@@ -157,7 +157,7 @@ class NativeRule:
         ]
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
         shared = {name: call.changed(value, infos[name]) for name, value in state.shared.items()}
-        for name, value in _single(inputs or {}).items():
+        for name, value in single(inputs or {}).items():
             shared[name] = call.place(np.array(float(value)), None)
         key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
         table = self._tables.get(key)
@@ -246,7 +246,7 @@ class _Call:
         if isinstance(array, int | float | np.generic):
             array = np.array(array, np.float64)
         found = self.found(array)
-        if found.dtype not in _SIZES:
+        if found.dtype not in SIZES:
             raise TreeMismatch(f"the native target has no arrays of {found.dtype}")
         self.addresses.append(found.address)
         is_ring = info is not None and info.depth > 1
@@ -277,7 +277,7 @@ def place_of(
         depth, slot, shape, strides = shape[0], strides[0], shape[1:], strides[1:]
     if order:
         shape, strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
-    gaps = not _is_dense(shape, strides, _SIZES[dtype])
+    gaps = not _is_dense(shape, strides, SIZES[dtype])
     return Place(
         buffer,
         TYPES[dtype],
@@ -292,16 +292,13 @@ def dense_place(
     buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
 ) -> Place:
     """The same for an array without gaps."""
-    strides = tuple(_SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 
 
-def _single(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def single(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs of which there is one number for the model."""
     return {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
-
-
-_SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
 
 
 def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool:

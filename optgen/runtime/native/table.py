@@ -17,11 +17,9 @@ from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.targets.kernels.plan import BLOCKS, SLICES, CasePlan, KernelPlan, Launch, StatePlan
 
-VERSION = 1
-
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
-_BYTES = {0: 4, 1: 8, 2: 2, 3: 2, 4: 4, 5: 8}
+SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _STRETCHES, _ACROSS, _DOWN, _COPY = range(4)
@@ -31,8 +29,9 @@ _ACCESS = {"in": 1, "out": 2, "inout": 3}
 
 #: Numbers that one thread goes through before it looks for further work; partial results of folds are per chunk.
 CHUNK = 16384
-#: What a kernel is handed at once, as in c/optgen_number.h.
+#: What a kernel is handed at once, and how many arrays it may take, as in c/sizes.h.
 STRETCH = 1024
+MOST_ARGUMENTS = 96
 #: Numbers below which a further thread does not pay.
 PER_THREAD = 32768
 
@@ -194,14 +193,14 @@ class _Table:
             [entry for row in self.totals for entry in row],
             [entry for row in self.phases for entry in row],
         ]
-        length = 18
+        length = 17
         starts = []
         for section in sections:
             starts.append(length)
             length += len(section)
         operands, layouts, groups, into, out, items, arguments, totals, phases = starts
         threads = max(1, self.size // PER_THREAD)
-        header = [VERSION, self.workspace, len(self.plan.scalars), int(is_update), threads, operands, layouts]
+        header = [self.workspace, len(self.plan.scalars), int(is_update), threads, operands, layouts]
         header += [groups, len(self.group_rows), into, len(self.transfers_in), out, len(self.transfers_out)]
         header += [items, arguments, totals, phases, len(self.phases)]
         return np.array([*header, *(entry for section in sections for entry in section)], np.int64)

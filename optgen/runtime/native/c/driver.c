@@ -12,12 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sizes.h"
 #include "storage.h"
 #include "table.h"
 #include "threads.h"
 
-#define STRETCH 1024
-#define MOST_ARGUMENTS 96
 #define MOST_AXES 64
 /* Rows that are folded in the kernel's own precision before they are added to what is kept as doubles. */
 #define ROWS_AT_ONCE 64
@@ -38,11 +37,11 @@ struct run {
 
 /* What one thread keeps beside the arrays: a stretch of each of those that are stored in another way. */
 struct scratch {
-    double values[MOST_ARGUMENTS][STRETCH];
-    double single[MOST_ARGUMENTS][MOST_AXES];
-    void *axes[MOST_ARGUMENTS][MOST_AXES];
-    double results[MOST_ARGUMENTS][STRETCH];
-    double rows[MOST_ARGUMENTS][STRETCH];
+    double values[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
+    double single[OPTGEN_MOST_ARGUMENTS][MOST_AXES];
+    void *axes[OPTGEN_MOST_ARGUMENTS][MOST_AXES];
+    double results[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
+    double rows[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
 };
 
 static const struct operand *operand_of(const struct run *run, int64_t index)
@@ -165,8 +164,8 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     const struct group *group = (const struct group *)(run->table + run->header->groups) + item->group;
-    void *arrays[MOST_ARGUMENTS];
-    int64_t firsts[MOST_ARGUMENTS];
+    void *arrays[OPTGEN_MOST_ARGUMENTS];
+    int64_t firsts[OPTGEN_MOST_ARGUMENTS];
     const int64_t bits = item->bits;
     const int64_t line = item->line ? first / item->line : 0;
 
@@ -222,7 +221,7 @@ static int64_t stretch(const struct item *item, int64_t first, int64_t end)
     int64_t n = end - first;
     if (item->line && n > item->line - first % item->line)
         n = item->line - first % item->line;
-    return n < STRETCH ? n : STRETCH;
+    return n < OPTGEN_STRETCH ? n : OPTGEN_STRETCH;
 }
 
 static void store_results(const struct run *run, const struct argument *a, int64_t first, int64_t n,
@@ -237,7 +236,7 @@ static void stretches(const struct run *run, const struct item *item, int64_t ch
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     int64_t first = chunk * item->chunk, end = first + item->chunk;
-    double kept[MOST_ARGUMENTS];
+    double kept[OPTGEN_MOST_ARGUMENTS];
     if (end > item->count)
         end = item->count;
     for (int64_t j = 0; j < item->argument_count; j++)
@@ -263,7 +262,7 @@ static void across(const struct run *run, const struct item *item, int64_t chunk
     if (end > item->results)
         end = item->results;
     for (int64_t o = first; o < end; o++) {
-        const int64_t place = (o - first) % STRETCH;
+        const int64_t place = (o - first) % OPTGEN_STRETCH;
         for (int64_t j = 0; j < item->argument_count; j++)
             scratch->results[j][place] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
         for (int64_t r = 0; r < item->runs; r++) {
@@ -279,7 +278,7 @@ static void across(const struct run *run, const struct item *item, int64_t chunk
                                    folded(item->bits, arguments[j].fold, scratch->values[j], n));
             }
         }
-        if (place == STRETCH - 1 || o == end - 1)
+        if (place == OPTGEN_STRETCH - 1 || o == end - 1)
             for (int64_t j = 0; j < item->argument_count; j++)
                 if (arguments[j].place == PART)
                     store_results(run, arguments + j, o - place, place + 1, scratch->results[j]);
@@ -520,9 +519,9 @@ int64_t optgen_count(void *const *counts, int64_t number, int64_t type, double e
 /* For tests: numbers from one storage type to another, through the arithmetic's. */
 void optgen_convert(const void *from, int64_t from_type, void *to, int64_t to_type, int64_t count)
 {
-    double values[STRETCH];
+    double values[OPTGEN_STRETCH];
     for (int64_t first = 0, n; first < count; first += n) {
-        n = count - first < STRETCH ? count - first : STRETCH;
+        n = count - first < OPTGEN_STRETCH ? count - first : OPTGEN_STRETCH;
         load(from, from_type, NULL, first, n, from_type == FLOAT64 ? 64 : 32, values);
         store(to, to_type, NULL, first, n, from_type == FLOAT64 ? 64 : 32, values);
     }

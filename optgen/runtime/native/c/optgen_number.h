@@ -10,8 +10,7 @@
 
 #include <stdint.h>
 
-/* A kernel is handed at most this many numbers at once: what the driver keeps beside them stays in the first cache. */
-#define OPTGEN_STRETCH 1024
+#include "sizes.h"
 
 /* Turns of a loop do not depend on each other: what is written may be what is read only at the same place. */
 #if defined(__clang__)
@@ -97,7 +96,6 @@ static inline number _product(number x, int times)
 #undef OPTGEN_TYPED
 #undef OPTGEN_OF_NUMBER
 #undef OPTGEN_LOOP
-#undef OPTGEN_STRETCH
 #undef OPTGEN_KERNEL
 #undef _NAN
 #undef _INFINITY

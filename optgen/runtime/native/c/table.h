@@ -10,10 +10,7 @@
 
 #include <stdint.h>
 
-#define OPTGEN_TABLE_VERSION 1
-
 struct header {
-    int64_t version;
     int64_t workspace;                  /* bytes */
     int64_t scalars;                    /* numbers of the step */
     int64_t is_update;

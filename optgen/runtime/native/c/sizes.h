@@ -1,0 +1,12 @@
+/* Sizes that kernels, the driver and optgen/runtime/native/table.py have in common. */
+
+#ifndef OPTGEN_SIZES_H
+#define OPTGEN_SIZES_H
+
+/* A kernel is handed at most this many numbers at once: what the driver keeps beside them stays in the first cache. */
+#define OPTGEN_STRETCH 1024
+
+/* A kernel takes at most this many arrays; one that takes more is not run. */
+#define OPTGEN_MOST_ARGUMENTS 96
+
+#endif
