@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optgen.runtime.native.library import thread_count
+from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.targets.manifest import StateInfo
 
@@ -49,8 +49,8 @@ class NumpyStep(GroupStep):
     def is_memory(self, parameters: list[Any]) -> bool:
         return True
 
-    def threads(self) -> int:
-        return thread_count()
+    def team(self) -> Team:
+        return Team(thread_count())
 
     def gradient(self, parameter: Any) -> np.ndarray:
         found: np.ndarray = parameter.grad

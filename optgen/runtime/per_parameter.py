@@ -15,6 +15,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, Prepared, single
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
 from optgen.spec.model import Dialect, Input
@@ -210,8 +211,8 @@ class GroupStep(ABC):
         """Whether all that a step of some parameters takes is memory that C functions can change."""
 
     @abstractmethod
-    def threads(self) -> int:
-        """How many threads a step may use."""
+    def team(self) -> Team:
+        """The threads that make a step."""
 
     @abstractmethod
     def assign(self, parameter: Parameter, value: Array) -> None:
@@ -284,7 +285,7 @@ class GroupStep(ABC):
             ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared | of_model),
             inputs,
         )
-        prepared.run(t, {**self.work.hyperparameters, **single(inputs)}, self.threads())
+        prepared.run(t, {**self.work.hyperparameters, **single(inputs)}, self.team())
         for p, k in zip(parameters, kept, strict=True):
             if layout.count:
                 k[layout.count] = layout.counted(k, t)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,6 +32,15 @@ class _Hidden:
     value: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What a group's arguments stand for: they are counted as the dialect counts them."""
+
+    given: list[Any]
+    layout: TorchLayout
+    hyperparameters: dict[str, Any]
+
+
 class GeneratedOptimizer(torch.optim.Optimizer):
     """A `torch.optim.Optimizer` whose rule is generated. Subclasses are made by `optimizer_class`."""
 
@@ -44,6 +54,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
         self._layouts: dict[Any, TorchLayout] = {}
         self._ready: dict[int, Ready | None] = {}
+        self._choices: dict[int, _Choice] = {}
         _check_flags(type(self).__name__, defaults)
         self._chosen(defaults)
         super().__init__(params, defaults)
@@ -78,6 +89,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             **super().__getstate__(),
             "_layouts": {},
             "_ready": {},
+            "_choices": {},
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
 
@@ -145,7 +157,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
         """What a group's step takes; everything that can be refused is refused here."""
-        layout, hyperparameters = self._chosen(group)
+        layout, hyperparameters = self._chosen_again(index, group)
         ready = self._ready.get(index)
         if ready is not None:
             is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled() or group.get("capturable"))
@@ -170,6 +182,16 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             if group.get("capturable"):
                 raise NotImplementedError(f"{name}: no step of this device can be captured; use capturable=False")
         return Work(group, layout, hyperparameters, parameters)
+
+    def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
+        """What `_chosen` says of a group, from memory where its arguments are the very objects they were."""
+        given = [group.get(argument.name) for argument in self.dialect.arguments]
+        last = self._choices.get(index)
+        if last is None or not all(map(operator.is_, given, last.given)):
+            last = _Choice(given, *self._chosen(group))
+            if all(map(_is_constant, given)):
+                self._choices[index] = last
+        return last.layout, last.hyperparameters
 
     def _chosen(self, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
         """The variant that a group's arguments stand for, and its hyperparameters.
@@ -239,6 +261,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor) and value.numel() == 1 and value.device.type == "cpu":
         return value.item()
     return tuple(_plain(part) for part in value) if isinstance(value, tuple | list) else value
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether an object's value cannot change."""
+    if isinstance(value, tuple):
+        return all(map(_is_constant, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _tensors_of(dialect: Dialect, group: Mapping[str, Any]) -> dict[str, Tensor]:

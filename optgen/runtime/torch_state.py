@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -12,7 +15,7 @@ import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
-from optgen.runtime.native.library import address_of, driver
+from optgen.runtime.native.library import Team, address_of, driver
 from optgen.runtime.native.rule import Memory, Prepared
 from optgen.runtime.native.table import TYPES
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
@@ -28,7 +31,8 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-_dtype, _shape, _layout = attrgetter("dtype"), attrgetter("shape"), attrgetter("layout")
+_grad, _dtype = attrgetter("grad"), attrgetter("dtype")
+_shape, _layout = attrgetter("shape"), attrgetter("layout")
 
 #: How types of torch are called elsewhere.
 _TYPES = {
@@ -41,6 +45,26 @@ def torch_memory(tensor: Tensor) -> Memory:
     size = tensor.element_size()
     strides = tuple(size * stride for stride in tensor.stride())
     return Memory(tensor.data_ptr(), _TYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), strides)
+
+
+@functools.cache
+def _parallel() -> int:
+    """`GOMP_parallel` of the OpenMP library that torch runs on, 0 if it is none that has it.
+
+    After a gradient has been computed these threads are awake, and look for work for a while: others would first have
+    to take the processor from them.
+    """
+    found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return ctypes.cast(found, ctypes.c_void_p).value or 0 if found and torch.backends.openmp.is_available() else 0
+
+
+_PROCESS = os.getpid()
+
+
+def torch_team() -> Team:
+    """As many threads as torch uses, where possible the very threads."""
+    # In a forked process one would wait for threads that do not exist.
+    return Team(torch.get_num_threads(), _parallel() if os.getpid() == _PROCESS else 0)
 
 
 class TorchLayout(StateLayout):
@@ -96,7 +120,7 @@ class Ready:
         addresses, dtypes, shapes: of the parameters.
         kept: what is kept for each.
         states: everything that is kept, by `id`.
-        memory: of everything that is kept, address and type.
+        memory: addresses of everything that is kept.
         held: keeps parameters and states, and their memory, from being given to others.
     """
 
@@ -110,7 +134,7 @@ class Ready:
     shapes: list[torch.Size]
     kept: list[Kept]
     states: list[int]
-    memory: list[tuple[int, torch.dtype]]
+    memory: list[int]
     held: list[Any]
 
     @classmethod
@@ -141,30 +165,31 @@ class Ready:
             list(map(_shape, parameters)),
             kept,
             list(map(id, values)),
-            _memory(values),
+            list(map(Tensor.data_ptr, values)),
             [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
         )
 
     def is_as_before(self, parameters: list[Tensor], state: Mapping[Tensor, Kept]) -> bool:
         """Whether parameters and states are the same, in the same memory, and the gradients laid out like them."""
-        gradients = [p.grad for p in parameters]
-        if list(map(id, parameters)) != self.parameters or any(g is None for g in gradients):
+        if list(map(id, parameters)) != self.parameters:
+            return False
+        gradients = list(map(_grad, parameters))
+        if set(map(type, gradients)) != {Tensor} or set(map(_layout, gradients)) != {torch.strided}:
             return False
         if self.layout.has_state:
             kept = list(map(state.__getitem__, parameters))
             if list(map(id, kept)) != list(map(id, self.kept)):
                 return False
             values = list(chain.from_iterable(map(dict.values, kept)))
-            if list(map(id, values)) != self.states or _memory(values) != self.memory:
+            if list(map(id, values)) != self.states or list(map(Tensor.data_ptr, values)) != self.memory:
                 return False
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
             and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
             and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
-            and set(map(_layout, gradients)) == {torch.strided}
-            and set(map(type, gradients)) == {Tensor}
             and all(map(Tensor.is_contiguous, parameters))
-            and all(g is not None and g.is_contiguous() and not g.is_neg() for g in gradients)
+            and all(map(Tensor.is_contiguous, gradients))
+            and not any(map(Tensor.is_neg, gradients))
             and not self.count(0)
         )
 
@@ -177,8 +202,8 @@ class Ready:
 
     def run(self, parameters: list[Tensor], hyperparameters: Mapping[str, Any]) -> None:
         """Make the step, on parameters for which `is_as_before` is true."""
-        self.prepared.addresses[self.prepared.gradients] = [gradient_of(p).data_ptr() for p in parameters]
-        self.prepared.run(self.t, hyperparameters, torch.get_num_threads())
+        self.prepared.addresses[self.prepared.gradients] = list(map(Tensor.data_ptr, map(_grad, parameters)))
+        self.prepared.run(self.t, hyperparameters, torch_team())
         self.count(1)
         torch.autograd.graph.increment_version(parameters)
         self.t += bool(self.layout.count)
@@ -209,8 +234,8 @@ class TorchStep(GroupStep):
         gradients = map(gradient_of, parameters)
         return all(map(_is_plain, (*parameters, *gradients, *kept))) and all(map(_can_be_written, parameters))
 
-    def threads(self) -> int:
-        return torch.get_num_threads()
+    def team(self) -> Team:
+        return torch_team()
 
     def remember(self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept]) -> None:
         torch.autograd.graph.increment_version(parameters)
@@ -272,10 +297,6 @@ def _can_be_written(parameter: Tensor) -> bool:
     """Whether torch would write to it: no two numbers in one place, and made where it may be changed."""
     overlaps = any(stride == 0 and n > 1 for n, stride in zip(parameter.shape, parameter.stride(), strict=True))
     return not overlaps and (torch.is_inference_mode_enabled() or not parameter.is_inference())
-
-
-def _memory(tensors: list[Tensor]) -> list[tuple[int, torch.dtype]]:
-    return list(zip(map(Tensor.data_ptr, tensors), map(_dtype, tensors), strict=True))
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

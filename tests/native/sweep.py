@@ -17,6 +17,7 @@ import numpy as np
 
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.variant import ModelState
 
@@ -71,7 +72,7 @@ def run(name: str, threads: int, dtype: str = "float32", way: str = "plain", ste
         for need in rule.variant.info.inputs:
             of_elements = [np.abs(random.standard_normal(shape)) for shape in SHAPES]
             given[need] = of_elements if kinds[need] == "element" else 1.5
-        rule.step(parameters, gradients, state, t, hyperparameters, given, threads=threads)
+        rule.step(parameters, gradients, state, t, hyperparameters, given, team=Team(threads))
     kept = [value for tensor in state.tensors for value in tensor.values()]
     flat = [part for value in kept for part in (value if isinstance(value, tuple) else (value,))]
     return [np.array(a, order="C") for a in (*parameters, *flat, *state.shared.values())]

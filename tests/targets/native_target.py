@@ -13,7 +13,7 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.verify import Array, Inputs
 from optgen.runtime import numpy as on_numpy
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.native.library import Kernels
+from optgen.runtime.native.library import Kernels, Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.variant import ModelState
 from optgen.spec.model import Spec
@@ -36,7 +36,7 @@ class NativeTarget(EagerTarget):
             tuple({n: as_array(v) for n, v in kept.items()} for kept in self.state.tensors), shared, self.state.ahead
         )
         self.rule.step(
-            self.parameters, gradients, self.state, self.t, self.hyperparameters, inputs, threads=self.threads
+            self.parameters, gradients, self.state, self.t, self.hyperparameters, inputs, team=Team(self.threads)
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def driver() -> ctypes.CDLL:
     library = compiled("driver", (SOURCES / "driver.c").read_text())
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.optgen_run.restype = number
-    library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number]
+    library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number, pointer]
     library.optgen_count.restype = number
     library.optgen_count.argtypes = [pointer, number, number, ctypes.c_double, ctypes.c_double]
     return library
@@ -86,3 +87,16 @@ def thread_count() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The threads that make a step.
+
+    Attributes:
+        size: how many there are at most.
+        parallel: the address of a function like libgomp's `GOMP_parallel`, whose threads they are; 0: the driver's own.
+    """
+
+    size: int
+    parallel: int = 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
-from optgen.runtime.native.library import Kernels, address_of, driver, thread_count
+from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
 from optgen.runtime.native.table import SIZES, TYPES, Place, Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.kernels.plan import RESULT
@@ -62,28 +62,26 @@ class Prepared:
     gradients: Sequence[int]
     sizes: Mapping[str, int]
     kept: Sequence[np.ndarray]
+    _places: tuple[int, int, int] = field(init=False, repr=False)
 
-    def run(self, t: int, hyperparameters: Mapping[str, Any], threads: int) -> None:
+    def __post_init__(self) -> None:
+        self._places = address_of(self.table), address_of(self.kernels.addresses), address_of(self.addresses)
+
+    def run(self, t: int, hyperparameters: Mapping[str, Any], team: Team) -> None:
         """Make the step.
 
         Args:
             t: its number, counted from 1.
             hyperparameters: a value for each that the variant uses, and for inputs that are single numbers.
-            threads: how many may work.
+            team: who works.
 
         Raises:
             MemoryError: there is none for intermediate values; nothing has been changed.
         """
         values = {"t": t, **self.sizes, **hyperparameters}
         numbers = np.array([float(values.get(name, 0.0)) for name in self.kernels.plan.scalars] or [0.0])
-        failed = driver().optgen_run(
-            address_of(self.table),
-            address_of(self.kernels.addresses),
-            address_of(numbers),
-            t,
-            address_of(self.addresses),
-            threads,
-        )
+        table, functions, addresses = self._places
+        failed = driver().optgen_run(table, functions, address_of(numbers), t, addresses, team.size, team.parallel)
         if failed:
             raise MemoryError("there is no memory for a step's intermediate values")
 
@@ -112,7 +110,7 @@ class NativeRule:
         hyperparameters: Mapping[str, Any],
         inputs: Mapping[str, Any] | None = None,
         results: Sequence[Array] | None = None,
-        threads: int | None = None,
+        team: Team | None = None,
     ) -> None:
         """One step on all tensors; parameters and state change in place.
 
@@ -124,7 +122,7 @@ class NativeRule:
             hyperparameters: a value for each that the variant uses.
             inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
             results: where what is to be added to the parameters goes; then these stay as they are.
-            threads: how many may work; as many as there are processors if None.
+            team: who works; as many threads as there are processors if None.
 
         Raises:
             TreeMismatch: parameters, gradients and state do not fit together; nothing has been changed.
@@ -132,7 +130,7 @@ class NativeRule:
         if not parameters:
             return
         self.prepared(parameters, gradients, state, inputs, results).run(
-            t, {**hyperparameters, **single(inputs or {})}, threads or thread_count()
+            t, {**hyperparameters, **single(inputs or {})}, team or Team(thread_count())
         )
 
     def prepared(

@@ -34,7 +34,7 @@
 /*
  * A kernel.
  *
- *   _n          how many numbers it goes through, at most OPTGEN_STRETCH
+ *   _n          how many numbers it goes through
  *   _array      where each of its arrays stands; of vectors per axis, an array of such places
  *   _scalar     numbers of the step
  *   _tensor     numbers of the tensor

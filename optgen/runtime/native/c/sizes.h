@@ -3,7 +3,7 @@
 #ifndef OPTGEN_SIZES_H
 #define OPTGEN_SIZES_H
 
-/* A kernel is handed at most this many numbers at once: what the driver keeps beside them stays in the first cache. */
+/* Numbers that a kernel is handed at once where the driver keeps some beside the arrays: they stay in the first cache. */
 #define OPTGEN_STRETCH 1024
 
 /* A kernel takes at most this many arrays; one that takes more is not run. */

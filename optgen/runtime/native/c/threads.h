@@ -30,6 +30,9 @@
 
 typedef void job_function(void *);
 
+/* As libgomp's GOMP_parallel: has a team of threads call a function, the caller among them, and waits for all. */
+typedef void parallel_function(job_function *, void *, unsigned, unsigned);
+
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;

@@ -13,7 +13,7 @@
 
 #include "xla/ffi/api/c_api.h"
 
-typedef int64_t run_function(const int64_t *, void *const *, const double *, int64_t, void *const *, int64_t);
+typedef int64_t run_function(const int64_t *, void *const *, const double *, int64_t, void *const *, int64_t, void *);
 
 struct entry {
     struct entry *next;
@@ -96,7 +96,7 @@ XLA_FFI_Error *optgen_xla(XLA_FFI_CallFrame *frame)
         buffers[2 * i + 1] = ((XLA_FFI_Buffer *)frame->rets.rets[i])->data;
     const double *values = ((XLA_FFI_Buffer *)frame->args.args[0])->data;
     const int32_t *t = ((XLA_FFI_Buffer *)frame->args.args[1])->data;
-    const int64_t status = entry->run(entry->table, entry->functions, values, *t, buffers, entry->threads);
+    const int64_t status = entry->run(entry->table, entry->functions, values, *t, buffers, entry->threads, NULL);
     free(buffers);
     return status ? failed(frame, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, "optgen: there is no memory for a step") : NULL;
 }
