@@ -1,16 +1,18 @@
 """How long a step takes on this CPU, next to optax's under jit, torch's, and a copy of as many bytes.
 
-    python tools/bench.py                               everything but torch.compile, an hour
+    python tools/bench.py                               everything but torch.compile, half an hour
     python tools/bench.py --workload large --optimizer adamw --library jax
 
-All that is compared runs in one process, in turns; what is told is the median of the turns and its ratio to the best
-peer's. Writes a JSON file and a chart beside it.
+All that is compared runs in one process, in turns of a few steps, of which the first is not counted: it finds threads
+and caches as the one before has left them. What is told is the median of all steps and its ratio to the best peer's.
+Writes a JSON file and a chart beside it; what the file says of other comparisons stays.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import platform
@@ -98,7 +100,7 @@ OPTIMIZERS: dict[str, tuple[Any, Any, Any, Any, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One contestant: the median and the fastest of its turns, in seconds; the first step with all it compiles."""
+    """One contestant: the median and the fastest of its steps, in seconds; the first step with all it compiles."""
 
     library: str
     optimizer: str
@@ -108,7 +110,7 @@ class Measured:
     median: float
     fastest: float
     first: float
-    turns: int
+    steps: int
 
 
 def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> Iterator[float]:
@@ -191,17 +193,26 @@ def contestants(library: str, optimizer: str, workload: str, dtype: str, compile
     return found
 
 
+def turn(step: Iterator[float], seconds: float = 0.02) -> list[float]:
+    """The times of two steps at least, and of as many as there is time for, after one that is not counted."""
+    next(step)
+    found = [next(step), next(step)]
+    while sum(found) < seconds:
+        found.append(next(step))
+    return found
+
+
 def compare(library: str, optimizer: str, workload: str, dtype: str, seconds: float, compiled: bool) -> list[Measured]:
-    """All contestants in turns, for about as long as is asked for and five turns at least."""
+    """All contestants in turns, for about as long as is asked for and three turns at least."""
     running = contestants(library, optimizer, workload, dtype, compiled)
     first = {who: next(step) for who, step in running.items()}
     for step in running.values():
         next(step)
     found: dict[str, list[float]] = {who: [] for who in running}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(found["copy"]) < 5:
+    while time.perf_counter() < end or len(found["copy"]) < 6:
         for who, step in running.items():
-            found[who].append(next(step))
+            found[who] += turn(step)
     return [
         Measured(library, optimizer, workload, dtype, who, statistics.median(s), min(s), first[who], len(s))
         for who, s in found.items()
@@ -212,11 +223,10 @@ def row(measured: list[Measured]) -> list[str]:
     """A line of the table: times, and optgen's speed next to the best peer's, the array target's and the copy's."""
     times = {one.who: one.median for one in measured}
     peers = {who: t for who, t in times.items() if who not in ("optgen", "optgen arrays", "copy")}
-    best = min(peers, key=peers.__getitem__) if peers else ""
     one = measured[0]
     cells = [one.library, one.optimizer, one.workload, one.dtype, f"{times['optgen'] * 1e3:.3f}"]
     cells.append(", ".join(f"{who} {t / times['optgen']:.2f}" for who, t in peers.items()) or "none")
-    cells.append(best)
+    cells.append(best_peer(times) or "")
     cells.append(f"{times['optgen arrays'] / times['optgen']:.2f}" if "optgen arrays" in times else "")
     cells.append(f"{times['copy'] / times['optgen']:.2f}")
     return cells
@@ -250,6 +260,61 @@ def chart(results: list[Measured], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def processor_name() -> str:
+    """The processor, as the system calls it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def read(path: Path) -> list[Measured]:
+    """What a file says."""
+    return [Measured(**one) for one in json.loads(path.read_text())["results"]] if path.exists() else []
+
+
+def markdown(results: list[Measured]) -> str:
+    """How many times optgen's time the fastest peer and the copy take, in a table of a line per optimizer and type."""
+    lines = [
+        "| from | optimizer | parameters | " + " | ".join(WORKLOADS) + " |",
+        "|---|---|---|" + "---|" * len(WORKLOADS),
+    ]
+    for library, optimizer, dtype in dict.fromkeys((r.library, r.optimizer, r.dtype) for r in results):
+        cells = []
+        for workload in WORKLOADS:
+            times = {
+                r.who: r.median
+                for r in results
+                if (r.library, r.optimizer, r.dtype, r.workload) == (library, optimizer, dtype, workload)
+            }
+            best = best_peer(times)
+            told = [f"{times[best] / times['optgen']:.2f} {best}"] if best else []
+            cells.append(", ".join([*told, f"{times['copy'] / times['optgen']:.2f} copy"]) if times else "")
+        lines.append(f"| {library} | {optimizer} | {dtype} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def best_peer(times: dict[str, float]) -> str | None:
+    """The fastest of all but optgen and the copy; None if there is no other."""
+    peers = {who: time for who, time in times.items() if who not in ("optgen", "optgen arrays", "copy")}
+    return min(peers, key=peers.__getitem__) if peers else None
+
+
+def write(measured: list[Measured], path: Path) -> None:
+    """Puts one comparison into a file, in the place of what was measured of it before, and draws the file's chart."""
+    compared = {(one.library, one.optimizer, one.workload, one.dtype) for one in measured}
+    results = [o for o in read(path) if (o.library, o.optimizer, o.workload, o.dtype) not in compared] + measured
+    machine = {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "jax": jax.__version__,
+        "optax": optax.__version__,
+        "torch": torch.__version__,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=1) + "\n")
+    chart(results, path.with_suffix(".png"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", choices=["jax", "torch"], action="append")
@@ -259,35 +324,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="for each comparison, compilation aside")
     parser.add_argument("--compile", action="store_true", help="torch.compile as well: half a minute each")
     parser.add_argument("--out", type=Path, help="a JSON file to write; the chart goes beside it")
+    parser.add_argument("--markdown", action="store_true", help="measure nothing, tell what the file says as a table")
     chosen = parser.parse_args()
+    if chosen.markdown:
+        print(markdown(read(chosen.out)))
+        return
     warnings.simplefilter("ignore")
+    logging.getLogger("torch").setLevel(logging.ERROR)
     console = Console(width=150)
     table = Table(
         "library", "optimizer", "workload", "dtype", "optgen ms", "peers, times slower", "best peer", "arrays", "copy"
     )
-    results: list[Measured] = []
-    for library in chosen.library or ["jax", "torch"]:
-        for workload in chosen.workload or list(WORKLOADS):
-            for optimizer in chosen.optimizer or list(OPTIMIZERS):
-                for dtype in chosen.dtype or ["float32", "bfloat16"]:
+    for dtype in chosen.dtype or ["float32", "bfloat16"]:
+        for library in chosen.library or ["jax", "torch"]:
+            for workload in chosen.workload or list(WORKLOADS):
+                for optimizer in chosen.optimizer or list(OPTIMIZERS):
                     found = compare(library, optimizer, workload, dtype, chosen.seconds, chosen.compile)
-                    results += found
                     table.add_row(*row(found))
                     console.print(*row(found), sep=" | ")
+                    if chosen.out:
+                        write(found, chosen.out)
     console.print(table)
-    if chosen.out:
-        machine = {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "jax": jax.__version__,
-            "optax": optax.__version__,
-            "torch": torch.__version__,
-        }
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(
-            json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=1) + "\n"
-        )
-        chart(results, chosen.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How optax stores what a rule keeps: in which shape and dtype, and where a rule keeps nothing for a tensor.
 
-A rule computes on values with an axis of length 1 where they do not vary, in float32 or float64; optax stores them
-without those axes, in the parameter's dtype.
+A rule keeps values with an axis of length 1 where they do not vary; optax stores them without those axes. Both keep them
+in the parameter's dtype: the step itself goes to float32 or float64 and back.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Storage:
             value = jnp.squeeze(value, tuple(axis + before for axis in axes))
         return value.astype(dtype if like is None else like.dtype)
 
-    def kept(self, name: str, shape: tuple[int, ...], stored: Any, dtype: Any, count: Any) -> Any:
-        """A stored value as the rule computes with it; None where it keeps nothing."""
+    def kept(self, name: str, shape: tuple[int, ...], stored: Any, count: Any) -> Any:
+        """A stored value as the rule keeps it, in the dtype in which it is stored; None where it keeps nothing."""
         info = self.info(name, shape)
         if info is None:
             return None
@@ -121,15 +121,14 @@ class Storage:
             stored = self.rings.last(stored, count)
         if Kind(info.kind) is Kind.AXIS:
             return tuple(
-                _reshaped(v, info, wanted).astype(dtype)
-                for v, wanted in zip(stored, kept_shapes(Kind.AXIS, shape), strict=True)
+                _reshaped(v, info, wanted) for v, wanted in zip(stored, kept_shapes(Kind.AXIS, shape), strict=True)
             )
         if axes := self._dropped(info, shape):
             before = int(info.depth > 1)
             stored = jnp.expand_dims(stored, tuple(sorted(axis + before for axis in axes)))
             order = matrix_order(self.variant.info.matrix_axes, shape)
             stored = jnp.transpose(stored, (*range(before), *(axis + before for axis in order)))
-        return stored.astype(dtype)
+        return stored
 
     def check(self, name: str, shape: tuple[int, ...], stored: Any, where: str) -> None:
         """Refuse a stored value of another shape than the tensor's.

@@ -307,9 +307,15 @@ class Transformation:
         }
         kept = []
         for index, gradient in enumerate(model.gradients):
-            dtype = model.dtypes[index]
-            own = {n: self.storage.kept(n, gradient.shape, column[index], dtype, count) for n, column in stored.items()}
-            kept.append({name: value for name, value in own.items() if value is not None})
+            own = {n: self.storage.kept(n, gradient.shape, column[index], count) for n, column in stored.items()}
+            # What is kept beside the parameters moves by a difference, which is taken before it is rounded.
+            kept.append(
+                {
+                    name: value.astype(model.dtypes[index]) if name in self.beside else value
+                    for name, value in own.items()
+                    if value is not None
+                }
+            )
         groups: dict[tuple[bool, ...], list[int]] = {}
         for index in range(len(kept)):
             groups.setdefault(tuple(mask[index] for mask in model.taken), []).append(index)

@@ -55,7 +55,7 @@ def _parallel() -> int:
     to take the processor from them.
     """
     found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    return ctypes.cast(found, ctypes.c_void_p).value or 0 if found and torch.backends.openmp.is_available() else 0
+    return ctypes.cast(found, ctypes.c_void_p).value or 0 if found and torch.backends.openmp.is_available() else 0  # type: ignore[no-untyped-call]
 
 
 _PROCESS = os.getpid()

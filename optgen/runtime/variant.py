@@ -300,8 +300,14 @@ class ArrayVariant:
             if info.name in state.shared:
                 env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
             else:
-                env |= _unpacked(info, state.tensors[index][info.name], t + state.ahead)
+                kept = _unpacked(info, state.tensors[index][info.name], t + state.ahead)
+                env |= {name: self._cast(value, dtype) for name, value in kept.items()}
         return env
+
+    def _cast(self, value: Stored, dtype: Any) -> Stored:
+        if isinstance(value, tuple):
+            return tuple(self.arrays.cast(part, dtype) for part in value)
+        return self.arrays.cast(value, dtype)
 
     def _dtype(self, index: int, gradients: Sequence[Array], parameters: Sequence[Array] | None) -> Any:
         return self.arrays.arithmetic_dtype(gradients[index] if parameters is None else parameters[index])

@@ -21,6 +21,8 @@
 /* Rows that are folded in the kernel's own precision before they are added to what is kept as doubles. */
 #define ROWS_AT_ONCE 64
 #define LANES 16
+/* Numbers that are converted and computed with in turn: so few that the processor reads ahead while it computes. */
+#define CONVERTED_AT_ONCE 256
 
 typedef void kernel(int64_t, void *const *, const void *, void *, double *, int64_t, int64_t);
 typedef void step_function(double *);
@@ -223,19 +225,22 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
     }
 }
 
-/* Whether a kernel can go through all of its arrays where they are, and keeps nothing beside them. */
-static int is_all_direct(const struct run *run, const struct item *item)
+/* How many numbers a kernel may be handed at once where it goes through all of its arrays from end to end. */
+static int64_t most_at_once(const struct run *run, const struct item *item)
 {
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    int is_whole = item->line == 0, is_converted = 0;
     for (int64_t j = 0; j < item->argument_count; j++) {
-        if (arguments[j].place != SAME)
-            return 0;
+        if (arguments[j].place == PART) {
+            is_whole = 0;
+            continue;
+        }
         const struct operand *o = operand_of(run, arguments[j].operand);
-        if (!is_direct(o, address_of(run, o), item->bits))
-            return 0;
+        is_converted |= o->type != (item->bits == 32 ? FLOAT32 : FLOAT64);
+        is_whole = is_whole && arguments[j].place == SAME && is_direct(o, address_of(run, o), item->bits);
     }
-    return item->line == 0;
+    return is_whole ? INT64_MAX : is_converted ? CONVERTED_AT_ONCE : OPTGEN_STRETCH;
 }
 
 static int64_t stretch(const struct item *item, int64_t first, int64_t end)
@@ -263,9 +268,11 @@ static void stretches(const struct run *run, const struct item *item, int64_t ch
         end = item->count;
     for (int64_t j = 0; j < item->argument_count; j++)
         kept[j] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
-    const int whole = is_all_direct(run, item);
+    const int64_t most = most_at_once(run, item);
     for (int64_t n; first < end; first += n) {
-        n = whole ? end - first : stretch(item, first, end);
+        n = most == INT64_MAX ? end - first : stretch(item, first, end);
+        if (n > most)
+            n = most;
         evaluate(run, item, first, n, scratch);
         for (int64_t j = 0; j < item->argument_count; j++)
             if (arguments[j].place == PART)

@@ -26,7 +26,7 @@
 /* How often a thread looks again before it lets others run. */
 #define TURNS 2000
 /* How often a helper looks for further work before it goes to sleep: some microseconds. */
-#define TURNS_AWAKE 20000
+#define TURNS_AWAKE 1000
 
 typedef void job_function(void *);
 
