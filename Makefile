@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=8
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lucid demo build check lint format types test test-all test-gpu bench clean
+.PHONY: help setup lucid demo build check lint format types test test-all test-gpu bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ test-gpu: setup ## the tests that need a GPU
 
 bench: setup ## measure steps on this CPU against optax, torch and a copy: about an hour
 	$(BIN)/python tools/bench.py --compile --out docs/benchmarks/cpu.json
+
+wheel: setup ## a wheel for this kind of machine in dist/, with compiled kernels for its older and newer processors
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m build --no-isolation --wheel
 
 clean: ## remove .venv and everything that can be made again
 	rm -rf .venv .venv-lucid build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

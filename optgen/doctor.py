@@ -10,7 +10,7 @@ from importlib import metadata
 
 from optgen._cache import cache_root
 from optgen._paths import generated_folder, specs_folder
-from optgen.errors import OptgenError
+from optgen.errors import NoCompiler, OptgenError
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ def _brainstate() -> Finding:
 
 
 def _native() -> Finding:
+    from optgen.runtime.native import prebuilt
     from optgen.runtime.native.build import compiler
     from optgen.runtime.native.choice import backend, why_not
     from optgen.runtime.native.library import thread_count
@@ -113,10 +114,16 @@ def _native() -> Finding:
     reason = why_not()
     if reason:
         return Finding("target native", False, f"{' '.join(reason.split())}; steps are computed operation by operation")
-    program = " ".join(compiler())
+    try:
+        told = f"compiled by {' '.join(compiler())}"
+    except NoCompiler as error:
+        told = f"what is not in the package computes operation by operation: {error}"
+    brought = prebuilt.brought()
+    if brought:
+        told = f"the package brought the catalogue's for {brought}; {told}"
     if chosen == "arrays":
-        return Finding("target native", False, f"OPTGEN_BACKEND=arrays leaves it out; {program} would compile it")
-    return Finding("target native", True, f"compiled by {program}, {thread_count()} threads")
+        return Finding("target native", False, f"OPTGEN_BACKEND=arrays leaves it out; {told}")
+    return Finding("target native", True, f"{told}, {thread_count()} threads")
 
 
 def _tried(subject: str, package: str, look: Callable[[], str]) -> Finding:

@@ -176,7 +176,7 @@ def test_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTGEN_NUM_THREADS", "3")
     assert doctor._native() == Finding("target native", True, f"compiled by {' '.join(compiler())}, 3 threads")
     monkeypatch.setenv("OPTGEN_BACKEND", "arrays")
-    said = f"OPTGEN_BACKEND=arrays leaves it out; {' '.join(compiler())} would compile it"
+    said = f"OPTGEN_BACKEND=arrays leaves it out; compiled by {' '.join(compiler())}"
     assert doctor._native() == Finding("target native", False, said)
     monkeypatch.setenv("OPTGEN_BACKEND", "cuda")
     assert doctor._native().detail == "OPTGEN_BACKEND is one of auto, native, arrays, not 'cuda'"

@@ -18,6 +18,7 @@ import pytest
 
 from optgen import _paths
 from optgen.errors import OptgenError
+from optgen.runtime.native import prebuilt
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -40,7 +41,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("optgen", "specs", "generated", "tests", "tools"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, copy / name, ignore=skipped)
-    for name in ("pyproject.toml", "LICENSE", "Makefile", "README.md", ".gitignore"):
+    for name in ("pyproject.toml", "hatch_build.py", "LICENSE", "Makefile", "README.md", ".gitignore"):
         if (ROOT / name).is_file():
             shutil.copy(ROOT / name, copy)
     return copy
@@ -110,6 +111,48 @@ print(importlib.metadata.version("optgen"))
     assert done.returncode == 0, done.stderr
     catalogue = unpacked.resolve() / "optgen" / "_catalogue"
     assert done.stdout.splitlines() == [str(catalogue / "specs"), str(catalogue / "generated"), PROJECT["version"]]
+
+
+PREBUILT = """
+import sys
+import numpy as np, torch, jax, jax.numpy as jnp, optgen.optax, optgen.torch
+from optgen.runtime.native import prebuilt
+levels = prebuilt.levels()
+prebuilt.levels = lambda: [levels[int(sys.argv[1])]]
+jax.config.update("jax_enable_x64", True)
+start = np.random.default_rng(0).standard_normal(5000)
+p = torch.nn.Parameter(torch.tensor(start, dtype=torch.float32))
+p.grad = torch.cos(p.detach())
+optgen.torch.AdamW([p], lr=0.1).step()
+tx = optgen.optax.lamb(0.1)
+found, _ = jax.jit(tx.update)(jnp.cos(start), tx.init(jnp.asarray(start)), jnp.asarray(start))
+sys.stdout.write(p.detach().numpy().tobytes().hex() + np.asarray(found).tobytes().hex())
+"""
+
+
+def test_wheel_with_kernels_needs_no_compiler_and_has_the_same_bits_on_every_level(
+    tree: Path, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HATCH_BUILD_HOOK_ENABLE_CUSTOM", "1")
+    wheel = build(tree, "wheel", tmp_path / "wheel")
+    assert not wheel.name.endswith("-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    (tmp_path / "bin").mkdir()  # of programs there is none
+    environment = {k: v for k, v in os.environ.items() if k not in ("CC", "OPTGEN_CFLAGS")}
+    environment |= {"PATH": str(tmp_path / "bin"), "OPTGEN_BACKEND": "native", "OPTGEN_CACHE": str(tmp_path / "cache")}
+
+    def run(package: Path, level: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-c", PREBUILT, str(level)]
+        own = {**environment, "PYTHONPATH": str(package)}
+        return subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=120, check=False)
+
+    results = [run(tmp_path / "unpacked", level) for level in range(len(prebuilt.levels()))]
+    assert not any(done.returncode for done in results), results[0].stderr
+    assert len({done.stdout for done in results}) == 1
+    assert not (tmp_path / "cache" / "native").exists()
+    # Without them a compiler is asked for.
+    assert "there is no C compiler: cc, gcc or clang" in run(unpacked, 0).stderr
 
 
 def test_checkout_finds_the_folders_of_the_repository() -> None:

@@ -1,7 +1,7 @@
 """How optax stores what a rule keeps: in which shape and dtype, and where a rule keeps nothing for a tensor.
 
-A rule keeps values with an axis of length 1 where they do not vary; optax stores them without those axes. Both keep them
-in the parameter's dtype: the step itself goes to float32 or float64 and back.
+A rule keeps values with an axis of length 1 where they do not vary; optax stores them without those axes. Both keep
+them in the dtype of the parameter: the step itself goes to float32 or float64 and back.
 """
 
 from __future__ import annotations

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from optgen._cache import cache_root
 from optgen.errors import NoCompiler
+from optgen.runtime.native import prebuilt
 
 #: Where the driver's sources stand, and what generated files include.
 SOURCES = Path(__file__).parent / "c"
@@ -71,29 +73,48 @@ def processor() -> str:
     return f"{platform.machine()} {told.get('model name', '')} {told.get('flags', told.get('Features', ''))}"
 
 
-def compiled(name: str, text: str, include: Sequence[Path] = (SOURCES,)) -> ctypes.CDLL:
-    """A library from the text of a C file, compiled unless an earlier process has done so.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A C file.
 
-    Args:
-        name: what it is called.
-        text: the source.
-        include: folders that its own headers come from; those of `SOURCES` count for what is compiled.
+    Attributes:
+        name: what its library is called.
+        text: what stands in it, and something of every header that is not in `SOURCES`, so that another is noticed.
+        include: the folders of headers.
+    """
+
+    name: str
+    text: str
+    include: tuple[Path, ...] = (SOURCES,)
+
+
+def digest(source: Source) -> str:
+    """What tells a source apart: its text, the headers of `SOURCES`, and what the compiler is told always."""
+    headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
+    parts = [source.text, headers.decode(), *FLAGS]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def compiled(source: Source) -> ctypes.CDLL:
+    """The library of a C file, compiled unless the package brought it or an earlier process has done so.
 
     Raises:
         NoCompiler: there is no C compiler, or it fails.
     """
-    headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
-    parts = [text, headers.decode(), _version(), processor(), *FLAGS, os.environ.get("OPTGEN_CFLAGS", "")]
-    parts += [str(folder) for folder in include if folder != SOURCES]
+    identity, own = digest(source), os.environ.get("OPTGEN_CFLAGS", "")
+    brought = prebuilt.found(source.name, identity)
+    if brought:
+        return ctypes.CDLL(str(brought))
+    parts = [identity, _version(), processor(), own]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     for folder in (cache_root() / "native", Path(tempfile.gettempdir()) / f"optgen-{os.getuid()}"):
-        path = folder / f"{name}-{key}.so"
+        path = folder / f"{source.name}-{key}.so"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not _is_own(folder):
                 continue
             if not _is_whole(path):
-                _compile(name, text, include, path)
+                _compile(source, path)
         except OSError:
             continue  # it cannot be written, or is no folder
         return ctypes.CDLL(str(path))
@@ -121,19 +142,31 @@ def _is_whole(path: Path) -> bool:
     return length > 0 and _seal(found[:length]) == found[length:]
 
 
-def _compile(name: str, text: str, include: Sequence[Path], path: Path) -> None:
-    """Compile beside the library's place and put it there in one step: other processes may be doing the same."""
+def _compile(source: Source, path: Path) -> None:
+    """Compile for this machine beside the library's place, and put it there in one step: others may do the same."""
+    own = os.environ.get("OPTGEN_CFLAGS", "").split()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
-        source, made = Path(folder) / f"{name}.c", Path(folder) / f"{name}.so"
-        source.write_text(text)
-        folders = [f"-I{one}" for one in include]
-        own = os.environ.get("OPTGEN_CFLAGS", "").split()
-        for native in (["-march=native"], []):  # which not every compiler knows
-            command = [*compiler(), *FLAGS, *native, *own, *folders, str(source), "-o", str(made), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                with made.open("ab") as file:
-                    file.write(_seal(made.read_bytes()))
-                made.replace(path)
-                return
-    raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+        made = Path(folder) / f"{source.name}.so"
+        try:
+            compile_to(made, source, ["-march=native", *own])
+        except NoCompiler:  # not every compiler knows this processor
+            compile_to(made, source, own)
+        with made.open("ab") as file:
+            file.write(_seal(made.read_bytes()))
+        made.replace(path)
+
+
+def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
+    """Compile a file with some options.
+
+    Raises:
+        NoCompiler: there is no C compiler, or it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{source.name}.c"
+        file.write_text(source.text)
+        folders = [f"-I{one}" for one in source.include]
+        command = [*compiler(), *FLAGS, *options, *folders, str(file), "-o", str(path), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")

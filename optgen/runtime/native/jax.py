@@ -11,7 +11,6 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from jax import lax
 
 from optgen.compiler.kinds import Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
-from optgen.runtime.native.build import SOURCES, compiled
+from optgen.runtime.native.build import SOURCES, Source, compiled
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.rule import dense_place, single
@@ -33,6 +32,14 @@ from optgen.targets.manifest import StateInfo
 _TARGET = "optgen_native"
 
 
+def xla_source() -> Source:
+    """What is compiled for XLA to call, against the interface of the jax that is installed."""
+    include = Path(jax.ffi.include_dir())
+    interface = hashlib.sha256((include / "xla/ffi/api/c_api.h").read_bytes()).hexdigest()
+    text = (SOURCES / "xla.c").read_text()
+    return Source("xla", f"/* xla/ffi/api/c_api.h: {interface} */\n{text}", (SOURCES, include))
+
+
 @functools.cache
 def _register() -> Callable[..., int]:
     """Makes the driver known to XLA; returns the function that makes a table known to the driver.
@@ -40,9 +47,7 @@ def _register() -> Callable[..., int]:
     Raises:
         NoCompiler: it cannot be compiled.
     """
-    include = Path(jax.ffi.include_dir())
-    text = f"/* jaxlib {metadata.version('jaxlib')} */\n{(SOURCES / 'xla.c').read_text()}"
-    library = compiled("xla", text, (SOURCES, include))
+    library = compiled(xla_source())
     capsule = jax.ffi.pycapsule(library.optgen_xla)  # type: ignore[no-untyped-call]
     jax.ffi.register_ffi_target(_TARGET, capsule, platform="cpu")
     register: Callable[..., int] = library.optgen_register

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from optgen.errors import NoCompiler
-from optgen.runtime.native.build import SOURCES, compiled
+from optgen.runtime.native.build import SOURCES, Source, compiled
 from optgen.runtime.native.table import MOST_ARGUMENTS
 from optgen.targets.kernels.plan import KernelPlan, Launch
+
+
+def driver_source() -> Source:
+    """What is compiled for `driver`."""
+    return Source("driver", (SOURCES / "driver.c").read_text())
 
 
 @functools.cache
@@ -22,7 +27,7 @@ def driver() -> ctypes.CDLL:
     Raises:
         NoCompiler: it cannot be compiled.
     """
-    library = compiled("driver", (SOURCES / "driver.c").read_text())
+    library = compiled(driver_source())
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.optgen_run.restype = number
     library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number, pointer]
@@ -60,7 +65,7 @@ class Kernels:
         most = max((len(launch.arguments) for launch in launches), default=0)
         if most > MOST_ARGUMENTS:
             raise NoCompiler(f"a kernel of {name} takes {most} arrays, and the driver hands over {MOST_ARGUMENTS}")
-        self._library = compiled(name, text)
+        self._library = compiled(Source(name, text))
         self.identity: str = self._library._name
         names: dict[str, None] = {}
         for case in (case for variant in plan.variants for case in variant.cases):

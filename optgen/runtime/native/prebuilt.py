@@ -1,0 +1,112 @@
+"""Libraries that were compiled when the package was built, once for each level of a processor's abilities.
+
+All levels give the same bits, see the flags in build.py: the level is only a matter of speed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optgen.runtime.native.build import Source
+
+#: Where a package has them.
+FOLDER = Path(__file__).parent / "lib"
+
+#: Machine → levels, the fastest first: what the compiler is told, and what the processor has to say of itself. They are
+#: the levels of the x86-64 psABI.
+LEVELS: dict[str, dict[str, frozenset[str]]] = {
+    "x86_64": {
+        "x86-64-v4": frozenset("avx512f avx512bw avx512cd avx512dq avx512vl".split()),
+        "x86-64-v3": frozenset("avx avx2 bmi1 bmi2 f16c fma abm movbe xsave".split()),
+        "x86-64": frozenset(),
+    },
+}
+
+
+@functools.cache
+def abilities() -> frozenset[str]:
+    """What this machine's processor says it can do; nothing where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
+
+
+def levels() -> list[str]:
+    """The levels that this machine's processor reaches, the fastest first; one without a name on other machines."""
+    known = LEVELS.get(platform.machine())
+    if known is None:
+        return [""]
+    found, wanted = [], frozenset[str]()
+    for level, own in reversed(known.items()):
+        wanted |= own
+        if wanted <= abilities():
+            found.append(level)
+    return found[::-1]
+
+
+def found(name: str, digest: str) -> Path | None:
+    """The fastest library that the package has of a source and that runs on this machine.
+
+    None where the environment says how to compile: then everything is compiled.
+    """
+    if os.environ.get("CC") or os.environ.get("OPTGEN_CFLAGS"):
+        return None
+    paths = (place(level, name, digest) for level in levels())
+    return next((path for path in paths if path.is_file()), None)
+
+
+def brought() -> str:
+    """The fastest level that the package has libraries for and that runs here; empty if there is none."""
+    from optgen.runtime.native.build import digest
+    from optgen.runtime.native.library import driver_source
+
+    path = found("driver", digest(driver_source()))
+    return path.parent.name if path else ""
+
+
+def place(level: str, name: str, digest: str, folder: Path = FOLDER) -> Path:
+    """Where a library is put: beside the others of its level."""
+    return folder / (level or platform.machine()) / f"{name}-{digest}.so"
+
+
+def compile_all(sources: Sequence[Source], folder: Path) -> list[Path]:
+    """Compile for every level of this kind of machine.
+
+    Args:
+        sources: what to compile.
+        folder: where the libraries go.
+
+    Raises:
+        NoCompiler: there is no C compiler, or it fails.
+    """
+    from optgen.runtime.native.build import compile_to, digest
+
+    def one(level: str, source: Source) -> Path:
+        path = place(level, source.name, digest(source), folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        compile_to(path, source, [f"-march={level}"] if level else [])
+        return path
+
+    wanted = [(level, source) for level in LEVELS.get(platform.machine(), {"": frozenset()}) for source in sources]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda each: one(*each), wanted))
+
+
+def catalogue() -> list[Source]:
+    """Everything that a package has compiled: the driver, what XLA calls, and each generated file."""
+    from optgen._paths import generated_folder
+    from optgen.runtime.native.build import Source
+    from optgen.runtime.native.jax import xla_source
+    from optgen.runtime.native.library import driver_source
+
+    files = sorted(generated_folder().glob("*/native.c"))
+    return [driver_source(), xla_source(), *(Source(file.parent.name, file.read_text()) for file in files)]
