@@ -239,19 +239,21 @@ OPTGEN_KERNEL(default_case1_matrices)
 }
 
 /* All elements of a tensor: sum_d_squared. */
-OPTGEN_KERNEL(default_case1_elements_2)
+OPTGEN_TURNING_KERNEL(default_case1_elements_2)
 {
     const number *g_ptr = _array[0];
     const number *C_new_ptr = _array[1];
     const number *R_mean_ptr = _array[2];
     const number *R_new_ptr = _array[3];
     number *sum_d_squared_part = _array[4];
+    const number _C_new_first = C_new_ptr[0];
     const number R_mean = R_mean_ptr[0];
-    const number R_new = R_new_ptr[0];
+    const number _R_new_first = R_new_ptr[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = g_ptr[_i];
-        const number C_new = C_new_ptr[_i];
+        const number C_new = _is_turned ? _C_new_first : C_new_ptr[_i];
+        const number R_new = _is_turned ? R_new_ptr[_i] : _R_new_first;
         const number d = g/_root(R_new/R_mean*C_new);
         sum_d_squared_part[_i] = d*d;
     }
@@ -271,7 +273,7 @@ OPTGEN_KERNEL(default_case1_tensor_2)
 }
 
 /* All elements of a tensor: theta_update. */
-OPTGEN_KERNEL(default_case1_elements_3)
+OPTGEN_TURNING_KERNEL(default_case1_elements_3)
 {
     const number *g_ptr = _array[0];
     const number *C_new_ptr = _array[1];
@@ -281,12 +283,14 @@ OPTGEN_KERNEL(default_case1_elements_3)
     number *_result_ptr = _array[5];
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
+    const number _C_new_first = C_new_ptr[0];
     const number R_mean = R_mean_ptr[0];
-    const number R_new = R_new_ptr[0];
+    const number _R_new_first = R_new_ptr[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = g_ptr[_i];
-        const number C_new = C_new_ptr[_i];
+        const number C_new = _is_turned ? _C_new_first : C_new_ptr[_i];
+        const number R_new = _is_turned ? R_new_ptr[_i] : _R_new_first;
         const number d = g/_root(R_new/R_mean*C_new);
         const number theta_update = -alpha*(d/max_value);
         const number theta = theta_ptr[_i];

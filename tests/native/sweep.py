@@ -48,7 +48,7 @@ def laid_out(array: np.ndarray, way: str) -> np.ndarray:
         found = memory.view(array.dtype).reshape(array.shape)
     elif way == "gaps" and array.ndim:
         found = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::2]
-    elif way == "turned":
+    elif way in ("turned", "all turned"):
         found = np.zeros(array.shape[::-1], array.dtype).T
     else:
         found = np.zeros(array.shape, array.dtype)
@@ -64,13 +64,20 @@ def run(name: str, threads: int, dtype: str = "float32", way: str = "plain", ste
     parameters = [laid_out(random.standard_normal(shape).astype(stored), way) for shape in SHAPES]
     state = rule.variant.init([np.array(p, order="C") for p in parameters], hyperparameters)
     shared = {n: changeable(value) for n, value in state.shared.items()}
-    state = ModelState(tuple({n: changeable(v) for n, v in kept.items()} for kept in state.tensors), shared)
+    tensors = tuple({n: changeable(v) for n, v in kept.items()} for kept in state.tensors)
+    if way == "all turned":
+        kinds_of = {s.name: s for case in rule.variant.info.cases for s in case.states}
+        for kept in tensors:
+            for n, v in kept.items():
+                if kinds_of[n].kind == "element" and kinds_of[n].depth == 1:
+                    kept[n] = laid_out(v, way)
+    state = ModelState(tensors, shared)
     kinds = {declared.name: declared.kind for declared in catalogue_entry(name).manifest.inputs}
     for t in range(1, steps + 1):
         gradients = [laid_out(random.standard_normal(shape).astype(stored), way) for shape in SHAPES]
         given: dict[str, Any] = {}
         for need in rule.variant.info.inputs:
-            of_elements = [np.abs(random.standard_normal(shape)) for shape in SHAPES]
+            of_elements = [laid_out(np.abs(random.standard_normal(shape)), way) for shape in SHAPES]
             given[need] = of_elements if kinds[need] == "element" else 1.5
         rule.step(parameters, gradients, state, t, hyperparameters, given, team=Team(threads))
     kept = [value for tensor in state.tensors for value in tensor.values()]
@@ -83,7 +90,7 @@ def main() -> None:
     for name in names or catalogue_names():
         digest = hashlib.sha256()
         for dtype in DTYPES:
-            for way in ("plain", "unaligned", "gaps", "turned"):
+            for way in ("plain", "unaligned", "gaps", "turned", "all turned"):
                 for array in run(name, int(threads), dtype, way, steps=2):
                     digest.update(array.tobytes())
         print(name, digest.hexdigest(), flush=True)  # noqa: T201

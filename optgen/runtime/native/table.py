@@ -19,6 +19,7 @@ from optgen.targets.kernels.plan import BLOCKS, SLICES, CasePlan, KernelPlan, La
 
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
+_NAMES = {number: name for name, number in TYPES.items()}
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
@@ -34,6 +35,10 @@ STRETCH = 1024
 MOST_ARGUMENTS = 96
 #: Numbers below which a further thread does not pay.
 PER_THREAD = 32768
+
+#: What rows and columns are to whoever goes down the columns.
+_TURNED = {Kind.ROW: Kind.COLUMN, Kind.COLUMN: Kind.ROW}
+_TURNED_EXTENT = {"rows": "columns", "columns": "rows"}
 
 #: Where values that vary less than the ones a kernel goes through stand.
 _PLACES = {
@@ -86,6 +91,11 @@ class Tensor:
     arrays: Mapping[str, tuple[Place, ...]]
 
 
+def size_of(type: int) -> int:
+    """Bytes of a number of a storage type."""
+    return SIZES[_NAMES[type]]
+
+
 def make_table(
     plan: KernelPlan,
     variant: str,
@@ -113,17 +123,31 @@ def make_table(
 
 @dataclass(slots=True)
 class _Member:
-    """A tensor with the memory that the driver has for it."""
+    """A tensor with the memory that the driver has for it.
+
+    Attributes:
+        is_turned: whether its matrices stand in memory column by column.
+    """
 
     tensor: Tensor
     arrays: dict[str, tuple[Place, ...]]
     numbers_at: int
+    is_turned: bool = False
     parts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
         """The storage type of its arithmetic."""
         return TYPES["float32"] if self.tensor.bits == 32 else TYPES["float64"]
+
+    def turns(self, launch: Launch) -> bool:
+        """Whether a launch goes through the columns one after the other."""
+        return self.is_turned and launch.domain == Kind.ELEMENT.value
+
+    def shape_of(self, launch: Launch) -> tuple[int, ...]:
+        """The tensor's shape in the order in which a launch goes through it."""
+        shape = self.tensor.shape
+        return (*shape[:-2], shape[-1], shape[-2]) if self.turns(launch) else shape
 
 
 @dataclass(slots=True)
@@ -172,7 +196,7 @@ class _Table:
         for tensor in tensors:
             if tensor.case not in groups:
                 groups[tensor.case] = self.group(len(groups), cases[tensor.case])
-            groups[tensor.case].members.append(self.member(groups[tensor.case].case, tensor))
+            groups[tensor.case].members.append(self.member(groups[tensor.case], tensor))
         self.groups = list(groups.values())
 
     def made(self, is_update: bool) -> np.ndarray:
@@ -222,14 +246,16 @@ class _Table:
             kinds.setdefault(state.new, Kind(state.kind))
         return _Group(index, case, model, wide, kinds)
 
-    def member(self, case: CasePlan, tensor: Tensor) -> _Member:
+    def member(self, group: _Group, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""
+        case = group.case
         size = tensor.bits // 8
         number = TYPES["float32"] if tensor.bits == 32 else TYPES["float64"]
         arrays = dict(tensor.arrays)
         for state in case.states:
             if state.name in tensor.arrays:
                 arrays |= _ring(state, tensor.arrays[state.name])
+        arrays, is_turned = _in_memory_order(group, tensor.shape, arrays)
         for buffer in case.buffers:
             kind = Kind(buffer.kind)
             at = self.allocated(count_of(kind, tensor.shape), size)
@@ -238,7 +264,7 @@ class _Table:
                 places.append(Place(-1, number, at))
                 at += math.prod(shape) * size
             arrays[buffer.name] = tuple(places)
-        member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size))
+        member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size), is_turned)
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
@@ -359,9 +385,10 @@ class _Table:
         """One kernel for one tensor; for each of its axes where it folds along each, or goes through their vectors."""
         tensor, domain = member.tensor, Kind(launch.domain)
         if launch.form == SLICES:
+            extent = _TURNED_EXTENT[launch.extent] if member.turns(launch) else launch.extent
             return [
                 self.sliced(group, launch, member, part, axis)
-                for axis, part in enumerate(_slices(launch.extent, domain, tensor.shape))
+                for axis, part in enumerate(_slices(extent, domain, member.shape_of(launch)))
             ]
         if domain is Kind.AXIS:
             return [
@@ -408,8 +435,9 @@ class _Table:
             return (operands[0], _AXES, 1, 0, 0)
         kind = group.kinds.get(name, Kind.ELEMENT)
         domain = Kind(launch.domain)
+        seen = _TURNED.get(kind, kind) if member.turns(launch) else kind
         place = places[axis] if kind is Kind.AXIS else places[0]
-        return (self.operand(place), _SAME if kind is domain else _PLACES[domain, kind], _ACCESS[role], 0, 0)
+        return (self.operand(place), _SAME if kind is domain else _PLACES[domain, seen], _ACCESS[role], 0, 0)
 
     def item(
         self,
@@ -424,7 +452,8 @@ class _Table:
         slices: Sequence[int] = (0, 0, 0, 0, 0),
     ) -> tuple[int, ...]:
         """A row for the driver, with the rows that it refers to."""
-        shape = member.tensor.shape if isinstance(member, _Member) else ()
+        shape = member.shape_of(launch) if isinstance(member, _Member) else ()
+        is_turned = isinstance(member, _Member) and member.turns(launch)
         numbers = shape_numbers(shape)
         line = 0
         if any(place not in (_SAME, _PART) for _, place, *_ in rows):
@@ -451,6 +480,7 @@ class _Table:
             first_total,
             len(totals),
             *slices,
+            int(is_turned),
         )
 
     def copies(self) -> Iterable[tuple[int, ...]]:
@@ -469,7 +499,7 @@ class _Table:
                         at = len(self.arguments)
                         self.arguments += rows
                         head = (-1, _COPY, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
-                        yield (*head, chunk, 0, chunks, at, 2, 0, 0, 0, 0, 0, 0, 0)
+                        yield (*head, chunk, 0, chunks, at, 2, 0, 0, 0, 0, 0, 0, 0, 0)
 
     def operand(self, place: Place) -> int:
         """The row of an array."""
@@ -509,6 +539,42 @@ def _ring(state: StatePlan, places: tuple[Place, ...]) -> dict[str, tuple[Place,
         return {state.name: places}
     found = {state.older(lag): tuple(replace(place, lag=lag) for place in places) for lag in range(1, state.depth + 1)}
     return found | {state.new: tuple(replace(place, lag=0) for place in places)}
+
+
+def _in_memory_order(
+    group: _Group, shape: tuple[int, ...], arrays: dict[str, tuple[Place, ...]]
+) -> tuple[dict[str, tuple[Place, ...]], bool]:
+    """Arrays whose elements all stand in one other order of axes, without gaps, as if it were the tensor's order.
+
+    Returns:
+        The arrays, and whether rows and columns have changed places; the arrays as they are where the rule would see
+        the difference.
+    """
+    elements = {name: own for name, own in arrays.items() if group.kinds.get(name, Kind.ELEMENT) is Kind.ELEMENT}
+    places = [place for own in elements.values() for place in own]
+    if not places or not all(place.strides for place in places):
+        return arrays, False
+    axes = [axis for axis in range(len(shape)) if shape[axis] != 1]
+    order = sorted(axes, key=lambda axis: -places[0].strides[axis])
+    if not all(_is_dense(place, order) for place in places):
+        return arrays, False
+    kinds = {*group.kinds.values(), *(Kind(launch.domain) for launch in group.case.launches)}
+    is_turned = bool(kinds & {Kind.ROW, Kind.COLUMN, Kind.MATRIX})
+    last = [len(shape) - 1, len(shape) - 2]
+    if Kind.AXIS in kinds or (is_turned and (order[-2:] != last or order[:-2] != sorted(order[:-2]))):
+        return arrays, False
+    dense = {name: tuple(replace(place, lengths=(), strides=()) for place in own) for name, own in elements.items()}
+    return arrays | dense, is_turned
+
+
+def _is_dense(place: Place, order: Sequence[int]) -> bool:
+    """Whether numbers stand side by side, with axes in this order from the outermost on."""
+    size = size_of(place.type)
+    for axis in reversed(order):
+        if place.strides[axis] != size:
+            return False
+        size *= place.lengths[axis]
+    return True
 
 
 def _chunked(form: int, count: int, slices: Sequence[int]) -> tuple[int, int]:

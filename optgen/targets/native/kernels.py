@@ -1,9 +1,9 @@
 """Kernels in C: each goes through a stretch of numbers that the driver hands it.
 
 A stretch is short, and where a kernel reads values per row, column or matrix it lies within one row, so that those of a
-row or a matrix are one number and those of the columns stand side by side. What is stored in another type, or with
-gaps, has been brought into order by the driver. Folds are the driver's as well: a kernel leaves their operands in
-memory.
+row or a matrix are one number and those of the columns stand side by side; or within one column, where a matrix stands
+in memory column by column. What is stored in another type, or with gaps, has been brought into order by the driver.
+Folds are the driver's as well: a kernel leaves their operands in memory.
 """
 
 from __future__ import annotations
@@ -26,12 +26,8 @@ _PRINTER = NativePrinter()
 _NEUTRAL = {"sum": "(number)0.0", "max": "-_INFINITY", "min": "_INFINITY"}
 _JOIN = {"sum": "{} + {}", "max": "_maximum({}, {})", "min": "_minimum({}, {})"}
 
-#: Kinds that a kernel over a kind can read, and whether they stand side by side along a stretch.
-_READABLE = {
-    Kind.ELEMENT: {Kind.ROW: False, Kind.COLUMN: True, Kind.MATRIX: False},
-    Kind.ROW: {Kind.MATRIX: False},
-    Kind.COLUMN: {Kind.MATRIX: False},
-}
+#: Kinds that a kernel over a kind can read.
+_READABLE = {Kind.ELEMENT: (Kind.ROW, Kind.COLUMN, Kind.MATRIX), Kind.ROW: (Kind.MATRIX,), Kind.COLUMN: (Kind.MATRIX,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,7 @@ class NativeKernel:
         pointers: declarations of its arrays.
         head: lines before the loop.
         lines: what is done for each number `_i` of the stretch.
+        turns: whether it reads numbers of rows or columns: then it can go along rows and down columns.
     """
 
     launch: Launch
@@ -50,6 +47,7 @@ class NativeKernel:
     pointers: tuple[str, ...]
     head: tuple[str, ...]
     lines: tuple[str, ...]
+    turns: bool
 
     @property
     def body(self) -> object:
@@ -68,6 +66,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         self.written: dict[str, None] = {}
         self.families: dict[str, None] = {}
         self.parts: dict[str, None] = {}
+        self.turns = False
 
     def load_number(self, name: str, role: str, index: int) -> None:
         array = {"scalars": "_scalar", "tensor": "_tensor", "model": "(number)_model"}[role]
@@ -80,12 +79,16 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         if kind is self.domain:
             self.lines.append(f"const number {c_name(name)} = {array}_ptr[_i];")
             return
-        if kind not in _READABLE.get(self.domain, {}):
+        if kind not in _READABLE.get(self.domain, ()):
             raise UnsupportedByTarget(f"a native kernel over {self.domain.value} cannot read {kind.value} values")
-        if _READABLE[self.domain][kind]:
-            self.lines.append(f"const number {c_name(name)} = {array}_ptr[_i];")
-        else:
+        if kind is Kind.MATRIX:
             self.head.append(f"const number {c_name(name)} = {array}_ptr[0];")
+            return
+        self.turns = True
+        self.head.append(f"const number _{array}_first = {array}_ptr[0];")
+        each, first = f"{array}_ptr[_i]", f"_{array}_first"
+        along, across = (first, each) if kind is Kind.ROW else (each, first)
+        self.lines.append(f"const number {c_name(name)} = _is_turned ? {across} : {along};")
 
     def fold_axes(self, definition: Definition) -> None:
         value = definition.value
@@ -168,4 +171,4 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
             pointers.append(f"number *{fold}_part = _array[{len(arguments)}];")
             arguments.append(Argument("parts", fold))
         launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals)
-        return NativeKernel(launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines))
+        return NativeKernel(launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines), self.turns)

@@ -24,7 +24,7 @@
 /* Numbers that are converted and computed with in turn: so few that the processor reads ahead while it computes. */
 #define CONVERTED_AT_ONCE 256
 
-typedef void kernel(int64_t, void *const *, const void *, void *, double *, int64_t, int64_t);
+typedef void kernel(int64_t, void *const *, const void *, void *, double *, int64_t, int64_t, int64_t);
 typedef void step_function(double *);
 
 /* One that several threads change, and that lies in a cache line of its own. */
@@ -212,7 +212,8 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
     void *scalars = run->workspace + (bits == 32 ? group->narrow_at : group->wide_at);
     void *tensor = item->tensor_at < 0 ? NULL : run->workspace + item->tensor_at;
     double *model = (double *)(run->workspace + group->model_at);
-    ((kernel *)run->functions[item->function])(n, arrays, scalars, tensor, model, item->rank, run->header->is_update);
+    ((kernel *)run->functions[item->function])(n, arrays, scalars, tensor, model, item->rank, run->header->is_update,
+                                               item->is_turned);
 
     for (int64_t j = 0; j < item->argument_count; j++) {
         const struct argument *a = arguments + j;

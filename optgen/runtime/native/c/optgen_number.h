@@ -41,10 +41,25 @@
  *   _model      numbers of the model
  *   _rank       how many axes the tensor has
  *   _is_update  whether the result is what is to be added to the parameter, not the new parameter
+ *   _is_turned  whether it goes down a column: numbers of rows stand side by side then, and that of the column is one
  */
-#define OPTGEN_KERNEL(name)                                                                          \
-    void OPTGEN_TYPED(name)(int64_t _n, void *const *_array, const number *_scalar, number *_tensor, \
-                            double *_model, int64_t _rank, int64_t _is_update)
+#define OPTGEN_PARAMETERS                                                                            \
+    int64_t _n, void *const *_array, const number *_scalar, number *_tensor, double *_model, int64_t _rank, \
+        int64_t _is_update, const int64_t _is_turned
+
+#define OPTGEN_KERNEL(name) void OPTGEN_TYPED(name)(OPTGEN_PARAMETERS)
+
+/* One that reads numbers of rows or columns, compiled for both ways. */
+#define OPTGEN_TURNING_KERNEL(name)                                                                  \
+    static inline __attribute__((always_inline)) void OPTGEN_TYPED(name##_body)(OPTGEN_PARAMETERS); \
+    OPTGEN_KERNEL(name)                                                                              \
+    {                                                                                                \
+        if (_is_turned)                                                                              \
+            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, 1);   \
+        else                                                                                         \
+            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, 0);   \
+    }                                                                                                \
+    static inline __attribute__((always_inline)) void OPTGEN_TYPED(name##_body)(OPTGEN_PARAMETERS)
 
 #define _NAN ((number)__builtin_nan(""))
 #define _INFINITY ((number)__builtin_inf())
@@ -96,7 +111,9 @@ static inline number _product(number x, int times)
 #undef OPTGEN_TYPED
 #undef OPTGEN_OF_NUMBER
 #undef OPTGEN_LOOP
+#undef OPTGEN_PARAMETERS
 #undef OPTGEN_KERNEL
+#undef OPTGEN_TURNING_KERNEL
 #undef _NAN
 #undef _INFINITY
 #undef _absolute

@@ -56,24 +56,30 @@ static inline uint16_t to_float16(float x)
     return (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)(size >= 0x477ff000 ? special : finite);
 }
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* In place of the bytes from one number to the next: as many as a number has. */
+#define NO_GAP INT64_MIN
+
 /* Copied byte for byte, since arrays of the caller need not be aligned. */
-#define EACH(to, from, expression)                                  \
-    for (int64_t i = 0; i < count; i++) {                           \
-        from x;                                                     \
-        memcpy(&x, start + i * (int64_t)sizeof x, sizeof x);        \
-        const to y = (to)(expression);                              \
-        memcpy(result + i * (int64_t)sizeof y, &y, sizeof y);       \
-    }                                                               \
+#define EACH(to, from, expression)                                                  \
+    for (int64_t i = 0; i < count; i++) {                                           \
+        from x;                                                                     \
+        memcpy(&x, start + i * (from_gap == NO_GAP ? (int64_t)sizeof x : from_gap), sizeof x); \
+        const to y = (to)(expression);                                              \
+        memcpy(result + i * (to_gap == NO_GAP ? (int64_t)sizeof y : to_gap), &y, sizeof y); \
+    }                                                                               \
     break
 
-static void load_side_by_side(const char *restrict start, int64_t type, int64_t count, int64_t bits,
-                              char *restrict result)
+ALWAYS_INLINE void load_each(const char *restrict start, int64_t type, int64_t count, int64_t bits,
+                             char *restrict result, const int64_t from_gap)
 {
+    const int64_t to_gap = NO_GAP;
     switch (type * 2 + (bits == 64)) {
-    case FLOAT32 * 2: memcpy(result, start, (size_t)count * sizeof(float)); break;
+    case FLOAT32 * 2: EACH(float, float, x);
     case FLOAT32 * 2 + 1: EACH(double, float, x);
     case FLOAT64 * 2: EACH(float, double, x);
-    case FLOAT64 * 2 + 1: memcpy(result, start, (size_t)count * sizeof(double)); break;
+    case FLOAT64 * 2 + 1: EACH(double, double, x);
     case BFLOAT16 * 2: EACH(float, uint16_t, from_bfloat16(x));
     case BFLOAT16 * 2 + 1: EACH(double, uint16_t, from_bfloat16(x));
     case FLOAT16 * 2: EACH(float, uint16_t, from_float16(x));
@@ -85,14 +91,15 @@ static void load_side_by_side(const char *restrict start, int64_t type, int64_t 
     }
 }
 
-static void store_side_by_side(char *restrict result, int64_t type, int64_t count, int64_t bits,
-                               const char *restrict start)
+ALWAYS_INLINE void store_each(char *restrict result, int64_t type, int64_t count, int64_t bits,
+                              const char *restrict start, const int64_t to_gap)
 {
+    const int64_t from_gap = NO_GAP;
     switch (type * 2 + (bits == 64)) {
-    case FLOAT32 * 2: memcpy(result, start, (size_t)count * sizeof(float)); break;
+    case FLOAT32 * 2: EACH(float, float, x);
     case FLOAT32 * 2 + 1: EACH(float, double, x);
     case FLOAT64 * 2: EACH(double, float, x);
-    case FLOAT64 * 2 + 1: memcpy(result, start, (size_t)count * sizeof(double)); break;
+    case FLOAT64 * 2 + 1: EACH(double, double, x);
     case BFLOAT16 * 2: EACH(uint16_t, float, to_bfloat16(x));
     case BFLOAT16 * 2 + 1: EACH(uint16_t, double, to_bfloat16((float)x));
     case FLOAT16 * 2: EACH(uint16_t, float, to_float16(x));
@@ -105,6 +112,26 @@ static void store_side_by_side(char *restrict result, int64_t type, int64_t coun
 }
 
 #undef EACH
+
+static void load_side_by_side(const char *start, int64_t type, int64_t count, int64_t bits, char *result)
+{
+    load_each(start, type, count, bits, result, NO_GAP);
+}
+
+static void load_apart(const char *start, int64_t type, int64_t count, int64_t bits, char *result, int64_t gap)
+{
+    load_each(start, type, count, bits, result, gap);
+}
+
+static void store_side_by_side(char *result, int64_t type, int64_t count, int64_t bits, const char *start)
+{
+    store_each(result, type, count, bits, start, NO_GAP);
+}
+
+static void store_apart(char *result, int64_t type, int64_t count, int64_t bits, const char *start, int64_t gap)
+{
+    store_each(result, type, count, bits, start, gap);
+}
 
 static inline int64_t size_of(int64_t type)
 {
@@ -139,8 +166,7 @@ static void load(const void *start, int64_t type, const int64_t *layout, int64_t
         if (gap == size_of(type))
             load_side_by_side(from, type, n, bits, out);
         else
-            for (int64_t i = 0; i < n; i++)
-                load_side_by_side(from + i * gap, type, 1, bits, out + i * bits / 8);
+            load_apart(from, type, n, bits, out, gap);
     }
 }
 
@@ -160,8 +186,7 @@ static void store(void *start, int64_t type, const int64_t *layout, int64_t firs
         if (gap == size_of(type))
             store_side_by_side(to, type, n, bits, in);
         else
-            for (int64_t i = 0; i < n; i++)
-                store_side_by_side(to + i * gap, type, 1, bits, in + i * bits / 8);
+            store_apart(to, type, n, bits, in, gap);
     }
 }
 

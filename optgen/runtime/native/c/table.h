@@ -69,6 +69,7 @@ struct item {
     /* ACROSS: result o folds `runs` stretches of `length` numbers, which begin at o*result_stride + r*run_stride.
        DOWN: result (m, c) folds the numbers (m, r, c) for r < runs; `length` is the number of columns. */
     int64_t results, runs, length, run_stride, result_stride;
+    int64_t is_turned;                  /* whether lines are the tensor's columns */
 };
 
 enum { SAME, LINE, COLUMN, MATRIX, AXES, PART };
