@@ -290,13 +290,15 @@ class GroupStep(ABC):
             if layout.count:
                 k[layout.count] = layout.counted(k, t)
             for name, value in shared.items():
-                k[layout.names[name]] = layout.step_number(p, value)
+                k[layout.names[name]] = layout.step_number(p, np.array(value))
         for name, value in of_model.items():
             self.first[layout.names[name]] = value
-        self.remember(prepared, parameters, kept)
+        self.remember(prepared, parameters, kept, shared)
 
-    def remember(self, prepared: Prepared, parameters: list[Parameter], kept: list[Kept]) -> None:
-        """What is to be done after a step by C functions."""
+    def remember(
+        self, prepared: Prepared, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, np.ndarray]
+    ) -> None:
+        """What is to be done after a step by C functions; `shared` are the numbers of the step, changed by it."""
         return
 
 

@@ -106,6 +106,38 @@ class TorchLayout(StateLayout):
 
 
 @dataclass(slots=True)
+class _Number:
+    """A number that every parameter keeps: a count of steps, or a number of the step.
+
+    Attributes:
+        addresses: where they stand.
+        type: how they are stored, see `TYPES`.
+        value: what all of them are.
+    """
+
+    addresses: np.ndarray
+    type: int
+    value: float
+
+    @classmethod
+    def of(cls, tensors: list[Tensor]) -> _Number | None:
+        """The number that tensors hold; None if they are of several types, or not in this machine's memory."""
+        if {(t.dtype, t.device.type) for t in tensors} - {(torch.float32, "cpu"), (torch.float64, "cpu")}:
+            return None
+        if len({t.dtype for t in tensors}) != 1:
+            return None
+        addresses = np.array([t.data_ptr() for t in tensors], np.uint64)
+        return cls(addresses, TYPES[_TYPES[tensors[0].dtype]], float(tensors[0]))
+
+    def replace(self, value: float) -> bool:
+        """Give all of them another value; False if one is not what it should be, and nothing has been changed then."""
+        failed = driver().optgen_replace(address_of(self.addresses), len(self.addresses), self.type, self.value, value)
+        if not failed:
+            self.value = value
+        return not failed
+
+
+@dataclass(slots=True)
 class Ready:
     """A group's step by native kernels as it was made last: where nothing has moved, only the gradients are looked up.
 
@@ -115,7 +147,8 @@ class Ready:
         layout: the variant that the group asked for.
         prepared: the call.
         t: the number of the step that comes next.
-        counts: addresses of the parameters' counts of steps, all of which are one less; none where none are kept.
+        count: the parameters' counts of steps, all of which are one less; None where none are kept.
+        numbers: the numbers of the step, each with the array in which the call keeps it.
         parameters: by `id`.
         addresses, dtypes, shapes: of the parameters.
         kept: what is kept for each.
@@ -127,7 +160,8 @@ class Ready:
     layout: StateLayout
     prepared: Prepared
     t: int
-    counts: np.ndarray
+    count: _Number | None
+    numbers: list[tuple[_Number, np.ndarray]]
     parameters: list[int]
     addresses: list[int]
     dtypes: list[torch.dtype]
@@ -138,15 +172,23 @@ class Ready:
     held: list[Any]
 
     @classmethod
-    def after(cls, layout: StateLayout, parameters: list[Tensor], kept: list[Kept], prepared: Prepared) -> Ready | None:
+    def after(
+        cls,
+        layout: StateLayout,
+        parameters: list[Tensor],
+        kept: list[Kept],
+        prepared: Prepared,
+        shared: Mapping[str, np.ndarray],
+    ) -> Ready | None:
         """What the next step can go on from; None where it has to look at everything again."""
         values = [value for k in kept for value in k.values()]
-        if layout.of_step or layout.of_model or layout.variant.info.inputs:
+        if layout.of_model or layout.variant.info.inputs:
             return None
         if not all(isinstance(value, Tensor) for value in values) or any(p.is_complex() for p in parameters):
             return None
-        counts = [k[layout.count] for k in kept] if layout.count else []
-        if any(count.dtype is not torch.float32 or count.device.type != "cpu" for count in counts):
+        count = _Number.of([k[layout.count] for k in kept]) if layout.count else None
+        numbers = [_Number.of([k[layout.names[name]] for k in kept]) for name in shared]
+        if (layout.count and count is None) or any(number is None for number in numbers):
             return None
         gradients = list(map(gradient_of, parameters))
         # The call knows how the gradients of this step are laid out; the next ones will be like the parameters.
@@ -158,7 +200,8 @@ class Ready:
             layout,
             prepared,
             1 + layout.steps_done(parameters[0], kept[0]),
-            np.array([count.data_ptr() for count in counts], np.uint64),
+            count,
+            [(number, array) for number, array in zip(numbers, shared.values(), strict=True) if number is not None],
             list(map(id, parameters)),
             list(map(Tensor.data_ptr, parameters)),
             list(map(_dtype, parameters)),
@@ -190,23 +233,22 @@ class Ready:
             and all(map(Tensor.is_contiguous, parameters))
             and all(map(Tensor.is_contiguous, gradients))
             and not any(map(Tensor.is_neg, gradients))
-            and not self.count(0)
+            and all(number.replace(number.value) for number in self._all_numbers())
         )
 
-    def count(self, steps: int) -> int:
-        """Count steps where the counts are what is expected; 1 if one is not, and none has been changed then."""
-        changed: int = driver().optgen_count(
-            address_of(self.counts), len(self.counts), TYPES["float32"], float(self.t - 1), float(steps)
-        )
-        return changed
+    def _all_numbers(self) -> list[_Number]:
+        return [*([self.count] if self.count else ()), *(number for number, _ in self.numbers)]
 
     def run(self, parameters: list[Tensor], hyperparameters: Mapping[str, Any]) -> None:
         """Make the step, on parameters for which `is_as_before` is true."""
         self.prepared.addresses[self.prepared.gradients] = list(map(Tensor.data_ptr, map(_grad, parameters)))
         self.prepared.run(self.t, hyperparameters, torch_team())
-        self.count(1)
+        if self.count:
+            self.count.replace(float(self.t))
+            self.t += 1
+        for number, array in self.numbers:
+            number.replace(float(array))
         torch.autograd.graph.increment_version(parameters)
-        self.t += bool(self.layout.count)
 
 
 class TorchStep(GroupStep):
@@ -237,10 +279,12 @@ class TorchStep(GroupStep):
     def team(self) -> Team:
         return torch_team()
 
-    def remember(self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept]) -> None:
+    def remember(
+        self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept], shared: Mapping[str, np.ndarray]
+    ) -> None:
         torch.autograd.graph.increment_version(parameters)
         if len(parameters) == len(self.work.parameters):
-            self.ready = Ready.after(self.layout, parameters, kept, prepared)
+            self.ready = Ready.after(self.layout, parameters, kept, prepared, shared)
 
     def gradient(self, parameter: Tensor) -> Tensor:
         gradient = gradient_of(parameter)

@@ -29,10 +29,11 @@ def give_gradients(params, seed):
         p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
 
 
-def pair(**arguments):
+def pair(name="AdamW", **arguments):
     """Two copies of a model, with torch's optimizer and the generated one."""
     mine, theirs = parameters(), parameters()
-    return mine, optgen.torch.AdamW(mine, lr=0.1, **arguments), theirs, torch.optim.AdamW(theirs, lr=0.1, **arguments)
+    own, other = getattr(optgen.torch, name), getattr(torch.optim, name)
+    return mine, own(mine, lr=0.1, **arguments), theirs, other(theirs, lr=0.1, **arguments)
 
 
 def check(mine, theirs):
@@ -59,15 +60,17 @@ def calls(monkeypatch):
     return counted
 
 
-def test_a_step_goes_on_from_the_last_one(calls):
-    mine, one, theirs, other = pair()
+@pytest.mark.parametrize("name", ["AdamW", "NAdam", "SGD"])
+def test_a_step_goes_on_from_the_last_one(calls, name):
+    mine, one, theirs, other = pair(name)
     for seed in range(5):
         for params, optimizer in ((mine, one), (theirs, other)):
             give_gradients(params, seed)
             optimizer.step()
     check(mine, theirs)
     assert calls == {"made": 5, "prepared": 1}
-    assert {float(kept["step"]) for kept in one.state.values()} == {5.0}
+    if name != "SGD":
+        assert {float(kept["step"]) for kept in one.state.values()} == {5.0}
 
 
 def swap_data(params, optimizer):
@@ -88,6 +91,12 @@ def edit_state(params, optimizer):
 
 def edit_count(params, optimizer):
     optimizer.state[params[0]]["step"].fill_(7)
+
+
+def edit_number(params, optimizer):
+    """Of NAdam, which keeps one of the step with every parameter."""
+    if "mu_product" in optimizer.state[params[0]]:
+        optimizer.state[params[0]]["mu_product"].mul_(0.5)
 
 
 def forget_state(params, optimizer):
@@ -159,6 +168,7 @@ def reorder(params, optimizer):
         take_imaginary_part,
         edit_state,
         edit_count,
+        edit_number,
         forget_state,
         drop_gradient,
         turn_gradient,
@@ -170,8 +180,9 @@ def reorder(params, optimizer):
         reorder,
     ],
 )
-def test_what_is_changed_between_steps_counts(change):
-    mine, one, theirs, other = pair()
+@pytest.mark.parametrize("name", ["AdamW", "NAdam"])
+def test_what_is_changed_between_steps_counts(change, name):
+    mine, one, theirs, other = pair(name)
     for seed in range(6):
         for params, optimizer in ((mine, one), (theirs, other)):
             give_gradients(params, seed)

@@ -31,8 +31,8 @@ def driver() -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.optgen_run.restype = number
     library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number, pointer]
-    library.optgen_count.restype = number
-    library.optgen_count.argtypes = [pointer, number, number, ctypes.c_double, ctypes.c_double]
+    library.optgen_replace.restype = number
+    library.optgen_replace.argtypes = [pointer, number, number, ctypes.c_double, ctypes.c_double]
     return library
 
 

@@ -553,21 +553,20 @@ int64_t optgen_run(const int64_t *table, void *const *functions, const double *v
 }
 
 /*
- * Counts steps on each of some numbers of type `type`, if all of them are what is expected.
+ * Gives some numbers of one type another value, if all of them are what is expected.
  *
  * Returns 0, or 1 if one is not; then nothing has been changed.
  */
-int64_t optgen_count(void *const *counts, int64_t number, int64_t type, double expected, double steps)
+int64_t optgen_replace(void *const *numbers, int64_t count, int64_t type, double expected, double value)
 {
-    double value;
-    for (int64_t i = 0; i < number; i++) {
-        load(counts[i], type, NULL, 0, 1, 64, &value);
-        if (value != expected)
+    double found;
+    for (int64_t i = 0; i < count; i++) {
+        load(numbers[i], type, NULL, 0, 1, 64, &found);
+        if (found != expected)
             return 1;
     }
-    value = expected + steps;
-    for (int64_t i = 0; i < number && steps != 0; i++)
-        store(counts[i], type, NULL, 0, 1, 64, &value);
+    for (int64_t i = 0; i < count && value != expected; i++)
+        store(numbers[i], type, NULL, 0, 1, 64, &value);
     return 0;
 }
 
