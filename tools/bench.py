@@ -19,7 +19,7 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -115,17 +115,27 @@ class Measured:
 
 def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> Iterator[float]:
     """The seconds of each step under jit, parameters and state donated."""
-    random = np.random.default_rng(0)
-    params = [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
-    gradients = [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
+    params, gradients = arrays(shapes, dtype), arrays(shapes, dtype)
     state = jax.jit(tx.init)(params)
     # jax pairs donated arguments with results of their shape in order: parameters first and state second, in both.
     step = jax.jit(lambda p, s, g: apply(tx, g, s, p), donate_argnums=(0, 1))
     while True:
-        start = time.perf_counter()
-        params, state = step(params, state, gradients)
-        jax.block_until_ready((params, state))
-        yield time.perf_counter() - start
+        params, state = yield from timed(step, params, state, gradients)
+
+
+def arrays(shapes: list[tuple[int, ...]], dtype: str) -> list[jax.Array]:
+    """Random numbers."""
+    random = np.random.default_rng(0)
+    return [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
+
+
+def timed(function: Any, *arguments: Any) -> Generator[float, None, Any]:
+    """Yields the seconds that a call takes until all that it returns is there; returns that."""
+    start = time.perf_counter()
+    found = function(*arguments)
+    jax.block_until_ready(found)
+    yield time.perf_counter() - start
+    return found
 
 
 def two_calls(tx: Any, gradients: Any, state: Any, params: Any) -> Any:
@@ -188,6 +198,7 @@ def contestants(library: str, optimizer: str, workload: str, dtype: str, compile
                     lambda p, a=arguments: their_class(p, lr=1e-3, **extra, **a), shapes, dtype
                 )
             if compiled:
+                torch._dynamo.reset()  # after some programs it would compile no further one
                 found["torch.compile"] = torch_step(lambda p: their_class(p, lr=1e-3, **extra), shapes, dtype, True)
     found["copy"] = copying(bytes_moved(own_tx(1e-3), shapes, dtype))
     return found
@@ -233,31 +244,42 @@ def row(measured: list[Measured]) -> list[str]:
 
 
 def chart(results: list[Measured], path: Path) -> None:
-    """Times of each optimizer on each workload, relative to optgen's, as bars."""
+    """Times of each optimizer on each workload, relative to optgen's, as bars from the line of equal times."""
     import matplotlib
+    import matplotlib.ticker
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    panels = list(dict.fromkeys((r.library, r.workload) for r in results if r.dtype == "float32"))
-    figure, axes = plt.subplots(len(panels), 1, figsize=(9, 2.4 * len(panels)), squeeze=False, layout="constrained")
-    for (library, workload), axis in zip(panels, axes[:, 0], strict=True):
-        mine = [r for r in results if (r.library, r.workload, r.dtype) == (library, workload, "float32")]
-        names = list(dict.fromkeys(r.optimizer for r in mine))
-        who = [w for w in dict.fromkeys(r.who for r in mine) if w != "optgen arrays"]
-        for number, one in enumerate(who):
-            at = [
-                i + number * 0.8 / len(who)
-                for i, name in enumerate(names)
-                for r in mine
-                if (r.optimizer, r.who) == (name, one)
-            ]
+    results = [r for r in results if r.dtype == "float32" and r.who != "optgen arrays"]
+    libraries, workloads = ([*dict.fromkeys(getattr(r, key) for r in results)] for key in ("library", "workload"))
+    figure, axes = plt.subplots(
+        len(workloads), len(libraries), figsize=(7 * len(libraries), 2.3 * len(workloads)), squeeze=False
+    )
+    for row, workload in zip(axes, workloads, strict=True):
+        for axis, library in zip(row, libraries, strict=True):
+            mine = [r for r in results if (r.library, r.workload) == (library, workload)]
             base = {r.optimizer: r.median for r in mine if r.who == "optgen"}
-            axis.bar(at, [r.median / base[r.optimizer] for r in mine if r.who == one], 0.8 / len(who), label=one)
-        axis.set_xticks([i + 0.4 - 0.4 / len(who) for i in range(len(names))], names)
-        axis.set_title(f"{library}, {workload}: time relative to optgen's (less is faster)", fontsize=10)
-        axis.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+            places = {name: place for place, name in enumerate(base)}
+            who = [w for w in dict.fromkeys(r.who for r in mine) if w != "optgen"]
+            for number, one in enumerate(who):
+                bars = {places[r.optimizer]: r.median / base[r.optimizer] for r in mine if r.who == one}
+                at = [place + (number + 0.5) * 0.8 / len(who) - 0.4 for place in bars]
+                axis.bar(at, [ratio - 1 for ratio in bars.values()], 0.8 / len(who), bottom=1, label=one)
+            axis.set_yscale("log")
+            axis.set_ylim(0.3, 20)
+            axis.set_yticks([0.5, 1, 2, 5, 10], minor=False)
+            axis.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+            axis.axhline(1, color="black", linewidth=0.8)
+            axis.set_xticks(range(len(base)), list(base))
+            axis.set_title(f"{library}, {workload}", fontsize=10)
+            axis.yaxis.set_major_formatter("{x:g}")
+        row[0].set_ylabel("times optgen's time")
+    for axis in axes[-1]:
+        axis.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
 
 
 def processor_name() -> str:
