@@ -22,11 +22,11 @@ from jax import lax
 from optgen.compiler.kinds import Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, Source, compiled
-from optgen.runtime.native.choice import made_or_told
+from optgen.runtime.native.choice import backend, made_or_told
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.rule import dense_place, single
-from optgen.runtime.native.table import TYPES, Place, Tensor, make_table
-from optgen.targets.kernels.plan import RESULT, Launch
+from optgen.runtime.native.table import TYPES, Place, Tensor, make_table, written_late
+from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo
 
 _TARGET = "optgen_native"
@@ -90,7 +90,8 @@ class NativeJaxVariant(JaxVariant):
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
         inputs = inputs or {}
-        kernels = made_or_told(self._kernels) if _can_run(gradients, state, parameters, inputs) else None
+        can_run = _can_run(gradients, state, parameters, inputs) and not self._is_better_left(form)
+        kernels = made_or_told(self._kernels) if can_run else None
         if kernels is None:
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         self.check(gradients, state, parameters)
@@ -126,6 +127,15 @@ class NativeJaxVariant(JaxVariant):
         results, tensors, shared = run(given)
         return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
 
+    def _is_better_left(self, form: str) -> bool:
+        """Whether XLA does better by itself: it makes one loop of an update and of what is done with that.
+
+        A kernel has to write the update to memory that XLA asks the system for at every step. That costs more than the
+        kernel saves where a rule is one pass over the parameters.
+        """
+        passes = [[f for f in case.jax if f.level not in ("initial", "step")] for case in self.info.cases]
+        return form == UPDATE_FORM and backend() == "auto" and all(len(functions) <= 1 for functions in passes)
+
     def _by_arrays(self, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
         gradients, tensors, shared, parameters, t, varying, inputs = given
         before = ModelState(tensors, shared, ahead)
@@ -137,7 +147,7 @@ class NativeJaxVariant(JaxVariant):
         gradients, tensors, shared, parameters, t, varying, inputs = given
         is_update = form == UPDATE_FORM
         cases = kernels.plan.variant(self.info.name).cases
-        over_gradient = is_update and all(_frees_gradient(case.launches) for case in cases)
+        over_gradient = is_update and all(_frees_gradient(case) for case in cases)
         call = _Call()
         rows, results, kept_outputs = [], [], []
         for index, gradient in enumerate(gradients):
@@ -232,8 +242,11 @@ def _can_run(gradients: Sequence[Any], state: ModelState, parameters: Any, input
     return all(str(jnp.result_type(leaf)) in TYPES for leaf in leaves)
 
 
-def _frees_gradient(launches: Sequence[Launch]) -> bool:
+def _frees_gradient(case: CasePlan) -> bool:
     """Whether no kernel reads the gradient after one has written the result."""
+    if written_late(case, (1,)):
+        return False
+    launches = case.launches
     reads = [index for index, launch in enumerate(launches) if any(a.name == "g" for a in launch.arguments)]
     writes = [index for index, launch in enumerate(launches) if any(a.name == RESULT for a in launch.arguments)]
     return not reads or max(reads) <= min(writes)

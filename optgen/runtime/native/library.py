@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optgen.errors import NoCompiler
+from optgen.errors import InvalidHyperparameter, NoCompiler
 from optgen.runtime.native.build import SOURCES, Source, compiled
 from optgen.runtime.native.table import MOST_ARGUMENTS
 from optgen.targets.kernels.plan import KernelPlan, Launch
@@ -84,9 +84,15 @@ def _functions(launch: Launch) -> tuple[str, str]:
 
 
 def thread_count() -> int:
-    """How many threads a step may use: `OPTGEN_NUM_THREADS`, else the processors that this process may run on."""
-    told = os.environ.get("OPTGEN_NUM_THREADS", "")
-    if told.isdigit() and int(told) > 0:
+    """How many threads a step may use: `OPTGEN_NUM_THREADS`, else the processors that this process may run on.
+
+    Raises:
+        InvalidHyperparameter: the variable holds no such number.
+    """
+    told = os.environ.get("OPTGEN_NUM_THREADS")
+    if told is not None:
+        if not told.isdecimal() or int(told) < 1:
+            raise InvalidHyperparameter(f"OPTGEN_NUM_THREADS is a number of threads, 1 or more, not {told!r}")
         return int(told)
     try:
         return len(os.sched_getaffinity(0))

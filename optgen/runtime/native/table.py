@@ -15,7 +15,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.targets.kernels.plan import BLOCKS, SLICES, CasePlan, KernelPlan, Launch, StatePlan
+from optgen.targets.kernels.plan import BLOCKS, RESULT, SLICES, Argument, CasePlan, KernelPlan, Launch, StatePlan
 
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
@@ -127,12 +127,14 @@ class _Member:
 
     Attributes:
         is_turned: whether its matrices stand in memory column by column.
+        late: what is computed at the end, over the old values of a state, and which state that is.
     """
 
     tensor: Tensor
     arrays: dict[str, tuple[Place, ...]]
     numbers_at: int
     is_turned: bool = False
+    late: dict[str, str] = field(default_factory=dict)
     parts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
@@ -205,6 +207,7 @@ class _Table:
             self.transfer_numbers(group)
         self.place_model_parts()
         self.work_through()
+        self.work_late()
         self.phase(self.copies())
         sections = [
             [entry for row in self.operands for entry in row],
@@ -256,7 +259,11 @@ class _Table:
             if state.name in tensor.arrays:
                 arrays |= _ring(state, tensor.arrays[state.name])
         arrays, is_turned = _in_memory_order(group, tensor.shape, arrays)
+        late = written_late(case, tensor.shape)
+        arrays |= {name: tensor.arrays[state] for name, state in late.items()}
         for buffer in case.buffers:
+            if buffer.name in late:
+                continue
             kind = Kind(buffer.kind)
             at = self.allocated(count_of(kind, tensor.shape), size)
             places = []
@@ -264,7 +271,7 @@ class _Table:
                 places.append(Place(-1, number, at))
                 at += math.prod(shape) * size
             arrays[buffer.name] = tuple(places)
-        member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size), is_turned)
+        member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size), is_turned, late)
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
@@ -342,7 +349,8 @@ class _Table:
             for group in self.groups:
                 steps = []
                 while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
-                    steps.append([i for member in group.members for i in self.launched(group, _next(group), member)])
+                    members = [m for m in group.members if m.late.keys().isdisjoint(_written(_next(group)))]
+                    steps.append([i for member in members for i in self.launched(group, _next(group), member)])
                     group.position += 1
                 waiting.append(steps)
             for together in zip_longest(*waiting, fillvalue=[]):
@@ -355,6 +363,15 @@ class _Table:
             self.phase(self.of_model(group, _next(group)) for group in ready)
             for group in ready:
                 group.position += 1
+
+    def work_late(self) -> None:
+        """The kernels that have been left to the end."""
+        late = [
+            (g, m, [n for n in g.case.launches if _written(n) & m.late.keys()]) for g in self.groups for m in g.members
+        ]
+        for number in range(max((len(launches) for _, _, launches in late), default=0)):
+            waiting = [(group, member, launches[number]) for group, member, launches in late if number < len(launches)]
+            self.phase(item for group, member, launch in waiting for item in self.launched(group, launch, member))
 
     def phase(self, items: Iterable[tuple[int, ...]]) -> None:
         """Items that do not wait for each other; each knows how many chunks come before it."""
@@ -384,12 +401,15 @@ class _Table:
     def launched(self, group: _Group, launch: Launch, member: _Member) -> list[tuple[int, ...]]:
         """One kernel for one tensor; for each of its axes where it folds along each, or goes through their vectors."""
         tensor, domain = member.tensor, Kind(launch.domain)
+        if launch.extent == "other_axes" and len(tensor.shape) <= 1:
+            # There is no other axis to fold over: what would be folded is the result.
+            return [
+                self.plain(group, replace(launch, arguments=_as_results(launch)), member, math.prod(tensor.shape), 0)
+            ]
         if launch.form == SLICES:
             extent = _TURNED_EXTENT[launch.extent] if member.turns(launch) else launch.extent
-            return [
-                self.sliced(group, launch, member, part, axis)
-                for axis, part in enumerate(_slices(extent, domain, member.shape_of(launch)))
-            ]
+            parts = _slices(extent, domain, member.shape_of(launch))
+            return [self.sliced(group, launch, member, part, axis) for axis, part in enumerate(parts)]
         if domain is Kind.AXIS:
             return [
                 self.plain(group, launch, member, math.prod(shape), axis)
@@ -437,7 +457,13 @@ class _Table:
         domain = Kind(launch.domain)
         seen = _TURNED.get(kind, kind) if member.turns(launch) else kind
         place = places[axis] if kind is Kind.AXIS else places[0]
-        return (self.operand(place), _SAME if kind is domain else _PLACES[domain, seen], _ACCESS[role], 0, 0)
+        return (
+            self.operand(place),
+            _SAME if kind in (domain, Kind.AXIS) else _PLACES[domain, seen],
+            _ACCESS[role],
+            0,
+            0,
+        )
 
     def item(
         self,
@@ -489,7 +515,7 @@ class _Table:
             for state in group.case.states:
                 if Kind(state.kind) in (Kind.STEP, Kind.GLOBAL, Kind.TENSOR, Kind.ELEMENT):
                     continue
-                for member in group.members:
+                for member in (m for m in group.members if state.new not in m.late):
                     shapes = kept_shapes(Kind(state.kind), member.tensor.shape)
                     kept = (replace(place, lag=0) for place in member.tensor.arrays[state.name])
                     for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
@@ -531,6 +557,45 @@ def _next(group: _Group) -> Launch:
 
 def _operation(case: CasePlan, fold: str) -> str:
     return {f.name: f.operation for f in case.folds}[fold]
+
+
+def _as_results(launch: Launch) -> tuple[Argument, ...]:
+    """A launch's arguments, with arrays to write in the place of folds."""
+    return tuple(replace(a, role="out") if a.role == "parts" else a for a in launch.arguments)
+
+
+def _written(launch: Launch) -> set[str]:
+    """What a launch leaves."""
+    return {argument.name for argument in launch.arguments if argument.role in ("out", "inout", "parts")}
+
+
+def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
+    """What leads from a fold along the axes of a vector to the new values of a state, and which state that is.
+
+    Of a vector these are as many numbers as the parameter has, but each depends on one place alone. So no memory is
+    needed for them where nothing else reads them, and what they are computed from is still there: at the end they are
+    written over the old ones.
+    """
+    found: dict[str, str] = {}
+    for state in case.states if len(shape) <= 1 else ():
+        chain: list[str] = []
+        name = state.new
+        while Kind(state.kind) is Kind.AXIS and state.depth == 1:
+            makers = [launch for launch in case.launches if name in _written(launch)]
+            readers = [n for n in case.launches if n not in makers and any(a.name == name for a in n.arguments)]
+            if len(makers) != 1 or len(readers) > len(chain) or _written(makers[0]) != {name}:
+                break
+            chain.append(name)
+            read = {argument.name for argument in makers[0].arguments} - {name}
+            if makers[0].form == SLICES:
+                changed = {n for launch in case.launches for n in _written(launch)} - {name}
+                if not read & (changed | ({"theta"} if RESULT in changed else set())):
+                    found |= dict.fromkeys(chain, state.name)
+                break
+            if len(read) != 1 or read & {s.name for s in case.states}:
+                break
+            (name,) = read
+    return found
 
 
 def _ring(state: StatePlan, places: tuple[Place, ...]) -> dict[str, tuple[Place, ...]]:

@@ -82,9 +82,18 @@
 #define _modulo OPTGEN_TYPED(_modulo)
 #define _product OPTGEN_TYPED(_product)
 
-/* NaN if either is. */
-static inline number _maximum(number a, number b) { return (a > b) | (a != a) ? a : b; }
-static inline number _minimum(number a, number b) { return (a < b) | (a != a) ? a : b; }
+/* NaN if either is. Two conditions joined into one would be turned into jumps, and keep loops from becoming vectors. */
+static inline number _maximum(number a, number b)
+{
+    const number larger = a > b ? a : b;
+    return a != a ? a : larger;
+}
+
+static inline number _minimum(number a, number b)
+{
+    const number smaller = a < b ? a : b;
+    return a != a ? a : smaller;
+}
 
 /* Zeros and NaN stay what they are. */
 static inline number _sign(number x) { return x > 0 ? (number)1.0 : x < 0 ? (number)-1.0 : x; }

@@ -1,0 +1,47 @@
+"""Whether the compiler makes vector instructions of the loops that go through all numbers of a tensor."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from collections import Counter
+
+import pytest
+
+from optgen._paths import generated_folder
+from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.native.build import FLAGS, SOURCES, compiler
+from optgen.targets.kernels.plan import read_plan
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other vectors")
+@pytest.mark.parametrize("name", catalogue_names())
+def test_loops_over_elements_are_vectors(name, tmp_path):
+    told = subprocess.run([compiler()[0], "--version"], capture_output=True, text=True, check=True).stdout
+    if "Free Software Foundation" not in told:
+        pytest.skip("only gcc tells in this form what it has done")
+    path = generated_folder() / name / "native.c"
+    if not path.exists():
+        pytest.skip("its kernels are compiled when they are used")
+    command = [*compiler(), *FLAGS, "-march=x86-64-v3", "-fopt-info-vec-optimized", f"-I{SOURCES}", str(path)]
+    done = subprocess.run([*command, "-o", str(tmp_path / "out.so")], capture_output=True, text=True, check=True)
+    vectors = Counter(int(line) for line in re.findall(r"native\.c:(\d+):\d+: optimized: loop vectorized", done.stderr))
+    plan = read_plan(path.with_suffix(".json").read_bytes())
+    launches = [n for v in plan.variants for case in v.cases for n in case.launches if n.domain == "element"]
+    wanted = {n.kernel for n in launches}
+    kernel, found = "", set()
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if match := re.match(r"OPTGEN_(?:TURNING_)?KERNEL\((\w+)\)", line):
+            kernel = match[1]
+        # Both precisions; what has nothing to compute becomes a copy of memory.
+        if line.strip() == "OPTGEN_LOOP" and kernel in wanted:
+            found.add(kernel)
+            assert vectors[number + 1] >= 2 or _copies(path.read_text(), number + 1), f"{kernel}, line {number + 1}"
+    assert found == wanted
+
+
+def _copies(text: str, line: int) -> bool:
+    """Whether the loop that begins at a line computes nothing."""
+    body = "\n".join(text.splitlines()[line:]).partition("\n    }")[0]
+    return not re.search(r"[-+*/?(]", re.sub(r"\(number\)|const number", "", body))
