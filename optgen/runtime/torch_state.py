@@ -260,12 +260,14 @@ class TorchStep(GroupStep):
 
     Attributes:
         ready: what the group's next step may go on from.
+        overlapping: parameters, by `id`, that share memory with others: they make their steps one after the other.
     """
 
     def __init__(self, dialect: Dialect, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.by_entries = dialect.sparse == "entries"
         self.ready: Ready | None = None
+        self.overlapping = _overlapping(self.work.parameters)
 
     def is_memory(self, parameters: list[Tensor]) -> bool:
         if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
@@ -294,7 +296,8 @@ class TorchStep(GroupStep):
         as_real(parameter).copy_(value)
 
     def apart(self, parameter: Tensor) -> object:
-        return parameter.device, self.by_entries and gradient_of(parameter).is_sparse and parameter
+        by_itself = (self.by_entries and gradient_of(parameter).is_sparse) or id(parameter) in self.overlapping
+        return parameter.device, by_itself and id(parameter)
 
     def step(self, parameters: list[Tensor], t: int) -> None:
         if self.by_entries and gradient_of(parameters[0]).is_sparse:
@@ -335,6 +338,23 @@ def _is_plain(tensor: Tensor) -> bool:
         and not tensor.is_conj()
         and (tensor.dtype in _TYPES or tensor.is_complex())
     )
+
+
+def _overlapping(parameters: list[Tensor]) -> set[int]:
+    """Those that share memory with one before or after them, by `id`."""
+    known = (Tensor, torch.nn.Parameter)
+    plain = [p for p in parameters if type(p) in known and p.layout is torch.strided and p.device.type != "meta"]
+    plain = [p for p in plain if p.numel()]
+    reach = {id(p): sum((n - 1) * stride for n, stride in zip(p.shape, p.stride(), strict=True)) + 1 for p in plain}
+    plain.sort(key=lambda p: (str(p.device), p.data_ptr()))
+    found: set[int] = set()
+    for index, p in enumerate(plain):
+        end = p.data_ptr() + reach[id(p)] * p.element_size()
+        for q in plain[index + 1 :]:
+            if q.device != p.device or q.data_ptr() >= end:
+                break
+            found |= {id(p), id(q)}
+    return found
 
 
 def _can_be_written(parameter: Tensor) -> bool:

@@ -247,3 +247,19 @@ def test_the_custom_rule_of_a_user():
         norm = np.linalg.norm(np.ravel(p))
         with np.errstate(invalid="ignore"):
             np.testing.assert_allclose(u, -0.2 * p / (norm + np.abs(p)), rtol=1e-13)
+
+
+@pytest.mark.parametrize(("name", "options"), [("lamb", {}), ("adafactor", {"factored": False})])
+def test_what_a_later_pass_reads_is_not_rounded(name, options, monkeypatch):
+    """Second moments of small gradients are zero in float16, in which optax keeps them."""
+    random = np.random.default_rng(0)
+    params = jnp.asarray(random.standard_normal((200, 30)), jnp.float16)
+    gradients = jnp.asarray(0.003 * random.standard_normal((200, 30)), jnp.float16)
+    tx = getattr(optgen.optax, name)(0.01, **options)
+    found = {}
+    for backend in ("native", "arrays"):
+        monkeypatch.setenv("OPTGEN_BACKEND", backend)
+        found[backend] = jax.tree.leaves(tx.update(gradients, tx.init(params), params))
+    for a, b in zip(found["native"], found["arrays"], strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=2e-3, atol=1e-7)

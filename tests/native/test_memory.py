@@ -15,12 +15,13 @@ import pytest
 import torch
 
 import optgen
-from optgen.errors import TreeMismatch
+from optgen.errors import InvalidHyperparameter, TreeMismatch
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import table
 from optgen.runtime.native.build import SOURCES, compiler
-from optgen.runtime.native.library import address_of, driver
+from optgen.runtime.native.library import address_of, driver, thread_count
 from optgen.runtime.native.table import TYPES
+from optgen.runtime.variant import ModelState
 from tests.native.sweep import rule_of, run
 
 ROOT = Path(__file__).parents[2]
@@ -219,3 +220,19 @@ def test_a_rule_of_more_arrays_than_the_driver_hands_over(monkeypatch):
             optimizer.step()
         results.append(weight.detach())
     assert torch.equal(*results)
+
+
+def test_a_state_that_is_read_again_is_not_kept_in_less_precision():
+    rule, hyperparameters = rule_of("lamb")
+    parameters = [np.ones((3, 4), np.float16)]
+    state = rule.variant.init(parameters, hyperparameters)
+    narrow = ModelState(tuple({n: v.astype(np.float16) for n, v in kept.items()} for kept in state.tensors), {})
+    with pytest.raises(TreeMismatch, match="read again within a step, and has to be float32"):
+        rule.step(parameters, parameters, narrow, 1, hyperparameters)
+
+
+@pytest.mark.parametrize("threads", ["0", "x", "-1", ""])
+def test_a_number_of_threads_that_is_none(threads, monkeypatch):
+    monkeypatch.setenv("OPTGEN_NUM_THREADS", threads)
+    with pytest.raises(InvalidHyperparameter, match="OPTGEN_NUM_THREADS is a number of threads"):
+        thread_count()

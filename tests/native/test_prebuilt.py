@@ -53,6 +53,15 @@ def test_what_the_package_brought_is_loaded_and_nothing_compiled(tmp_path, monke
     assert (library._name, library.answer()) == (str(path), 6)
 
 
+def test_what_was_cut_short_is_compiled_again():
+    path = prebuilt.place(prebuilt.levels()[-1], SOURCE.name, build.digest(SOURCE))
+    path.parent.mkdir()
+    build.compile_to(path, SOURCE, [])
+    path.write_bytes(path.read_bytes()[:9000])
+    library = build.compiled(SOURCE)
+    assert (library._name != str(path), library.answer()) == (True, 6)
+
+
 @pytest.mark.parametrize("setting", ["CC", "OPTGEN_CFLAGS"])
 def test_whoever_says_how_to_compile_gets_it_compiled(monkeypatch, setting):
     path = prebuilt.place(prebuilt.levels()[-1], SOURCE.name, build.digest(SOURCE))

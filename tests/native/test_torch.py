@@ -342,3 +342,21 @@ def test_operations_of_torch_where_they_are_asked_for(calls, monkeypatch):
     give_gradients(params, 0)
     optimizer.step()
     assert calls["made"] == 0
+
+
+@pytest.mark.parametrize("backend", ["native", "arrays"])
+@pytest.mark.parametrize("part", [slice(0, None), slice(150, None), (slice(None), slice(0, 3))])
+def test_parameters_that_share_memory_make_their_steps_one_after_the_other(part, backend, monkeypatch):
+    monkeypatch.setenv("OPTGEN_BACKEND", backend)
+    found = []
+    for library in (optgen.torch, torch.optim):
+        generator = torch.Generator().manual_seed(1)
+        memory = torch.randn(200, 200, generator=generator)
+        params = [torch.nn.Parameter(memory), torch.nn.Parameter(memory[part]), torch.nn.Parameter(torch.ones(5))]
+        optimizer = library.Adam(params, lr=0.1)
+        for _ in range(4):
+            for p in params:
+                p.grad = torch.randn(p.shape, generator=generator)
+            optimizer.step()
+        found.append(params)
+    check(*found)

@@ -24,7 +24,15 @@ def test_loops_over_elements_are_vectors(name, tmp_path):
     path = generated_folder() / name / "native.c"
     if not path.exists():
         pytest.skip("its kernels are compiled when they are used")
-    command = [*compiler(), *FLAGS, "-march=x86-64-v3", "-fopt-info-vec-optimized", f"-I{SOURCES}", str(path)]
+    command = [
+        *compiler(),
+        *FLAGS,
+        "-march=x86-64-v3",
+        "-fno-ipa-icf",
+        "-fopt-info-vec-optimized",
+        f"-I{SOURCES}",
+        str(path),
+    ]
     done = subprocess.run([*command, "-o", str(tmp_path / "out.so")], capture_output=True, text=True, check=True)
     vectors = Counter(int(line) for line in re.findall(r"native\.c:(\d+):\d+: optimized: loop vectorized", done.stderr))
     plan = read_plan(path.with_suffix(".json").read_bytes())

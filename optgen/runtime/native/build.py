@@ -113,7 +113,7 @@ def compiled(source: Source) -> ctypes.CDLL:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not _is_own(folder):
                 continue
-            if not _is_whole(path):
+            if not is_whole(path):
                 _compile(source, path)
         except OSError:
             continue  # it cannot be written, or is no folder
@@ -132,8 +132,8 @@ def _seal(library: bytes) -> bytes:
     return b"" if sys.platform == "darwin" else hashlib.sha256(library).digest()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a library is there, all of it."""
+def is_whole(path: Path) -> bool:
+    """Whether a sealed library is there, all of it."""
     try:
         found = path.read_bytes()
     except FileNotFoundError:
@@ -151,13 +151,11 @@ def _compile(source: Source, path: Path) -> None:
             compile_to(made, source, ["-march=native", *own])
         except NoCompiler:  # not every compiler knows this processor
             compile_to(made, source, own)
-        with made.open("ab") as file:
-            file.write(_seal(made.read_bytes()))
         made.replace(path)
 
 
 def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
-    """Compile a file with some options.
+    """Compile a file with some options, and seal the library.
 
     Raises:
         NoCompiler: there is no C compiler, or it fails.
@@ -170,3 +168,5 @@ def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+    with path.open("ab") as library:
+        library.write(_seal(path.read_bytes()))

@@ -25,7 +25,7 @@ from optgen.runtime.native.build import SOURCES, Source, compiled
 from optgen.runtime.native.choice import backend, made_or_told
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.rule import dense_place, single
-from optgen.runtime.native.table import TYPES, Place, Tensor, make_table, written_late
+from optgen.runtime.native.table import TYPES, Place, Tensor, make_table, read_again, written_late
 from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo
 
@@ -163,9 +163,12 @@ class NativeJaxVariant(JaxVariant):
                 arrays[RESULT] = (call.write(result, arrays["theta"][0], order),)
             results.append(arrays[RESULT][0])
             kept: dict[str, Any] = {}
+            wide = read_again(cases[self.case_index(layout.shape(gradient.shape))])
             for name, value in tensors[index].items():
                 info = self._states[name]
                 own = order if Kind(info.kind) is Kind.ELEMENT else ()
+                if name in wide:
+                    value = value.astype(self.arrays.arithmetic_dtype(theta))
                 parts = value if isinstance(value, tuple) else (value,)
                 arrays[name] = tuple(call.change(part, own, info) for part in parts)
                 kept[name] = arrays[name] if isinstance(value, tuple) else arrays[name][0]
@@ -195,9 +198,15 @@ class NativeJaxVariant(JaxVariant):
         def output(place: Any) -> Any:
             return tuple(map(output, place)) if isinstance(place, tuple) else found[place.buffer // 2]
 
+        def stored(before: Any, after: Any) -> Any:
+            return after if isinstance(after, tuple) else after.astype(before.dtype)
+
         return (
             tuple(output(place) for place in results),
-            tuple({name: output(place) for name, place in kept.items()} for kept in kept_outputs),
+            tuple(
+                {name: stored(before[name], output(place)) for name, place in kept.items()}
+                for before, kept in zip(tensors, kept_outputs, strict=True)
+            ),
             {name: output(place) for name, place in model.items()},
         )
 

@@ -60,8 +60,10 @@ def found(name: str, digest: str) -> Path | None:
     """
     if os.environ.get("CC") or os.environ.get("OPTGEN_CFLAGS"):
         return None
+    from optgen.runtime.native.build import is_whole
+
     paths = (place(level, name, digest) for level in levels())
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_whole(path)), None)
 
 
 def brought() -> str:

@@ -14,6 +14,7 @@ from itertools import zip_longest
 import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.errors import TreeMismatch
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.targets.kernels.plan import BLOCKS, RESULT, SLICES, Argument, CasePlan, KernelPlan, Launch, StatePlan
 
@@ -117,6 +118,9 @@ def make_table(
 
     Returns:
         int64, one axis.
+
+    Raises:
+        TreeMismatch: a state is stored in less than the precision of the arithmetic, see `read_again`.
     """
     return _Table(plan, plan.variant(variant).cases, tensors, shared, functions).made(is_update)
 
@@ -255,6 +259,9 @@ class _Table:
         size = tensor.bits // 8
         number = TYPES["float32"] if tensor.bits == 32 else TYPES["float64"]
         arrays = dict(tensor.arrays)
+        for name in read_again(case):
+            if any(size_of(place.type) < size for place in arrays[name]):
+                raise TreeMismatch(f"state '{name}' is read again within a step, and has to be float{tensor.bits}")
         for state in case.states:
             if state.name in tensor.arrays:
                 arrays |= _ring(state, tensor.arrays[state.name])
@@ -567,6 +574,19 @@ def _as_results(launch: Launch) -> tuple[Argument, ...]:
 def _written(launch: Launch) -> set[str]:
     """What a launch leaves."""
     return {argument.name for argument in launch.arguments if argument.role in ("out", "inout", "parts")}
+
+
+def read_again(case: CasePlan) -> set[str]:
+    """States of elements whose new values a kernel reads from where another one has stored them.
+
+    They have to be stored in the precision of the arithmetic: rounded they would be other numbers.
+    """
+    written: set[str] = set()
+    again: set[str] = set()
+    for launch in case.launches:
+        again |= written & {argument.name for argument in launch.arguments if argument.role in ("in", "inout")}
+        written |= _written(launch)
+    return {s.name for s in case.states if Kind(s.kind) is Kind.ELEMENT and again & {s.name, s.new}}
 
 
 def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
