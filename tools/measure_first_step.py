@@ -27,7 +27,8 @@ made.torch(params).step()
     "jax": """
 params, grads = [jnp.zeros(s) for s in shapes], [jnp.ones(s) for s in shapes]
 tx = optgen.optax.sgd(0.1)
-jax.block_until_ready(jax.jit(tx.update)(grads, tx.init(params)))
+first = jax.jit(lambda p, s, g: optgen.optax.apply_gradients(tx, g, s, p))
+jax.block_until_ready(first(params, tx.init(params), grads))
 start = time.perf_counter()
 made = optgen.define(*RULE, lr=1e-3, beta1=0.96, beta2=0.99, gamma=0.01, eps=1e-12)
 tx = made.optax()

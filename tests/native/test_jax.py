@@ -263,3 +263,14 @@ def test_what_a_later_pass_reads_is_not_rounded(name, options, monkeypatch):
     for a, b in zip(found["native"], found["arrays"], strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=2e-3, atol=1e-7)
+
+
+def test_updates_of_one_pass_are_left_to_xla(monkeypatch):
+    """A kernel would have to write them to memory; what has several passes gains more than that costs."""
+    monkeypatch.setenv("OPTGEN_BACKEND", "auto")
+    params = {"w": jnp.ones((100, 100))}
+    for name, expected in (("adamw", False), ("lion", False), ("lamb", True), ("adafactor", True)):
+        tx = getattr(optgen.optax, name)(0.1)
+        state = tx.init(params)
+        assert is_native(lambda g, s, p, tx=tx: tx.update(g, s, p), params, state, params) == expected, name
+        assert is_native(lambda g, s, p, tx=tx: optgen.optax.apply_gradients(tx, g, s, p), params, state, params)

@@ -133,8 +133,7 @@ class NativeJaxVariant(JaxVariant):
         A kernel has to write the update to memory that XLA asks the system for at every step. That costs more than the
         kernel saves where a rule is one pass over the parameters.
         """
-        passes = [[f for f in case.jax if f.level not in ("initial", "step")] for case in self.info.cases]
-        return form == UPDATE_FORM and backend() == "auto" and all(len(functions) <= 1 for functions in passes)
+        return form == UPDATE_FORM and backend() == "auto" and all(case.passes == 1 for case in self.info.cases)
 
     def _by_arrays(self, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
         gradients, tensors, shared, parameters, t, varying, inputs = given
