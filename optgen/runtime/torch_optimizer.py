@@ -19,7 +19,9 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
-from optgen.runtime.torch_state import Ready, TorchLayout, TorchStep, gradient_of, restored, torch_memory
+from optgen.runtime.torch_memory import gradient_of, torch_memory
+from optgen.runtime.torch_ready import Ready
+from optgen.runtime.torch_state import TorchLayout, TorchStep, restored
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor

@@ -17,10 +17,10 @@ import torch
 import optgen
 from optgen.errors import InvalidHyperparameter, TreeMismatch
 from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.native import table
+from optgen.runtime.native import chunks
 from optgen.runtime.native.build import SOURCES, compiler
 from optgen.runtime.native.library import address_of, driver, thread_count
-from optgen.runtime.native.table import TYPES
+from optgen.runtime.native.places import TYPES
 from optgen.runtime.variant import ModelState
 from tests.native.sweep import rule_of, run
 
@@ -197,7 +197,7 @@ def test_shapes_that_do_not_fit():
 
 def test_sizes_are_those_of_the_driver():
     told = dict(re.findall(r"#define OPTGEN_(\w+) (\d+)", (SOURCES / "sizes.h").read_text()))
-    assert told == {"STRETCH": str(table.STRETCH), "MOST_ARGUMENTS": str(table.MOST_ARGUMENTS)}
+    assert told == {"STRETCH": str(chunks.STRETCH), "MOST_ARGUMENTS": str(chunks.MOST_ARGUMENTS)}
 
 
 def test_a_rule_of_more_arrays_than_the_driver_hands_over(monkeypatch):

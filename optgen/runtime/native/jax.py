@@ -23,9 +23,11 @@ from optgen.compiler.kinds import Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, Source, compiled
 from optgen.runtime.native.choice import backend, made_or_told
+from optgen.runtime.native.launches import read_again, written_late
 from optgen.runtime.native.library import Kernels, driver, thread_count
+from optgen.runtime.native.places import TYPES, Place
 from optgen.runtime.native.rule import dense_place, single
-from optgen.runtime.native.table import TYPES, Place, Tensor, make_table, read_again, written_late
+from optgen.runtime.native.table import Tensor, make_table
 from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from optgen.errors import InvalidHyperparameter, NoCompiler
 from optgen.runtime.native.build import SOURCES, Source, compiled
-from optgen.runtime.native.table import MOST_ARGUMENTS
+from optgen.runtime.native.chunks import MOST_ARGUMENTS
 from optgen.targets.kernels.plan import KernelPlan, Launch
 
 

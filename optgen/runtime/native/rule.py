@@ -12,7 +12,8 @@ import numpy as np
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
-from optgen.runtime.native.table import SIZES, TYPES, Place, Tensor, make_table
+from optgen.runtime.native.places import SIZES, TYPES, Place
+from optgen.runtime.native.table import Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.kernels.plan import RESULT
 from optgen.targets.manifest import StateInfo
@@ -27,7 +28,7 @@ class Memory:
 
     Attributes:
         address: of its first number.
-        dtype: by name, see `table.TYPES`.
+        dtype: by name, see `places.TYPES`.
         strides: bytes from one number to the next along each axis.
     """
 

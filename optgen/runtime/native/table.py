@@ -15,27 +15,16 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, chunks_of, slices_of
+from optgen.runtime.native.launches import as_results, read_again, written, written_late
+from optgen.runtime.native.places import TYPES, Place, in_memory_order, size_of
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.targets.kernels.plan import BLOCKS, RESULT, SLICES, Argument, CasePlan, KernelPlan, Launch, StatePlan
-
-#: Storage types, by the name that numpy, jax and torch give them.
-TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
-_NAMES = {number: name for name, number in TYPES.items()}
-SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
+from optgen.targets.kernels.plan import SLICES, CasePlan, KernelPlan, Launch, StatePlan
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
-_STRETCHES, _ACROSS, _DOWN, _COPY = range(4)
 _SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
 _ACCESS = {"in": 1, "out": 2, "inout": 3}
-
-#: Numbers that one thread goes through before it looks for further work; partial results of folds are per chunk.
-CHUNK = 16384
-#: What a kernel is handed at once, and how many arrays it may take, as in c/sizes.h.
-STRETCH = 1024
-MOST_ARGUMENTS = 96
-#: Numbers below which a further thread does not pay.
-PER_THREAD = 32768
 
 #: What rows and columns are to whoever goes down the columns.
 _TURNED = {Kind.ROW: Kind.COLUMN, Kind.COLUMN: Kind.ROW}
@@ -49,29 +38,6 @@ _PLACES = {
     (Kind.ROW, Kind.MATRIX): _LINE,
     (Kind.COLUMN, Kind.MATRIX): _LINE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an array stands, and how its numbers are stored.
-
-    Attributes:
-        buffer: which of the caller's buffers; -1 is the driver's own memory.
-        type: see `TYPES`.
-        at: bytes into the buffer.
-        lengths, strides: of an array with gaps, its shape and the bytes from one number to the next along each axis.
-        depth, slot: of a ring of values, how many there are and the bytes from one to the next.
-        lag: how many steps back the value is that is meant.
-    """
-
-    buffer: int
-    type: int
-    at: int = 0
-    lengths: tuple[int, ...] = ()
-    strides: tuple[int, ...] = ()
-    depth: int = 1
-    slot: int = 0
-    lag: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +56,6 @@ class Tensor:
     shape: tuple[int, ...]
     bits: int
     arrays: Mapping[str, tuple[Place, ...]]
-
-
-def size_of(type: int) -> int:
-    """Bytes of a number of a storage type."""
-    return SIZES[_NAMES[type]]
 
 
 def make_table(
@@ -265,7 +226,7 @@ class _Table:
         for state in case.states:
             if state.name in tensor.arrays:
                 arrays |= _ring(state, tensor.arrays[state.name])
-        arrays, is_turned = _in_memory_order(group, tensor.shape, arrays)
+        arrays, is_turned = in_memory_order(case, group.kinds, tensor.shape, arrays)
         late = written_late(case, tensor.shape)
         arrays |= {name: tensor.arrays[state] for name, state in late.items()}
         for buffer in case.buffers:
@@ -282,7 +243,7 @@ class _Table:
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
-                chunks = _chunks_of(launch, tensor.shape)
+                chunks = chunks_of(launch, tensor.shape)
                 member.parts[fold.name] = (self.allocated(chunks), chunks)
         return member
 
@@ -336,7 +297,7 @@ class _Table:
         """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
         for fold in {f.name for g in self.groups for f in g.case.folds if f.kind == Kind.GLOBAL.value}:
             adding = [
-                (member, _chunks_of(launch, member.tensor.shape))
+                (member, chunks_of(launch, member.tensor.shape))
                 for group in self.groups
                 for launch in group.case.launches
                 if fold in launch.folds
@@ -356,7 +317,7 @@ class _Table:
             for group in self.groups:
                 steps = []
                 while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
-                    members = [m for m in group.members if m.late.keys().isdisjoint(_written(_next(group)))]
+                    members = [m for m in group.members if m.late.keys().isdisjoint(written(_next(group)))]
                     steps.append([i for member in members for i in self.launched(group, _next(group), member)])
                     group.position += 1
                 waiting.append(steps)
@@ -374,7 +335,7 @@ class _Table:
     def work_late(self) -> None:
         """The kernels that have been left to the end."""
         late = [
-            (g, m, [n for n in g.case.launches if _written(n) & m.late.keys()]) for g in self.groups for m in g.members
+            (g, m, [n for n in g.case.launches if written(n) & m.late.keys()]) for g in self.groups for m in g.members
         ]
         for number in range(max((len(launches) for _, _, launches in late), default=0)):
             waiting = [(group, member, launches[number]) for group, member, launches in late if number < len(launches)]
@@ -392,7 +353,7 @@ class _Table:
 
     def of_model(self, group: _Group, launch: Launch) -> tuple[int, ...]:
         """A kernel for the numbers of the model."""
-        return self.item(launch, group, 64, -1, _STRETCHES, 1, (), totals=self.finished(group, launch, None))
+        return self.item(launch, group, 64, -1, STRETCHES, 1, (), totals=self.finished(group, launch, None))
 
     def finished(self, group: _Group, launch: Launch, member: _Member | None) -> list[tuple[int, ...]]:
         """The folds whose partial results are taken together before a kernel runs."""
@@ -411,11 +372,11 @@ class _Table:
         if launch.extent == "other_axes" and len(tensor.shape) <= 1:
             # There is no other axis to fold over: what would be folded is the result.
             return [
-                self.plain(group, replace(launch, arguments=_as_results(launch)), member, math.prod(tensor.shape), 0)
+                self.plain(group, replace(launch, arguments=as_results(launch)), member, math.prod(tensor.shape), 0)
             ]
         if launch.form == SLICES:
             extent = _TURNED_EXTENT[launch.extent] if member.turns(launch) else launch.extent
-            parts = _slices(extent, domain, member.shape_of(launch))
+            parts = slices_of(extent, domain, member.shape_of(launch))
             return [self.sliced(group, launch, member, part, axis) for axis, part in enumerate(parts)]
         if domain is Kind.AXIS:
             return [
@@ -435,7 +396,7 @@ class _Table:
             for argument in launch.arguments
         ]
         totals = self.finished(group, launch, member)
-        return self.item(launch, group, member.tensor.bits, member, _STRETCHES, count, rows, totals=totals)
+        return self.item(launch, group, member.tensor.bits, member, STRETCHES, count, rows, totals=totals)
 
     def sliced(
         self, group: _Group, launch: Launch, member: _Member, part: tuple[int, ...], axis: int
@@ -491,7 +452,7 @@ class _Table:
         line = 0
         if any(place not in (_SAME, _PART) for _, place, *_ in rows):
             line = numbers["rows"] if launch.domain == Kind.ROW.value else numbers["columns"]
-        chunk, chunks = _chunked(form, count, slices)
+        chunk, chunks = chunked(form, count, slices)
         first_argument, first_total = len(self.arguments), len(self.totals)
         self.arguments += rows
         self.totals += totals
@@ -528,10 +489,10 @@ class _Table:
                     for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
                         rows = [(self.operand(new), _SAME, 1, 0, 0), (self.operand(place), _SAME, 2, 0, 0)]
                         count = math.prod(shape)
-                        chunk, chunks = _chunked(_COPY, count, ())
+                        chunk, chunks = chunked(COPY, count, ())
                         at = len(self.arguments)
                         self.arguments += rows
-                        head = (-1, _COPY, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
+                        head = (-1, COPY, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
                         yield (*head, chunk, 0, chunks, at, 2, 0, 0, 0, 0, 0, 0, 0, 0)
 
     def operand(self, place: Place) -> int:
@@ -566,151 +527,9 @@ def _operation(case: CasePlan, fold: str) -> str:
     return {f.name: f.operation for f in case.folds}[fold]
 
 
-def _as_results(launch: Launch) -> tuple[Argument, ...]:
-    """A launch's arguments, with arrays to write in the place of folds."""
-    return tuple(replace(a, role="out") if a.role == "parts" else a for a in launch.arguments)
-
-
-def _written(launch: Launch) -> set[str]:
-    """What a launch leaves."""
-    return {argument.name for argument in launch.arguments if argument.role in ("out", "inout", "parts")}
-
-
-def read_again(case: CasePlan) -> set[str]:
-    """States of elements whose new values a kernel reads from where another one has stored them.
-
-    They have to be stored in the precision of the arithmetic: rounded they would be other numbers.
-    """
-    written: set[str] = set()
-    again: set[str] = set()
-    for launch in case.launches:
-        again |= written & {argument.name for argument in launch.arguments if argument.role in ("in", "inout")}
-        written |= _written(launch)
-    return {s.name for s in case.states if Kind(s.kind) is Kind.ELEMENT and again & {s.name, s.new}}
-
-
-def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
-    """What leads from a fold along the axes of a vector to the new values of a state, and which state that is.
-
-    Of a vector these are as many numbers as the parameter has, but each depends on one place alone. So no memory is
-    needed for them where nothing else reads them, and what they are computed from is still there: at the end they are
-    written over the old ones.
-    """
-    found: dict[str, str] = {}
-    for state in case.states if len(shape) <= 1 else ():
-        chain: list[str] = []
-        name = state.new
-        while Kind(state.kind) is Kind.AXIS and state.depth == 1:
-            makers = [launch for launch in case.launches if name in _written(launch)]
-            readers = [n for n in case.launches if n not in makers and any(a.name == name for a in n.arguments)]
-            if len(makers) != 1 or len(readers) > len(chain) or _written(makers[0]) != {name}:
-                break
-            chain.append(name)
-            read = {argument.name for argument in makers[0].arguments} - {name}
-            if makers[0].form == SLICES:
-                changed = {n for launch in case.launches for n in _written(launch)} - {name}
-                if not read & (changed | ({"theta"} if RESULT in changed else set())):
-                    found |= dict.fromkeys(chain, state.name)
-                break
-            if len(read) != 1 or read & {s.name for s in case.states}:
-                break
-            (name,) = read
-    return found
-
-
 def _ring(state: StatePlan, places: tuple[Place, ...]) -> dict[str, tuple[Place, ...]]:
     """A state's values by the names that expressions have for them."""
     if state.depth == 1:
         return {state.name: places}
     found = {state.older(lag): tuple(replace(place, lag=lag) for place in places) for lag in range(1, state.depth + 1)}
     return found | {state.new: tuple(replace(place, lag=0) for place in places)}
-
-
-def _in_memory_order(
-    group: _Group, shape: tuple[int, ...], arrays: dict[str, tuple[Place, ...]]
-) -> tuple[dict[str, tuple[Place, ...]], bool]:
-    """Arrays whose elements all stand in one other order of axes, without gaps, as if it were the tensor's order.
-
-    Returns:
-        The arrays, and whether rows and columns have changed places; the arrays as they are where the rule would see
-        the difference.
-    """
-    elements = {name: own for name, own in arrays.items() if group.kinds.get(name, Kind.ELEMENT) is Kind.ELEMENT}
-    places = [place for own in elements.values() for place in own]
-    if not places or not all(place.strides for place in places):
-        return arrays, False
-    axes = [axis for axis in range(len(shape)) if shape[axis] != 1]
-    order = sorted(axes, key=lambda axis: -places[0].strides[axis])
-    if not all(_is_dense(place, order) for place in places):
-        return arrays, False
-    kinds = {*group.kinds.values(), *(Kind(launch.domain) for launch in group.case.launches)}
-    is_turned = bool(kinds & {Kind.ROW, Kind.COLUMN, Kind.MATRIX})
-    last = [len(shape) - 1, len(shape) - 2]
-    if Kind.AXIS in kinds or (is_turned and (order[-2:] != last or order[:-2] != sorted(order[:-2]))):
-        return arrays, False
-    dense = {name: tuple(replace(place, lengths=(), strides=()) for place in own) for name, own in elements.items()}
-    return arrays | dense, is_turned
-
-
-def _is_dense(place: Place, order: Sequence[int]) -> bool:
-    """Whether numbers stand side by side, with axes in this order from the outermost on."""
-    size = size_of(place.type)
-    for axis in reversed(order):
-        if place.strides[axis] != size:
-            return False
-        size *= place.lengths[axis]
-    return True
-
-
-def _chunked(form: int, count: int, slices: Sequence[int]) -> tuple[int, int]:
-    """How much one thread does at a time, and how often."""
-    if form in (_STRETCHES, _COPY):
-        return CHUNK, -(-count // CHUNK)
-    results, runs, length, *_ = slices
-    if form == _ACROSS:
-        chunk = max(1, CHUNK // max(1, runs * length))
-        return chunk, -(-results // chunk)
-    if not length:
-        return 1, 0
-    # Narrow enough for several threads to have something to do, wide enough for vectors.
-    width = min(STRETCH, length if count <= CHUNK else max(64, -(-length // 8)))
-    return width, results // length * -(-length // width)
-
-
-def _chunks_of(launch: Launch, shape: tuple[int, ...]) -> int:
-    """How many partial results a launch leaves for each of its folds."""
-    if launch.form != BLOCKS:
-        return 1
-    return -(-count_of(Kind(launch.domain), shape) // CHUNK)
-
-
-def _slices(extent: str, domain: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The folds along axes that make up one: form, results, runs, length, and strides of runs and of results.
-
-    Raises:
-        ValueError: there is no such fold.
-    """
-    numbers = shape_numbers(shape)
-    rows, columns = numbers["rows"], numbers["columns"]
-    matrices = math.prod(shape[:-2])
-    match extent, domain:
-        case "rows", Kind.ELEMENT:
-            return [(_DOWN, matrices * columns, rows, columns, 0, 0)]
-        case "columns", Kind.ELEMENT:
-            return [(_ACROSS, matrices * rows, 1, columns, 0, columns)]
-        case "rows", Kind.ROW:
-            return [(_ACROSS, matrices, 1, rows, 0, rows)]
-        case "columns", Kind.COLUMN:
-            return [(_ACROSS, matrices, 1, columns, 0, columns)]
-        case "other_axes", Kind.ELEMENT:
-            found: list[tuple[int, ...]] = []
-            for axis, length in enumerate(shape):
-                stride, before = math.prod(shape[axis + 1 :]), math.prod(shape[:axis])
-                is_last = axis == len(shape) - 1
-                found.append(
-                    (_DOWN, length, before, length, 0, 0)
-                    if is_last
-                    else (_ACROSS, length, before, stride, length * stride, stride)
-                )
-            return found or [(_DOWN, 1, 1, 1, 0, 0)]
-    raise ValueError(f"no fold of {domain.value} values over {extent!r}")

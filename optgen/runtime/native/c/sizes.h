@@ -1,4 +1,4 @@
-/* Sizes that kernels, the driver and optgen/runtime/native/table.py have in common. */
+/* Sizes that kernels, the driver and optgen/runtime/native/chunks.py have in common. */
 
 #ifndef OPTGEN_SIZES_H
 #define OPTGEN_SIZES_H

@@ -1,0 +1,60 @@
+"""What the kernels of a case read and write, and what follows for the memory that a step needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from optgen.compiler.kinds import Kind
+from optgen.targets.kernels.plan import RESULT, SLICES, Argument, CasePlan, Launch
+
+
+def as_results(launch: Launch) -> tuple[Argument, ...]:
+    """A launch's arguments, with arrays to write in the place of folds."""
+    return tuple(replace(a, role="out") if a.role == "parts" else a for a in launch.arguments)
+
+
+def written(launch: Launch) -> set[str]:
+    """What a launch leaves."""
+    return {argument.name for argument in launch.arguments if argument.role in ("out", "inout", "parts")}
+
+
+def read_again(case: CasePlan) -> set[str]:
+    """States of elements whose new values a kernel reads from where another one has stored them.
+
+    They have to be stored in the precision of the arithmetic: rounded they would be other numbers.
+    """
+    stored: set[str] = set()
+    again: set[str] = set()
+    for launch in case.launches:
+        again |= stored & {argument.name for argument in launch.arguments if argument.role in ("in", "inout")}
+        stored |= written(launch)
+    return {s.name for s in case.states if Kind(s.kind) is Kind.ELEMENT and again & {s.name, s.new}}
+
+
+def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
+    """What leads from a fold along the axes of a vector to the new values of a state, and which state that is.
+
+    Of a vector these are as many numbers as the parameter has, but each depends on one place alone. So no memory is
+    needed for them where nothing else reads them, and what they are computed from is still there: at the end they are
+    written over the old ones.
+    """
+    found: dict[str, str] = {}
+    for state in case.states if len(shape) <= 1 else ():
+        chain: list[str] = []
+        name = state.new
+        while Kind(state.kind) is Kind.AXIS and state.depth == 1:
+            makers = [launch for launch in case.launches if name in written(launch)]
+            readers = [n for n in case.launches if n not in makers and any(a.name == name for a in n.arguments)]
+            if len(makers) != 1 or len(readers) > len(chain) or written(makers[0]) != {name}:
+                break
+            chain.append(name)
+            read = {argument.name for argument in makers[0].arguments} - {name}
+            if makers[0].form == SLICES:
+                changed = {n for launch in case.launches for n in written(launch)} - {name}
+                if not read & (changed | ({"theta"} if RESULT in changed else set())):
+                    found |= dict.fromkeys(chain, state.name)
+                break
+            if len(read) != 1 or read & {s.name for s in case.states}:
+                break
+            (name,) = read
+    return found

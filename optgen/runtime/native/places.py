@@ -1,0 +1,84 @@
+"""Where arrays stand in memory, and in which order of axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from optgen.compiler.kinds import Kind
+from optgen.targets.kernels.plan import CasePlan
+
+#: Storage types, by the name that numpy, jax and torch give them.
+TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
+_NAMES = {number: name for name, number in TYPES.items()}
+SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an array stands, and how its numbers are stored.
+
+    Attributes:
+        buffer: which of the caller's buffers; -1 is the driver's own memory.
+        type: see `TYPES`.
+        at: bytes into the buffer.
+        lengths, strides: of an array with gaps, its shape and the bytes from one number to the next along each axis.
+        depth, slot: of a ring of values, how many there are and the bytes from one to the next.
+        lag: how many steps back the value is that is meant.
+    """
+
+    buffer: int
+    type: int
+    at: int = 0
+    lengths: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    depth: int = 1
+    slot: int = 0
+    lag: int = 0
+
+
+def size_of(type: int) -> int:
+    """Bytes of a number of a storage type."""
+    return SIZES[_NAMES[type]]
+
+
+def in_memory_order(
+    case: CasePlan, kinds: Mapping[str, Kind], shape: tuple[int, ...], arrays: dict[str, tuple[Place, ...]]
+) -> tuple[dict[str, tuple[Place, ...]], bool]:
+    """Arrays whose elements all stand in one other order of axes, without gaps, as if it were the tensor's order.
+
+    Args:
+        case: the kernels.
+        kinds: of the arrays that are not of elements, by name.
+        shape: the tensor's.
+        arrays: by name.
+
+    Returns:
+        The arrays, and whether rows and columns have changed places; the arrays as they are where the rule would see
+        the difference.
+    """
+    elements = {name: own for name, own in arrays.items() if kinds.get(name, Kind.ELEMENT) is Kind.ELEMENT}
+    places = [place for own in elements.values() for place in own]
+    if not places or not all(place.strides for place in places):
+        return arrays, False
+    axes = [axis for axis in range(len(shape)) if shape[axis] != 1]
+    order = sorted(axes, key=lambda axis: -places[0].strides[axis])
+    if not all(_is_dense(place, order) for place in places):
+        return arrays, False
+    seen = {*kinds.values(), *(Kind(launch.domain) for launch in case.launches)}
+    is_turned = bool(seen & {Kind.ROW, Kind.COLUMN, Kind.MATRIX})
+    last = [len(shape) - 1, len(shape) - 2]
+    if Kind.AXIS in seen or (is_turned and (order[-2:] != last or order[:-2] != sorted(order[:-2]))):
+        return arrays, False
+    dense = {name: tuple(replace(place, lengths=(), strides=()) for place in own) for name, own in elements.items()}
+    return arrays | dense, is_turned
+
+
+def _is_dense(place: Place, order: Sequence[int]) -> bool:
+    """Whether numbers stand side by side, with axes in this order from the outermost on."""
+    size = size_of(place.type)
+    for axis in reversed(order):
+        if place.strides[axis] != size:
+            return False
+        size *= place.lengths[axis]
+    return True

@@ -1,0 +1,92 @@
+"""torch's tensors as memory: where they stand, which of them C may change, and whose threads do it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+
+import torch
+
+from optgen.runtime.native.library import Team
+from optgen.runtime.native.rule import Memory
+
+Tensor = torch.Tensor
+
+#: How types of torch are called elsewhere.
+NAMES = {
+    dtype: str(dtype).rpartition(".")[2] for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+}
+
+
+def torch_memory(tensor: Tensor) -> Memory:
+    """The memory of a tensor on the CPU, which has to outlive what is done with it."""
+    size = tensor.element_size()
+    strides = tuple(size * stride for stride in tensor.stride())
+    return Memory(tensor.data_ptr(), NAMES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), strides)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is numbers in this machine's memory, in a type that kernels know."""
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and not tensor.is_neg()
+        and not tensor.is_conj()
+        and (tensor.dtype in NAMES or tensor.is_complex())
+    )
+
+
+def overlapping(parameters: list[Tensor]) -> set[int]:
+    """Those that share memory with one before or after them, by `id`."""
+    known = (Tensor, torch.nn.Parameter)
+    plain = [p for p in parameters if type(p) in known and p.layout is torch.strided and p.device.type != "meta"]
+    plain = [p for p in plain if p.numel()]
+    reach = {id(p): sum((n - 1) * stride for n, stride in zip(p.shape, p.stride(), strict=True)) + 1 for p in plain}
+    plain.sort(key=lambda p: (str(p.device), p.data_ptr()))
+    found: set[int] = set()
+    for index, p in enumerate(plain):
+        end = p.data_ptr() + reach[id(p)] * p.element_size()
+        for q in plain[index + 1 :]:
+            if q.device != p.device or q.data_ptr() >= end:
+                break
+            found |= {id(p), id(q)}
+    return found
+
+
+def can_be_written(parameter: Tensor) -> bool:
+    """Whether torch would write to it: no two numbers in one place, and made where it may be changed."""
+    overlaps = any(stride == 0 and n > 1 for n, stride in zip(parameter.shape, parameter.stride(), strict=True))
+    return not overlaps and (torch.is_inference_mode_enabled() or not parameter.is_inference())
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """A complex tensor as a view with an axis of length 2 at its end; a real one as it is."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def gradient_of(parameter: Tensor) -> Tensor:
+    """The gradient of a parameter that has one."""
+    assert parameter.grad is not None
+    return parameter.grad
+
+
+@functools.cache
+def _parallel() -> int:
+    """`GOMP_parallel` of the OpenMP library that torch runs on, 0 if it is none that has it.
+
+    After a gradient has been computed these threads are awake, and look for work for a while: others would first have
+    to take the processor from them.
+    """
+    found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return ctypes.cast(found, ctypes.c_void_p).value or 0 if found and torch.backends.openmp.is_available() else 0  # type: ignore[no-untyped-call]
+
+
+_PROCESS = os.getpid()
+
+
+def torch_team() -> Team:
+    """As many threads as torch uses, where possible the very threads."""
+    # In a forked process one would wait for threads that do not exist.
+    return Team(torch.get_num_threads(), _parallel() if os.getpid() == _PROCESS else 0)
