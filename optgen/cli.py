@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -214,14 +216,17 @@ def _watch(specs: Path, output: Path, names: tuple[str, ...]) -> None:
     _build_for_now(specs, output, names, quiet=False)
     click.echo(f"watching {specs}; stop with Ctrl-C")
     first = True
+    # Not a KeyboardInterrupt: one that is raised while an object is being deleted is lost.
+    stop = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
-        for changes in watch(specs, rust_timeout=_WATCH_PAUSE, yield_on_timeout=True, recursive=False):
+        for changes in watch(specs, stop_event=stop, rust_timeout=_WATCH_PAUSE, yield_on_timeout=True, recursive=False):
             # The first look also finds what was saved after the first build and before watching began.
             if first or changes:
                 _build_for_now(specs, output, names, quiet=True)
             first = False
-    except KeyboardInterrupt:
-        return  # the way to end it
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _build_for_now(specs: Path, output: Path, names: tuple[str, ...], *, quiet: bool) -> None:
