@@ -28,11 +28,16 @@ class NativeKernels(BuildHookInterface):
         if version == "editable":
             return
         sys.path.insert(0, self.root)
-        from optgen.runtime.native.prebuilt import catalogue, compile_all
+        from optgen._paths import generated_folder
+        from optgen.runtime.native.build import Source
+        from optgen.runtime.native.jax import xla_source
+        from optgen.runtime.native.library import driver_source
+        from optgen.runtime.native.prebuilt import compile_all
 
         folder = Path(self.root) / "build" / "native"
         shutil.rmtree(folder, ignore_errors=True)
-        compile_all(catalogue(), folder)
+        kernels = (Source(file.parent.name, file.read_text()) for file in sorted(generated_folder().glob("*/native.c")))
+        compile_all([driver_source(), xla_source(), *kernels], folder)
         build_data["force_include"][str(folder)] = "optgen/runtime/native/lib"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{next(sys_tags()).platform}"

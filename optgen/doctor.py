@@ -105,7 +105,7 @@ def _native() -> Finding:
     from optgen.runtime.native import prebuilt
     from optgen.runtime.native.build import compiler
     from optgen.runtime.native.choice import backend, why_not
-    from optgen.runtime.native.library import thread_count
+    from optgen.runtime.native.library import driver_source, thread_count
 
     try:
         chosen = backend()
@@ -118,9 +118,9 @@ def _native() -> Finding:
         told = f"compiled by {' '.join(compiler())}"
     except NoCompiler as error:
         told = f"what is not in the package computes operation by operation: {error}"
-    brought = prebuilt.brought()
+    brought = prebuilt.found(driver_source())
     if brought:
-        told = f"the package brought the catalogue's for {brought}; {told}"
+        told = f"the package brought the catalogue's for {brought.parent.name}; {told}"
     if chosen == "arrays":
         return Finding("target native", False, f"OPTGEN_BACKEND=arrays leaves it out; {told}")
     return Finding("target native", True, f"{told}, {thread_count()} threads")

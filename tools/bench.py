@@ -12,6 +12,8 @@ times that the others take: the peers (below 1 they are faster), then
                 `apply_gradients`, which does both in one pass
     copy        a copy that reads and writes as many bytes as the step has to
 
+and how many seconds the first step takes, with all that is compiled for it.
+
 The workloads are one tensor of 30 M numbers (large), a transformer of 90 M in 145 tensors (model), 300 tensors of 64x64
 (small), and two tensors of 55 numbers in all (tiny). Nothing else should run meanwhile. With --out a JSON file is
 written and a chart beside it; what the file says of other comparisons stays.
@@ -25,7 +27,6 @@ import json
 import logging
 import math
 import os
-import platform
 import statistics
 import time
 import warnings
@@ -45,6 +46,7 @@ from rich.table import Table
 import optgen
 import optgen.optax
 import optgen.torch
+from optgen.runtime.native.processor import processor
 
 #: A layer of a transformer: norms, attention, and what comes after it.
 _LAYER: list[tuple[int, ...]] = [
@@ -128,7 +130,7 @@ class Measured:
 
 def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> Iterator[float]:
     """The seconds of each step under jit, parameters and state donated."""
-    params, gradients = arrays(shapes, dtype), arrays(shapes, dtype)
+    params, gradients = arrays(shapes, dtype, 0), arrays(shapes, dtype, 1)
     state = jax.jit(tx.init)(params)
     # jax pairs donated arguments with results of their shape in order: parameters first and state second, in both.
     step = jax.jit(lambda p, s, g: apply(tx, g, s, p), donate_argnums=(0, 1))
@@ -136,9 +138,9 @@ def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> 
         params, state = yield from timed(step, params, state, gradients)
 
 
-def arrays(shapes: list[tuple[int, ...]], dtype: str) -> list[jax.Array]:
+def arrays(shapes: list[tuple[int, ...]], dtype: str, seed: int) -> list[jax.Array]:
     """Random numbers."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     return [jnp.asarray(random.standard_normal(shape, np.float32), dtype) for shape in shapes]
 
 
@@ -255,6 +257,8 @@ def row(measured: list[Measured]) -> list[str]:
     for who in ("optgen arrays", "optgen, two calls"):
         cells.append(f"{times[who] / times['optgen']:.2f}" if who in times else "")
     cells.append(f"{times['copy'] / times['optgen']:.2f}")
+    first = {one.who: one.first for one in measured}
+    cells.append(", ".join(f"{who} {first[who]:.2f}" for who in ("optgen", "torch.compile") if who in first))
     return cells
 
 
@@ -299,13 +303,6 @@ def chart(results: list[Measured], path: Path) -> None:
     plt.close(figure)
 
 
-def processor_name() -> str:
-    """The processor, as the system calls it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
 def read(path: Path) -> list[Measured]:
     """What a file says."""
     return [Measured(**one) for one in json.loads(path.read_text())["results"]] if path.exists() else []
@@ -343,7 +340,7 @@ def write(measured: list[Measured], path: Path) -> None:
     compared = {(one.library, one.optimizer, one.workload, one.dtype) for one in measured}
     results = [o for o in read(path) if (o.library, o.optimizer, o.workload, o.dtype) not in compared] + measured
     machine = {
-        "processor": processor_name(),
+        "processor": processor().name,
         "cores": os.cpu_count(),
         "date": datetime.date.today().isoformat(),
         "jax": jax.__version__,
@@ -371,7 +368,7 @@ def main() -> None:
         return
     warnings.simplefilter("ignore")
     logging.getLogger("torch").setLevel(logging.ERROR)
-    console = Console(width=150)
+    console = Console(width=170)
     table = Table(
         "library",
         "optimizer",
@@ -383,6 +380,7 @@ def main() -> None:
         "arrays",
         "two calls",
         "copy",
+        "first step s",
     )
     for dtype in chosen.dtype or ["float32", "bfloat16"]:
         for library in chosen.library or ["jax", "torch"]:

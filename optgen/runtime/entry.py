@@ -186,18 +186,20 @@ class Entry:
     def _source(self, choice: Choice) -> Source:
         name = variant_name(self.manifest, choice)
         info = self.manifest.variant(name)
-        from optgen.runtime.ondemand import compile_variant_now
-
         if info is not None:
 
             def read(file: str) -> str:
                 try:
                     return self.read_text(file)
                 except FileNotFoundError:
+                    from optgen.runtime.ondemand import compile_variant_now
+
                     # Kernels that are longer than people read are not made ahead.
                     return compile_variant_now(self, name, choice)[1][file]
 
             return Source(info, (self.manifest.name,), read, self.shown_as)
+        from optgen.runtime.ondemand import compile_variant_now
+
         compiled, files = compile_variant_now(self, name, choice)
         shown = f"<optgen {self.manifest.name} {name}"
         return Source(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from optgen.errors import InvalidHyperparameter, NoCompiler
-from optgen.runtime.native import build, choice
+from optgen.runtime.native import build, choice, loading
 
 SOURCE = "#include <stdint.h>\nint64_t answer(void) { return %d; }\n"
 
@@ -37,18 +37,18 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def test_a_file_is_compiled_once(tmp_path):
-    assert build.compiled(build.Source("one", SOURCE % 1)).answer() == 1
+    assert loading.compiled(build.Source("one", SOURCE % 1)).answer() == 1
     (file,) = (tmp_path / "a cache" / "native").iterdir()
     written = file.stat().st_mtime_ns
-    assert build.compiled(build.Source("one", SOURCE % 1)).answer() == 1
+    assert loading.compiled(build.Source("one", SOURCE % 1)).answer() == 1
     assert file.stat().st_mtime_ns == written
-    assert build.compiled(build.Source("one", SOURCE % 2)).answer() == 2
+    assert loading.compiled(build.Source("one", SOURCE % 2)).answer() == 2
 
 
 def test_a_damaged_file_is_compiled_again(tmp_path):
     folder = tmp_path / "a cache" / "native"
     folder.mkdir(parents=True)
-    build.compiled(build.Source("first", SOURCE % 3))
+    loading.compiled(build.Source("first", SOURCE % 3))
     (good,) = folder.iterdir()
     text = SOURCE % 4
     done = step()
@@ -60,7 +60,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path):
             file.write_bytes(whole[file][:part])
         done = step()
         assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
-    assert build.compiled(build.Source("second", text)).answer() == 4
+    assert loading.compiled(build.Source("second", text)).answer() == 4
 
 
 def test_several_processes_at_once():
@@ -95,7 +95,7 @@ def test_a_compiler_with_arguments():
 
 def test_a_compiler_that_fails():
     with pytest.raises(NoCompiler, match="error"):
-        build.compiled(build.Source("wrong", "int f( {"))
+        loading.compiled(build.Source("wrong", "int f( {"))
 
 
 def test_a_backend_that_there_is_not(monkeypatch):

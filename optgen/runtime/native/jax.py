@@ -21,12 +21,13 @@ from jax import lax
 
 from optgen.compiler.kinds import Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
-from optgen.runtime.native.build import SOURCES, Source, compiled
+from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.choice import backend, made_or_told
 from optgen.runtime.native.launches import read_again, written_late
 from optgen.runtime.native.library import Kernels, driver, thread_count
-from optgen.runtime.native.places import TYPES, Place
-from optgen.runtime.native.rule import dense_place, single
+from optgen.runtime.native.loading import compiled
+from optgen.runtime.native.places import TYPES, Place, dense_place
+from optgen.runtime.native.rule import single
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo
@@ -148,6 +149,7 @@ class NativeJaxVariant(JaxVariant):
         gradients, tensors, shared, parameters, t, varying, inputs = given
         is_update = form == UPDATE_FORM
         cases = kernels.plan.variant(self.info.name).cases
+        wide = [read_again(case) for case in cases]
         over_gradient = is_update and all(_frees_gradient(case) for case in cases)
         call = _Call()
         rows, results, kept_outputs = [], [], []
@@ -164,11 +166,12 @@ class NativeJaxVariant(JaxVariant):
                 arrays[RESULT] = (call.write(result, arrays["theta"][0], order),)
             results.append(arrays[RESULT][0])
             kept: dict[str, Any] = {}
-            wide = read_again(cases[self.case_index(layout.shape(gradient.shape))])
+            shape = layout.shape(gradient.shape)
+            case = self.case_index(shape)
             for name, value in tensors[index].items():
                 info = self._states[name]
                 own = order if Kind(info.kind) is Kind.ELEMENT else ()
-                if name in wide:
+                if name in wide[case]:
                     value = value.astype(self.arrays.arithmetic_dtype(theta))
                 parts = value if isinstance(value, tuple) else (value,)
                 arrays[name] = tuple(call.change(part, own, info) for part in parts)
@@ -178,9 +181,8 @@ class NativeJaxVariant(JaxVariant):
                 if isinstance(value, list | tuple):
                     one = jnp.asarray(value[index])
                     arrays[name] = (call.read(one, order if one.ndim == len(order) else ()),)
-            shape = layout.shape(gradient.shape)
             bits = 64 if theta.dtype == jnp.float64 else 32
-            rows.append(Tensor(self.case_index(shape), shape, bits, arrays))
+            rows.append(Tensor(case, shape, bits, arrays))
         model = {name: call.change(value, (), self._states[name]) for name, value in shared.items()}
         places = {**model, **{name: call.read(jnp.asarray(value)) for name, value in single(inputs).items()}}
         table = make_table(kernels.plan, self.info.name, rows, places, kernels.places, is_update=is_update)

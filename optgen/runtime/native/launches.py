@@ -38,23 +38,30 @@ def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
     needed for them where nothing else reads them, and what they are computed from is still there: at the end they are
     written over the old ones.
     """
-    found: dict[str, str] = {}
-    for state in case.states if len(shape) <= 1 else ():
-        chain: list[str] = []
-        name = state.new
-        while Kind(state.kind) is Kind.AXIS and state.depth == 1:
-            makers = [launch for launch in case.launches if name in written(launch)]
-            readers = [n for n in case.launches if n not in makers and any(a.name == name for a in n.arguments)]
-            if len(makers) != 1 or len(readers) > len(chain) or written(makers[0]) != {name}:
-                break
-            chain.append(name)
-            read = {argument.name for argument in makers[0].arguments} - {name}
-            if makers[0].form == SLICES:
-                changed = {n for launch in case.launches for n in written(launch)} - {name}
-                if not read & (changed | ({"theta"} if RESULT in changed else set())):
-                    found |= dict.fromkeys(chain, state.name)
-                break
-            if len(read) != 1 or read & {s.name for s in case.states}:
-                break
-            (name,) = read
-    return found
+    return {
+        name: state.name
+        for state in case.states
+        if len(shape) <= 1 and Kind(state.kind) is Kind.AXIS and state.depth == 1
+        for name in _late_chain(case, state.new)
+    }
+
+
+def _late_chain(case: CasePlan, name: str) -> list[str]:
+    """What leads from a fold to a value, one launch after the other; empty where that cannot be left to the end."""
+    chain: list[str] = []
+    states = {state.name for state in case.states}
+    while True:
+        makers = [launch for launch in case.launches if name in written(launch)]
+        readers = [n for n in case.launches if n not in makers and any(a.name == name for a in n.arguments)]
+        if len(makers) != 1 or len(readers) > len(chain) or written(makers[0]) != {name}:
+            return []
+        chain.append(name)
+        read = {argument.name for argument in makers[0].arguments} - {name}
+        if makers[0].form == SLICES:
+            changed = {n for launch in case.launches for n in written(launch)} - {name}
+            if RESULT in changed:
+                changed.add("theta")
+            return [] if read & changed else chain
+        if len(read) != 1 or read & states:
+            return []
+        (name,) = read

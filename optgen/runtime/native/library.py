@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from optgen.errors import InvalidHyperparameter, NoCompiler
-from optgen.runtime.native.build import SOURCES, Source, compiled
+from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.chunks import MOST_ARGUMENTS
+from optgen.runtime.native.loading import compiled
 from optgen.targets.kernels.plan import KernelPlan, Launch
 
 

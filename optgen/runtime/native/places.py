@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,8 +11,8 @@ from optgen.targets.kernels.plan import CasePlan
 
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
-_NAMES = {number: name for name, number in TYPES.items()}
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
+_BYTES = {number: SIZES[name] for name, number in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,50 @@ class Place:
 
 def size_of(type: int) -> int:
     """Bytes of a number of a storage type."""
-    return SIZES[_NAMES[type]]
+    return _BYTES[type]
+
+
+def place_of(
+    buffer: int,
+    dtype: str,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    order: tuple[int, ...] = (),
+    *,
+    is_ring: bool = False,
+) -> Place:
+    """An array as the driver sees it.
+
+    Args:
+        buffer: which of the caller's it is.
+        dtype: see `TYPES`.
+        shape: as it is kept.
+        strides: in bytes.
+        order: of its axes, as the rule wants to see them.
+        is_ring: whether the first axis counts the values of a history.
+    """
+    depth, slot = 1, 0
+    if is_ring:
+        depth, slot, shape, strides = shape[0], strides[0], shape[1:], strides[1:]
+    if order:
+        shape, strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
+    gaps = not _is_dense(shape, strides, SIZES[dtype], range(len(shape)))
+    return Place(
+        buffer,
+        TYPES[dtype],
+        lengths=shape if gaps else (),
+        strides=strides if gaps else (),
+        depth=depth,
+        slot=slot,
+    )
+
+
+def dense_place(
+    buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
+) -> Place:
+    """The same for an array without gaps."""
+    strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 
 
 def in_memory_order(
@@ -63,7 +107,7 @@ def in_memory_order(
         return arrays, False
     axes = [axis for axis in range(len(shape)) if shape[axis] != 1]
     order = sorted(axes, key=lambda axis: -places[0].strides[axis])
-    if not all(_is_dense(place, order) for place in places):
+    if not all(_is_dense(place.lengths, place.strides, size_of(place.type), order) for place in places):
         return arrays, False
     seen = {*kinds.values(), *(Kind(launch.domain) for launch in case.launches)}
     is_turned = bool(seen & {Kind.ROW, Kind.COLUMN, Kind.MATRIX})
@@ -74,11 +118,10 @@ def in_memory_order(
     return arrays | dense, is_turned
 
 
-def _is_dense(place: Place, order: Sequence[int]) -> bool:
-    """Whether numbers stand side by side, with axes in this order from the outermost on."""
-    size = size_of(place.type)
+def _is_dense(lengths: Sequence[int], strides: Sequence[int], size: int, order: Sequence[int]) -> bool:
+    """Whether numbers stand side by side, with axes in this order from the outermost on; an empty array has no gaps."""
     for axis in reversed(order):
-        if place.strides[axis] != size:
-            return False
-        size *= place.lengths[axis]
+        if lengths[axis] != 1 and strides[axis] != size:
+            return 0 in lengths
+        size *= lengths[axis]
     return True

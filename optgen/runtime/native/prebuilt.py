@@ -5,16 +5,14 @@ All levels give the same bits, see the flags in build.py: the level is only a ma
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from optgen.runtime.native.build import Source
+from optgen.runtime.native.build import Source, compile_to, digest, is_whole
+from optgen.runtime.native.processor import processor
 
 #: Where a package has them.
 FOLDER = Path(__file__).parent / "lib"
@@ -30,16 +28,6 @@ LEVELS: dict[str, dict[str, frozenset[str]]] = {
 }
 
 
-@functools.cache
-def abilities() -> frozenset[str]:
-    """What this machine's processor says it can do; nothing where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
-
-
 def levels() -> list[str]:
     """The levels that this machine's processor reaches, the fastest first; one without a name on other machines."""
     known = LEVELS.get(platform.machine())
@@ -48,36 +36,25 @@ def levels() -> list[str]:
     found, wanted = [], frozenset[str]()
     for level, own in reversed(known.items()):
         wanted |= own
-        if wanted <= abilities():
+        if wanted <= processor().abilities:
             found.append(level)
     return found[::-1]
 
 
-def found(name: str, digest: str) -> Path | None:
+def found(source: Source) -> Path | None:
     """The fastest library that the package has of a source and that runs on this machine.
 
     None where the environment says how to compile: then everything is compiled.
     """
     if os.environ.get("CC") or os.environ.get("OPTGEN_CFLAGS"):
         return None
-    from optgen.runtime.native.build import is_whole
-
-    paths = (place(level, name, digest) for level in levels())
+    paths = (place(level, source) for level in levels())
     return next((path for path in paths if is_whole(path)), None)
 
 
-def brought() -> str:
-    """The fastest level that the package has libraries for and that runs here; empty if there is none."""
-    from optgen.runtime.native.build import digest
-    from optgen.runtime.native.library import driver_source
-
-    path = found("driver", digest(driver_source()))
-    return path.parent.name if path else ""
-
-
-def place(level: str, name: str, digest: str, folder: Path = FOLDER) -> Path:
+def place(level: str, source: Source, folder: Path = FOLDER) -> Path:
     """Where a library is put: beside the others of its level."""
-    return folder / (level or platform.machine()) / f"{name}-{digest}.so"
+    return folder / (level or platform.machine()) / f"{source.name}-{digest(source)}.so"
 
 
 def compile_all(sources: Sequence[Source], folder: Path) -> list[Path]:
@@ -90,10 +67,9 @@ def compile_all(sources: Sequence[Source], folder: Path) -> list[Path]:
     Raises:
         NoCompiler: there is no C compiler, or it fails.
     """
-    from optgen.runtime.native.build import compile_to, digest
 
     def one(level: str, source: Source) -> Path:
-        path = place(level, source.name, digest(source), folder)
+        path = place(level, source, folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         compile_to(path, source, [f"-march={level}"] if level else [])
         return path
@@ -101,14 +77,3 @@ def compile_all(sources: Sequence[Source], folder: Path) -> list[Path]:
     wanted = [(level, source) for level in LEVELS.get(platform.machine(), {"": frozenset()}) for source in sources]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda each: one(*each), wanted))
-
-
-def catalogue() -> list[Source]:
-    """Everything that a package has compiled: the driver, what XLA calls, and each generated file."""
-    from optgen._paths import generated_folder
-    from optgen.runtime.native.build import Source
-    from optgen.runtime.native.jax import xla_source
-    from optgen.runtime.native.library import driver_source
-
-    files = sorted(generated_folder().glob("*/native.c"))
-    return [driver_source(), xla_source(), *(Source(file.parent.name, file.read_text()) for file in files)]

@@ -12,7 +12,7 @@ import numpy as np
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
-from optgen.runtime.native.places import SIZES, TYPES, Place
+from optgen.runtime.native.places import SIZES, Place, place_of
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.kernels.plan import RESULT
@@ -252,61 +252,9 @@ class _Call:
         return place_of(len(self.addresses) - 1, found.dtype, found.shape, found.strides, order, is_ring=is_ring)
 
 
-def place_of(
-    buffer: int,
-    dtype: str,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    order: tuple[int, ...] = (),
-    *,
-    is_ring: bool = False,
-) -> Place:
-    """An array as the driver sees it.
-
-    Args:
-        buffer: which of the caller's it is.
-        dtype: see `TYPES`.
-        shape: as it is kept.
-        strides: in bytes.
-        order: of its axes, as the rule wants to see them.
-        is_ring: whether the first axis counts the values of a history.
-    """
-    depth, slot = 1, 0
-    if is_ring:
-        depth, slot, shape, strides = shape[0], strides[0], shape[1:], strides[1:]
-    if order:
-        shape, strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
-    gaps = not _is_dense(shape, strides, SIZES[dtype])
-    return Place(
-        buffer,
-        TYPES[dtype],
-        lengths=shape if gaps else (),
-        strides=strides if gaps else (),
-        depth=depth,
-        slot=slot,
-    )
-
-
-def dense_place(
-    buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
-) -> Place:
-    """The same for an array without gaps."""
-    strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
-
-
 def single(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs of which there is one number for the model."""
     return {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
-
-
-def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool:
-    """Whether the numbers stand side by side in the order of the axes."""
-    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if length != 1 and stride != size:
-            return math.prod(shape) == 0
-        size *= length
-    return True
 
 
 def _key(tensor: Tensor) -> tuple[Any, ...]:

@@ -111,6 +111,10 @@ class _Member:
         """Whether a launch goes through the columns one after the other."""
         return self.is_turned and launch.domain == Kind.ELEMENT.value
 
+    def leaves(self, launch: Launch) -> bool:
+        """Whether a launch is left to the end."""
+        return bool(written(launch) & self.late.keys())
+
     def shape_of(self, launch: Launch) -> tuple[int, ...]:
         """The tensor's shape in the order in which a launch goes through it."""
         shape = self.tensor.shape
@@ -126,6 +130,7 @@ class _Group:
     model_at: int
     wide_at: int
     kinds: dict[str, Kind]
+    read_again: set[str]
     members: list[_Member] = field(default_factory=list)
     position: int = 0
 
@@ -212,7 +217,7 @@ class _Table:
         for state in case.states:
             kinds |= dict.fromkeys((state.older(lag) for lag in range(1, state.depth + 1)), Kind(state.kind))
             kinds.setdefault(state.new, Kind(state.kind))
-        return _Group(index, case, model, wide, kinds)
+        return _Group(index, case, model, wide, kinds, read_again(case))
 
     def member(self, group: _Group, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""
@@ -220,14 +225,14 @@ class _Table:
         size = tensor.bits // 8
         number = TYPES["float32"] if tensor.bits == 32 else TYPES["float64"]
         arrays = dict(tensor.arrays)
-        for name in read_again(case):
-            if any(size_of(place.type) < size for place in arrays[name]):
-                raise TreeMismatch(f"state '{name}' is read again within a step, and has to be float{tensor.bits}")
+        narrow = {name for name, places in arrays.items() if any(size_of(place.type) < size for place in places)}
+        if again := sorted(narrow & group.read_again):
+            raise TreeMismatch(f"state '{again[0]}' is read again within a step, and has to be float{tensor.bits}")
         for state in case.states:
             if state.name in tensor.arrays:
                 arrays |= _ring(state, tensor.arrays[state.name])
         arrays, is_turned = in_memory_order(case, group.kinds, tensor.shape, arrays)
-        late = written_late(case, tensor.shape)
+        late = {name: state for name, state in written_late(case, tensor.shape).items() if state not in narrow}
         arrays |= {name: tensor.arrays[state] for name, state in late.items()}
         for buffer in case.buffers:
             if buffer.name in late:
@@ -317,7 +322,7 @@ class _Table:
             for group in self.groups:
                 steps = []
                 while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
-                    members = [m for m in group.members if m.late.keys().isdisjoint(written(_next(group)))]
+                    members = [member for member in group.members if not member.leaves(_next(group))]
                     steps.append([i for member in members for i in self.launched(group, _next(group), member)])
                     group.position += 1
                 waiting.append(steps)
@@ -334,12 +339,14 @@ class _Table:
 
     def work_late(self) -> None:
         """The kernels that have been left to the end."""
-        late = [
-            (g, m, [n for n in g.case.launches if written(n) & m.late.keys()]) for g in self.groups for m in g.members
-        ]
-        for number in range(max((len(launches) for _, _, launches in late), default=0)):
-            waiting = [(group, member, launches[number]) for group, member, launches in late if number < len(launches)]
-            self.phase(item for group, member, launch in waiting for item in self.launched(group, launch, member))
+        for launches in zip_longest(*(group.case.launches for group in self.groups)):
+            self.phase(
+                item
+                for group, launch in zip(self.groups, launches, strict=True)
+                for member in group.members
+                if launch is not None and member.leaves(launch)
+                for item in self.launched(group, launch, member)
+            )
 
     def phase(self, items: Iterable[tuple[int, ...]]) -> None:
         """Items that do not wait for each other; each knows how many chunks come before it."""

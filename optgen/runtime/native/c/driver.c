@@ -244,12 +244,13 @@ static int64_t most_at_once(const struct run *run, const struct item *item)
     return is_whole ? INT64_MAX : is_converted ? CONVERTED_AT_ONCE : OPTGEN_STRETCH;
 }
 
-static int64_t stretch(const struct item *item, int64_t first, int64_t end)
+/* How many numbers from `first` on are one stretch: at most `most`, and within a line. */
+static int64_t stretch(const struct item *item, int64_t first, int64_t end, int64_t most)
 {
     int64_t n = end - first;
     if (item->line && n > item->line - first % item->line)
         n = item->line - first % item->line;
-    return n < OPTGEN_STRETCH ? n : OPTGEN_STRETCH;
+    return n < most ? n : most;
 }
 
 static void store_results(const struct run *run, const struct argument *a, int64_t first, int64_t n,
@@ -271,9 +272,7 @@ static void stretches(const struct run *run, const struct item *item, int64_t ch
         kept[j] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
     const int64_t most = most_at_once(run, item);
     for (int64_t n; first < end; first += n) {
-        n = most == INT64_MAX ? end - first : stretch(item, first, end);
-        if (n > most)
-            n = most;
+        n = stretch(item, first, end, most);
         evaluate(run, item, first, n, scratch);
         for (int64_t j = 0; j < item->argument_count; j++)
             if (arguments[j].place == PART)
@@ -300,7 +299,7 @@ static void across(const struct run *run, const struct item *item, int64_t chunk
             int64_t from = o * item->result_stride + r * item->run_stride;
             const int64_t to = from + item->length;
             for (int64_t n; from < to; from += n) {
-                n = stretch(item, from, to);
+                n = stretch(item, from, to, OPTGEN_STRETCH);
                 evaluate(run, item, from, n, scratch);
                 for (int64_t j = 0; j < item->argument_count; j++)
                     if (arguments[j].place == PART)
@@ -341,7 +340,7 @@ static void down(const struct run *run, const struct item *item, int64_t chunk, 
         for (int64_t row = begin; row < end; row++) {
             const int64_t from = (matrix * item->runs + row) * columns + column;
             for (int64_t i = 0, n; i < width; i += n) {
-                n = stretch(item, from + i, from + width);
+                n = stretch(item, from + i, from + width, OPTGEN_STRETCH);
                 evaluate(run, item, from + i, n, scratch);
                 for (int64_t j = 0; j < item->argument_count; j++)
                     if (arguments[j].place == PART) {
@@ -375,7 +374,7 @@ static void copy(const struct run *run, const struct item *item, int64_t chunk, 
     if (end > item->count)
         end = item->count;
     for (int64_t n; first < end; first += n) {
-        n = stretch(item, first, end);
+        n = stretch(item, first, end, OPTGEN_STRETCH);
         void *values = brought(run, from, item->bits, first, n, 1, scratch->values[0]);
         store(address_of(run, to), to->type, layout_of(run, to), first, n, item->bits, values);
     }
