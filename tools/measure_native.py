@@ -35,8 +35,8 @@ def steps(name: str, shapes: list[tuple[int, ...]], made: Any) -> Iterator[float
         found, after = made(variant, gradients, ModelState(*state), parameters, t, fixed, inputs, PARAMETER_FORM)
         return found, (after.tensors, dict(after.shared))
 
-    parameters = bench.arrays(shapes, "float32")
-    gradients = bench.arrays(shapes, "float32")
+    parameters = bench.arrays(shapes, "float32", 0)
+    gradients = bench.arrays(shapes, "float32", 1)
     first = variant.init(parameters, fixed)
     state = (first.tensors, dict(first.shared))
     inputs = {n: gradients if kinds[n] == "element" else jnp.float32(1.5) for n in variant.info.inputs}
