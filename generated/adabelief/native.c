@@ -22,7 +22,8 @@
  *   eps_root: 28 bytes in 1 pass, 14 operations
  *   weight_decay: 28 bytes in 1 pass, 16 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -65,11 +66,11 @@ void default_step(double *_x)
 /* All elements of a tensor: m_new, s_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *s_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *s_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -79,28 +80,28 @@ OPTGEN_KERNEL(default_elements)
     const number scale = _scalar[6];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number s = s_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number s = _from_kept(s_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number total = g - m_new;
         const number s_new = beta2*s + one_minus_beta2*(total*total) + eps;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        s_ptr[_i] = s_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        s_ptr[_i] = _to_kept(s_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, s_new, theta_update. */
 OPTGEN_KERNEL(eps_root_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *s_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *s_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -111,28 +112,28 @@ OPTGEN_KERNEL(eps_root_elements)
     const number scale = _scalar[6];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number s = s_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number s = _from_kept(s_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number total = g - m_new;
         const number s_new = beta2*s + one_minus_beta2*(total*total) + eps_root;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        s_ptr[_i] = s_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        s_ptr[_i] = _to_kept(s_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, s_new, theta_update. */
 OPTGEN_KERNEL(weight_decay_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *m_ptr = _array[2];
-    number *s_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    kept *s_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number weight_decay = _scalar[8];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
@@ -143,18 +144,18 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number scale = _scalar[6];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number s = s_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number s = _from_kept(s_ptr[_i]);
         const number g_2 = g + weight_decay*theta;
         const number m_new = beta1*m + one_minus_beta1*g_2;
         const number total = g_2 - m_new;
         const number s_new = beta2*s + one_minus_beta2*(total*total) + eps;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
-        m_ptr[_i] = m_new;
-        s_ptr[_i] = s_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        m_ptr[_i] = _to_kept(m_new);
+        s_ptr[_i] = _to_kept(s_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

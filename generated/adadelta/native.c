@@ -18,7 +18,8 @@
  *   weight_decay: 28 bytes in 1 pass, 18 operations
  *   unscaled_weight_decay__weight_decay: 28 bytes in 1 pass, 17 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -48,39 +49,39 @@ void default_step(double *_x)
 /* All elements of a tensor: v_new, u_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *v_ptr = _array[1];
-    number *u_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number one_minus_rho = _scalar[0];
     const number rho = _scalar[1];
     const number eps = _scalar[2];
     const number lr = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
-        const number u = u_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
         const number v_new = rho*v + one_minus_rho*(g*g);
         const number d = _root(u + eps)/_root(v_new + eps)*g;
         const number u_new = rho*u + one_minus_rho*(d*d);
         const number theta_update = -lr*d;
-        const number theta = theta_ptr[_i];
-        v_ptr[_i] = v_new;
-        u_ptr[_i] = u_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: v_new, u_new, theta_update. */
 OPTGEN_KERNEL(weight_decay_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *v_ptr = _array[2];
-    number *u_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    kept *u_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number weight_decay = _scalar[4];
     const number one_minus_rho = _scalar[0];
     const number rho = _scalar[1];
@@ -88,29 +89,29 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number lr = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
-        const number u = u_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
         const number g_2 = g + weight_decay*theta;
         const number v_new = rho*v + one_minus_rho*(g_2*g_2);
         const number d = _root(u + eps)/_root(v_new + eps)*g_2;
         const number u_new = rho*u + one_minus_rho*(d*d);
         const number theta_update = -lr*d;
-        v_ptr[_i] = v_new;
-        u_ptr[_i] = u_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        v_ptr[_i] = _to_kept(v_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: v_new, u_new, theta_update. */
 OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
 {
-    const number *g_ptr = _array[0];
-    number *v_ptr = _array[1];
-    number *u_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number one_minus_rho = _scalar[0];
     const number rho = _scalar[1];
     const number eps = _scalar[2];
@@ -118,17 +119,17 @@ OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
     const number weight_decay = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
-        const number u = u_ptr[_i];
-        const number theta = theta_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
         const number v_new = rho*v + one_minus_rho*(g*g);
         const number d = _root(u + eps)/_root(v_new + eps)*g;
         const number u_new = rho*u + one_minus_rho*(d*d);
         const number theta_update = -weight_decay*theta - lr*d;
-        v_ptr[_i] = v_new;
-        u_ptr[_i] = u_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        v_ptr[_i] = _to_kept(v_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -80,7 +80,8 @@
  *   default, case 1: 24 bytes in 3 passes, 15 operations
  *   default, case 2: 32 bytes in 2 passes, 14 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -119,12 +120,12 @@ void default_case1_step(double *_x)
 /* Folds over rows: sum_q_2_over_rows. */
 OPTGEN_KERNEL(default_case1_fold_rows)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     number *sum_q_2_over_rows_part = _array[1];
     const number eps = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number q_2 = g*g + eps;
         sum_q_2_over_rows_part[_i] = q_2;
     }
@@ -133,12 +134,12 @@ OPTGEN_KERNEL(default_case1_fold_rows)
 /* Folds over columns: sum_q_2_over_columns. */
 OPTGEN_KERNEL(default_case1_fold_columns)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     number *sum_q_2_over_columns_part = _array[1];
     const number eps = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number q_2 = g*g + eps;
         sum_q_2_over_columns_part[_i] = q_2;
     }
@@ -147,11 +148,11 @@ OPTGEN_KERNEL(default_case1_fold_columns)
 /* All elements of a tensor: sum_theta_squared. */
 OPTGEN_KERNEL(default_case1_elements)
 {
-    const number *theta_ptr = _array[0];
+    const stored *theta_ptr = _array[0];
     number *sum_theta_squared_part = _array[1];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
         sum_theta_squared_part[_i] = theta*theta;
     }
 }
@@ -241,7 +242,7 @@ OPTGEN_KERNEL(default_case1_matrices)
 /* All elements of a tensor: sum_d_squared. */
 OPTGEN_TURNING_KERNEL(default_case1_elements_2)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     const number *C_new_ptr = _array[1];
     const number *R_mean_ptr = _array[2];
     const number *R_new_ptr = _array[3];
@@ -251,7 +252,7 @@ OPTGEN_TURNING_KERNEL(default_case1_elements_2)
     const number _R_new_first = R_new_ptr[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number C_new = _is_turned ? _C_new_first : C_new_ptr[_i];
         const number R_new = _is_turned ? R_new_ptr[_i] : _R_new_first;
         const number d = g/_root(R_new/R_mean*C_new);
@@ -275,12 +276,12 @@ OPTGEN_KERNEL(default_case1_tensor_2)
 /* All elements of a tensor: theta_update. */
 OPTGEN_TURNING_KERNEL(default_case1_elements_3)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     const number *C_new_ptr = _array[1];
     const number *R_mean_ptr = _array[2];
     const number *R_new_ptr = _array[3];
-    const number *theta_ptr = _array[4];
-    number *_result_ptr = _array[5];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
     const number _C_new_first = C_new_ptr[0];
@@ -288,22 +289,22 @@ OPTGEN_TURNING_KERNEL(default_case1_elements_3)
     const number _R_new_first = R_new_ptr[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number C_new = _is_turned ? _C_new_first : C_new_ptr[_i];
         const number R_new = _is_turned ? R_new_ptr[_i] : _R_new_first;
         const number d = g/_root(R_new/R_mean*C_new);
         const number theta_update = -alpha*(d/max_value);
-        const number theta = theta_ptr[_i];
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: v_new, sum_theta_squared, sum_d_squared. */
 OPTGEN_KERNEL(default_case2_elements)
 {
-    const number *g_ptr = _array[0];
-    number *v_ptr = _array[1];
-    const number *theta_ptr = _array[2];
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
     number *sum_theta_squared_part = _array[3];
     number *sum_d_squared_part = _array[4];
     const number eps = _scalar[0];
@@ -311,15 +312,15 @@ OPTGEN_KERNEL(default_case2_elements)
     const number one_minus_beta2 = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number q_2 = g*g + eps;
         const number v_new = beta2*v + one_minus_beta2*q_2;
         const number d = g/_root(v_new);
-        const number theta = theta_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
         sum_theta_squared_part[_i] = theta*theta;
         sum_d_squared_part[_i] = d*d;
-        v_ptr[_i] = v_new;
+        v_ptr[_i] = _to_kept(v_new);
     }
 }
 
@@ -344,20 +345,20 @@ OPTGEN_KERNEL(default_case2_tensor)
 /* All elements of a tensor: theta_update. */
 OPTGEN_KERNEL(default_case2_elements_2)
 {
-    const number *g_ptr = _array[0];
-    const number *v_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    const kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v_new = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v_new = _from_kept(v_ptr[_i]);
         const number d = g/_root(v_new);
         const number theta_update = -alpha*(d/max_value);
-        const number theta = theta_ptr[_i];
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

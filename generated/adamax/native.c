@@ -21,7 +21,8 @@
  *   eps_in_maximum: 28 bytes in 1 pass, 9 operations
  *   decoupled_weight_decay__eps_in_maximum__weight_decay: 28 bytes in 1 pass, 12 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -74,11 +75,11 @@ void decoupled_weight_decay__eps_in_maximum__weight_decay_step(double *_x)
 /* All elements of a tensor: m_new, u_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *u_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -86,27 +87,27 @@ OPTGEN_KERNEL(default_elements)
     const number scale = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number u = u_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number u_new = _maximum(beta2*u, _absolute(g));
         const number theta_update = scale*m_new/(u_new + eps);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        u_ptr[_i] = u_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, u_new, theta_update. */
 OPTGEN_KERNEL(eps_in_maximum_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *u_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -114,27 +115,27 @@ OPTGEN_KERNEL(eps_in_maximum_elements)
     const number scale = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number u = u_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number u_new = _maximum(beta2*u, _absolute(g) + eps);
         const number theta_update = scale*m_new/u_new;
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        u_ptr[_i] = u_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, u_new, theta_update. */
 OPTGEN_KERNEL(decoupled_weight_decay__eps_in_maximum__weight_decay_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *u_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -143,16 +144,16 @@ OPTGEN_KERNEL(decoupled_weight_decay__eps_in_maximum__weight_decay_elements)
     const number scale_2 = _scalar[5];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number u = u_ptr[_i];
-        const number theta = theta_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number u_new = _maximum(beta2*u, _absolute(g) + eps);
         const number theta_update = -(scale*m_new/u_new + scale_2*theta);
-        m_ptr[_i] = m_new;
-        u_ptr[_i] = u_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        m_ptr[_i] = _to_kept(m_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

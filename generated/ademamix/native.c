@@ -19,7 +19,8 @@
  *   default: 36 bytes in 1 pass, 19 operations
  *   eps_root: 36 bytes in 1 pass, 20 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -64,12 +65,12 @@ void default_step(double *_x)
 /* All elements of a tensor: m1_new, m2_new, v_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m1_ptr = _array[1];
-    number *m2_ptr = _array[2];
-    number *v_ptr = _array[3];
-    const number *theta_ptr = _array[4];
-    number *_result_ptr = _array[5];
+    const stored *g_ptr = _array[0];
+    kept *m1_ptr = _array[1];
+    kept *m2_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta3 = _scalar[2];
@@ -83,32 +84,32 @@ OPTGEN_KERNEL(default_elements)
     const number lr = _scalar[10];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m1 = m1_ptr[_i];
-        const number m2 = m2_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m1 = _from_kept(m1_ptr[_i]);
+        const number m2 = _from_kept(m2_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number m1_new = beta1*m1 + one_minus_beta1*g;
         const number m2_new = beta3*m2 + one_minus_beta3*g;
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(_root(inverse_correction_beta2*v_new) + eps);
         const number theta_update = -lr*product;
-        const number theta = theta_ptr[_i];
-        m1_ptr[_i] = m1_new;
-        m2_ptr[_i] = m2_new;
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m1_ptr[_i] = _to_kept(m1_new);
+        m2_ptr[_i] = _to_kept(m2_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m1_new, m2_new, v_new, theta_update. */
 OPTGEN_KERNEL(eps_root_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m1_ptr = _array[1];
-    number *m2_ptr = _array[2];
-    number *v_ptr = _array[3];
-    const number *theta_ptr = _array[4];
-    number *_result_ptr = _array[5];
+    const stored *g_ptr = _array[0];
+    kept *m1_ptr = _array[1];
+    kept *m2_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta3 = _scalar[2];
@@ -123,20 +124,20 @@ OPTGEN_KERNEL(eps_root_elements)
     const number lr = _scalar[10];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m1 = m1_ptr[_i];
-        const number m2 = m2_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m1 = _from_kept(m1_ptr[_i]);
+        const number m2 = _from_kept(m2_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number m1_new = beta1*m1 + one_minus_beta1*g;
         const number m2_new = beta3*m2 + one_minus_beta3*g;
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(_root(inverse_correction_beta2*v_new + eps_root) + eps);
         const number theta_update = -lr*product;
-        const number theta = theta_ptr[_i];
-        m1_ptr[_i] = m1_new;
-        m2_ptr[_i] = m2_new;
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m1_ptr[_i] = _to_kept(m1_new);
+        m2_ptr[_i] = _to_kept(m2_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

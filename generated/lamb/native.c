@@ -20,7 +20,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 40 bytes in 2 passes, 17 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -62,10 +63,10 @@ void default_step(double *_x)
 /* All elements of a tensor: m_new, v_new, sum_theta_squared, sum_r_squared. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *v_ptr = _array[2];
-    const number *theta_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
     number *sum_theta_squared_part = _array[4];
     number *sum_r_squared_part = _array[5];
     const number beta1 = _scalar[0];
@@ -77,17 +78,17 @@ OPTGEN_KERNEL(default_elements)
     const number inverse_correction_beta2 = _scalar[6];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number r = inverse_correction_beta1*m_new/(_root(inverse_correction_beta2*v_new) + eps);
-        const number theta = theta_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
         sum_theta_squared_part[_i] = theta*theta;
         sum_r_squared_part[_i] = r*r;
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
     }
 }
 
@@ -113,22 +114,22 @@ OPTGEN_KERNEL(default_tensor)
 /* All elements of a tensor: theta_update. */
 OPTGEN_KERNEL(default_elements_2)
 {
-    const number *m_ptr = _array[0];
-    const number *v_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const kept *m_ptr = _array[0];
+    const kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number eps = _scalar[4];
     const number inverse_correction_beta1 = _scalar[5];
     const number inverse_correction_beta2 = _scalar[6];
     const number scale = _tensor[5];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number m_new = m_ptr[_i];
-        const number v_new = v_ptr[_i];
+        const number m_new = _from_kept(m_ptr[_i]);
+        const number v_new = _from_kept(v_ptr[_i]);
         const number r = inverse_correction_beta1*m_new/(_root(inverse_correction_beta2*v_new) + eps);
         const number theta_update = scale*r;
-        const number theta = theta_ptr[_i];
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -35,7 +35,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 2 passes, 9 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -57,15 +58,15 @@
 /* All elements of a tensor: sum_theta_squared, sum_g_squared. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
     number *sum_theta_squared_part = _array[2];
     number *sum_g_squared_part = _array[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
         sum_theta_squared_part[_i] = theta*theta;
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         sum_g_squared_part[_i] = g*g;
     }
 }
@@ -87,23 +88,23 @@ OPTGEN_KERNEL(default_tensor)
 /* All elements of a tensor: v_new, theta_update. */
 OPTGEN_KERNEL(default_elements_2)
 {
-    const number *g_ptr = _array[0];
-    number *v_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number ratio = _tensor[2];
     const number momentum = _scalar[2];
     const number lr = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number d = ratio*g;
         const number v_new = momentum*v + d;
         const number theta_update = -lr*v_new;
-        const number theta = theta_ptr[_i];
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

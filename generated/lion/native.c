@@ -13,7 +13,8 @@
  *   default: 20 bytes in 1 pass, 9 operations
  *   weight_decay: 20 bytes in 1 pass, 11 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -46,10 +47,10 @@ void default_step(double *_x)
 /* All elements of a tensor: m_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number beta2 = _scalar[0];
     const number one_minus_beta2 = _scalar[1];
     const number beta1 = _scalar[2];
@@ -57,23 +58,23 @@ OPTGEN_KERNEL(default_elements)
     const number one_minus_beta1 = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
         const number m_new = beta2*m + one_minus_beta2*g;
         const number theta_update = -lr*_sign(beta1*m + one_minus_beta1*g);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, theta_update. */
 OPTGEN_KERNEL(weight_decay_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number beta2 = _scalar[0];
     const number one_minus_beta2 = _scalar[1];
     const number beta1 = _scalar[2];
@@ -82,13 +83,13 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number weight_decay = _scalar[5];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number theta = theta_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
         const number m_new = beta2*m + one_minus_beta2*g;
         const number theta_update = -lr*(_sign(beta1*m + one_minus_beta1*g) + weight_decay*theta);
-        m_ptr[_i] = m_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        m_ptr[_i] = _to_kept(m_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -21,7 +21,8 @@
  *   default: 36 bytes in 1 pass, 20 operations
  *   given: 20 bytes in 1 pass, 8 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -76,12 +77,12 @@ void given_step(double *_x)
 /* All elements of a tensor: base_m_new, base_v_new, slow_new_3, theta_new. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *base_m_ptr = _array[1];
-    number *base_v_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *slow_ptr = _array[4];
-    number *_result_ptr = _array[5];
+    const stored *g_ptr = _array[0];
+    kept *base_m_ptr = _array[1];
+    kept *base_v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    kept *slow_ptr = _array[4];
+    stored *_result_ptr = _array[5];
     const number base_beta1 = _scalar[0];
     const number one_minus_base_beta1 = _scalar[1];
     const number base_beta2 = _scalar[2];
@@ -93,11 +94,11 @@ OPTGEN_KERNEL(default_elements)
     const number mod_value = _scalar[8];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number base_m = base_m_ptr[_i];
-        const number base_v = base_v_ptr[_i];
-        const number theta = theta_ptr[_i];
-        const number slow = slow_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number base_m = _from_kept(base_m_ptr[_i]);
+        const number base_v = _from_kept(base_v_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number slow = _from_kept(slow_ptr[_i]);
         const number base_g = g;
         const number base_m_new = base_beta1*base_m + one_minus_base_beta1*base_g;
         const number base_v_new = base_beta2*base_v + one_minus_base_beta2*(base_g*base_g);
@@ -106,34 +107,34 @@ OPTGEN_KERNEL(default_elements)
         const number slow_new_2 = slow;
         const number slow_new_3 = (mod_value == (number)0.0 ? slow_new : slow_new_2);
         const number theta_new = (mod_value == (number)0.0 ? slow_new : fast);
-        base_m_ptr[_i] = base_m_new;
-        base_v_ptr[_i] = base_v_new;
-        slow_ptr[_i] = slow_new_3;
-        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        base_m_ptr[_i] = _to_kept(base_m_new);
+        base_v_ptr[_i] = _to_kept(base_v_new);
+        slow_ptr[_i] = _to_kept(slow_new_3);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
     }
 }
 
 /* All elements of a tensor: slow_new_3, theta_new. */
 OPTGEN_KERNEL(given_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *given_step_ptr = _array[1];
-    number *slow_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *theta_ptr = _array[0];
+    const stored *given_step_ptr = _array[1];
+    kept *slow_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number alpha = _scalar[7];
     const number mod_value = _scalar[8];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number given_step = given_step_ptr[_i];
-        const number slow = slow_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number given_step = _from_stored(given_step_ptr[_i]);
+        const number slow = _from_kept(slow_ptr[_i]);
         const number fast = theta + given_step;
         const number slow_new = slow + alpha*(fast - slow);
         const number slow_new_2 = slow;
         const number slow_new_3 = (mod_value == (number)0.0 ? slow_new : slow_new_2);
         const number theta_new = (mod_value == (number)0.0 ? slow_new : fast);
-        slow_ptr[_i] = slow_new_3;
-        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        slow_ptr[_i] = _to_kept(slow_new_3);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
     }
 }
 

@@ -8,7 +8,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 16 bytes in 1 pass, 4 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -40,19 +41,19 @@ void default_step(double *_x)
 /* All elements of a tensor: theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    const number *noise_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    const stored *noise_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number lr = _scalar[0];
     const number root = _scalar[1];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number noise = noise_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number noise = _from_stored(noise_ptr[_i]);
         const number theta_update = -lr*(g + root*noise);
-        const number theta = theta_ptr[_i];
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -28,7 +28,8 @@
  *   default: 24 bytes in 2 passes, 7 operations
  *   eps_root: 24 bytes in 2 passes, 7 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -58,11 +59,11 @@ void default_step(double *_x)
 /* All elements of a tensor: dot_g_g. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     number *dot_g_g_part = _array[1];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         dot_g_g_part[_i] = g*g;
     }
 }
@@ -94,23 +95,23 @@ OPTGEN_KERNEL(default_tensor)
 /* All elements of a tensor: m_new, theta_update. */
 OPTGEN_KERNEL(default_elements_2)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number total = _tensor[6];
     const number beta1 = _scalar[4];
     const number lr = _scalar[5];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
         const number d = g/total;
         const number m_new = beta1*m + d;
         const number theta_update = -lr*m_new;
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -27,7 +27,8 @@
  *   default: 36 bytes in 1 pass, 18 operations
  *   nesterov: 36 bytes in 1 pass, 20 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -100,12 +101,12 @@ void nesterov_step(double *_x)
 /* All elements of a tensor: m_new, v_new, d_last_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *v_ptr = _array[2];
-    number *d_last_ptr = _array[3];
-    const number *theta_ptr = _array[4];
-    number *_result_ptr = _array[5];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    kept *d_last_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -118,32 +119,32 @@ OPTGEN_KERNEL(default_elements)
     const number optimism_3 = _scalar[9];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
-        const number d_last = d_last_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number d_last = _from_kept(d_last_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number d = inverse_correction_beta1*m_new/(_root(inverse_correction_beta2*v_new) + eps);
         const number d_last_new = d;
         const number theta_update = -lr*(alpha*d + optimism_3*(d - d_last));
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
-        d_last_ptr[_i] = d_last_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        d_last_ptr[_i] = _to_kept(d_last_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, v_new, d_last_new, theta_update. */
 OPTGEN_KERNEL(nesterov_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *v_ptr = _array[2];
-    number *d_last_ptr = _array[3];
-    const number *theta_ptr = _array[4];
-    number *_result_ptr = _array[5];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    kept *d_last_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number beta2 = _scalar[2];
@@ -157,20 +158,20 @@ OPTGEN_KERNEL(nesterov_elements)
     const number optimism_3 = _scalar[9];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
-        const number d_last = d_last_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number d_last = _from_kept(d_last_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number d = (scale*m_new + scale_2*g)/(_root(inverse_correction_beta2*v_new) + eps);
         const number d_last_new = d;
         const number theta_update = -lr*(alpha*d + optimism_3*(d - d_last));
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
-        d_last_ptr[_i] = d_last_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        d_last_ptr[_i] = _to_kept(d_last_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

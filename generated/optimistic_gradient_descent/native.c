@@ -13,7 +13,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 20 bytes in 1 pass, 8 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -44,10 +45,10 @@ void default_step(double *_x)
 /* All elements of a tensor: g_last_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *g_last_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *g_last_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number alpha = _scalar[0];
     const number beta = _scalar[1];
     const number lr = _scalar[2];
@@ -55,13 +56,13 @@ OPTGEN_KERNEL(default_elements)
     const number total = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number g_last = g_last_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number g_last = _from_kept(g_last_ptr[_i]);
         const number g_last_new = g;
         const number theta_update = -lr*(t == (number)1.0 ? alpha*g : total*g - beta*g_last);
-        const number theta = theta_ptr[_i];
-        g_last_ptr[_i] = g_last_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        g_last_ptr[_i] = _to_kept(g_last_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -15,7 +15,8 @@
  *   default: 16 bytes in 2 passes, 5 operations
  *   variant_sps_plus: 16 bytes in 2 passes, 5 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -55,12 +56,12 @@ void variant_sps_plus_step(double *_x)
 /* All elements of a tensor: dot_d_d_over_model. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     number *dot_d_d_over_model_part = _array[1];
     const number scaling = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number d = scaling*g;
         dot_d_d_over_model_part[_i] = d*d;
     }
@@ -85,18 +86,18 @@ OPTGEN_KERNEL(default_model)
 /* All elements of a tensor: theta_update. */
 OPTGEN_KERNEL(default_elements_2)
 {
-    const number *g_ptr = _array[0];
-    const number *theta_ptr = _array[1];
-    number *_result_ptr = _array[2];
+    const stored *g_ptr = _array[0];
+    const stored *theta_ptr = _array[1];
+    stored *_result_ptr = _array[2];
     const number scaling = _scalar[0];
     const number gamma = (number)_model[2];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number d = scaling*g;
         const number theta_update = -gamma*d;
-        const number theta = theta_ptr[_i];
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -38,7 +38,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 44 bytes in 1 pass, 21 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -97,13 +98,13 @@ OPTGEN_KERNEL(default_model)
 /* All elements of a tensor: start_new, m_new, v_new, s_new, theta_update, sum_over_model, sum_over_model_2. */
 OPTGEN_KERNEL(default_elements)
 {
-    number *start_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *m_ptr = _array[2];
-    number *v_ptr = _array[3];
-    number *s_ptr = _array[4];
-    const number *theta_ptr = _array[5];
-    number *_result_ptr = _array[6];
+    kept *start_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    kept *s_ptr = _array[4];
+    const stored *theta_ptr = _array[5];
+    stored *_result_ptr = _array[6];
     number *sum_over_model_part = _array[7];
     number *sum_over_model_2_part = _array[8];
     const number beta1 = _scalar[4];
@@ -117,24 +118,24 @@ OPTGEN_KERNEL(default_elements)
     const number scale_4 = (number)_model[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number start = start_ptr[_i];
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
-        const number s = s_ptr[_i];
+        const number start = _from_kept(start_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number s = _from_kept(s_ptr[_i]);
         const number start_new = start;
         const number m_new = beta1*m + scale*g;
         const number v_new = beta2*v + one_minus_beta2*(d*g*(d*g));
         const number s_new = decay*s + scale_2*g;
         const number theta_update = scale_3*(m_new/(_root(v_new) + scale_4));
-        const number theta = theta_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
         sum_over_model_part[_i] = g*(start_new - theta);
         sum_over_model_2_part[_i] = _absolute(s_new);
-        start_ptr[_i] = start_new;
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
-        s_ptr[_i] = s_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        start_ptr[_i] = _to_kept(start_new);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        s_ptr[_i] = _to_kept(s_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

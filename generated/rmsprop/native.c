@@ -46,7 +46,8 @@
  *   no_eps_in_sqrt: 20 bytes in 1 pass, 9 operations
  *   weight_decay: 20 bytes in 1 pass, 11 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -76,56 +77,56 @@ void default_step(double *_x)
 /* All elements of a tensor: v_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *v_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number alpha = _scalar[0];
     const number one_minus_alpha = _scalar[1];
     const number eps = _scalar[2];
     const number lr = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number v_new = alpha*v + one_minus_alpha*(g*g);
         const number theta_update = -lr*(g/_root(v_new + eps));
-        const number theta = theta_ptr[_i];
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: v_new, theta_update. */
 OPTGEN_KERNEL(no_eps_in_sqrt_elements)
 {
-    const number *g_ptr = _array[0];
-    number *v_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number alpha = _scalar[0];
     const number one_minus_alpha = _scalar[1];
     const number eps = _scalar[2];
     const number lr = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number v_new = alpha*v + one_minus_alpha*(g*g);
         const number theta_update = -lr*(g/(_root(v_new) + eps));
-        const number theta = theta_ptr[_i];
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: v_new, theta_update. */
 OPTGEN_KERNEL(weight_decay_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *v_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number weight_decay = _scalar[4];
     const number alpha = _scalar[0];
     const number one_minus_alpha = _scalar[1];
@@ -133,14 +134,14 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number lr = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number g = g_ptr[_i];
-        const number v = v_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number g_2 = g + weight_decay*theta;
         const number v_new = alpha*v + one_minus_alpha*(g_2*g_2);
         const number theta_update = -lr*(g_2/_root(v_new + eps));
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -27,7 +27,8 @@
  *   given: 20 bytes in 1 pass, 10 operations
  *   keep_average: 28 bytes in 1 pass, 10 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -70,10 +71,10 @@ void default_step(double *_x)
 /* All elements of a tensor: z_new, theta_new. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *z_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *z_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number lr = _scalar[0];
     const number beta = _scalar[1];
     const number c = _scalar[2];
@@ -81,50 +82,50 @@ OPTGEN_KERNEL(default_elements)
     const number one_minus_c = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number g = g_ptr[_i];
-        const number z = z_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number z = _from_kept(z_ptr[_i]);
         const number base_theta_new = theta - lr*g;
         const number z_new = z + (base_theta_new - theta);
         const number total = one_minus_c*((theta - one_minus_beta*z)/beta) + c*z_new;
         const number theta_new = beta*total + one_minus_beta*z_new;
-        z_ptr[_i] = z_new;
-        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        z_ptr[_i] = _to_kept(z_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
     }
 }
 
 /* All elements of a tensor: z_new, theta_new. */
 OPTGEN_KERNEL(given_elements)
 {
-    number *z_ptr = _array[0];
-    const number *given_step_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    kept *z_ptr = _array[0];
+    const stored *given_step_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number beta = _scalar[1];
     const number c = _scalar[2];
     const number one_minus_beta = _scalar[3];
     const number one_minus_c = _scalar[4];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number z = z_ptr[_i];
-        const number given_step = given_step_ptr[_i];
-        const number theta = theta_ptr[_i];
+        const number z = _from_kept(z_ptr[_i]);
+        const number given_step = _from_stored(given_step_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
         const number z_new = z + given_step;
         const number total = one_minus_c*((theta - one_minus_beta*z)/beta) + c*z_new;
         const number theta_new = beta*total + one_minus_beta*z_new;
-        z_ptr[_i] = z_new;
-        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        z_ptr[_i] = _to_kept(z_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
     }
 }
 
 /* All elements of a tensor: z_new, x_new, theta_new. */
 OPTGEN_KERNEL(keep_average_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *z_ptr = _array[2];
-    number *x_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *z_ptr = _array[2];
+    kept *x_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number lr = _scalar[0];
     const number c = _scalar[2];
     const number one_minus_c = _scalar[4];
@@ -132,17 +133,17 @@ OPTGEN_KERNEL(keep_average_elements)
     const number one_minus_beta = _scalar[3];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number g = g_ptr[_i];
-        const number z = z_ptr[_i];
-        const number x = x_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number z = _from_kept(z_ptr[_i]);
+        const number x = _from_kept(x_ptr[_i]);
         const number base_theta_new = theta - lr*g;
         const number z_new = z + (base_theta_new - theta);
         const number x_new = one_minus_c*x + c*z_new;
         const number theta_new = beta*x_new + one_minus_beta*z_new;
-        z_ptr[_i] = z_new;
-        x_ptr[_i] = x_new;
-        _result_ptr[_i] = _is_update ? theta_new - theta : theta_new;
+        z_ptr[_i] = _to_kept(z_new);
+        x_ptr[_i] = _to_kept(x_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
     }
 }
 

@@ -14,7 +14,8 @@
  *   default: 12 bytes in 1 pass, 3 operations
  *   beta: 20 bytes in 1 pass, 6 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -44,38 +45,38 @@ void beta_step(double *_x)
 /* All elements of a tensor: theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    const number *theta_ptr = _array[1];
-    number *_result_ptr = _array[2];
+    const stored *g_ptr = _array[0];
+    const stored *theta_ptr = _array[1];
+    stored *_result_ptr = _array[2];
     const number lr = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number theta_update = -lr*_sign(g);
-        const number theta = theta_ptr[_i];
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, theta_update. */
 OPTGEN_KERNEL(beta_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     const number beta = _scalar[1];
     const number one_minus_beta = _scalar[2];
     const number lr = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
         const number m_new = beta*m + one_minus_beta*g;
         const number theta_update = -lr*_sign(m_new);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

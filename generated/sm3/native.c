@@ -26,7 +26,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 20 bytes in 1 pass, 13 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -56,7 +57,7 @@ void default_step(double *_x)
 /* Folds over other axes: max_nu_over_other_axes. */
 OPTGEN_KERNEL(default_fold_other_axes)
 {
-    const number *g_ptr = _array[0];
+    const stored *g_ptr = _array[0];
     number *const *V_axes = _array[1];
     number *max_nu_over_other_axes_part = _array[2];
     number min_V_over_axes_values[OPTGEN_STRETCH];
@@ -74,7 +75,7 @@ OPTGEN_KERNEL(default_fold_other_axes)
     }
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number min_V_over_axes = min_V_over_axes_values[_i];
         const number nu = min_V_over_axes + g*g;
         max_nu_over_other_axes_part[_i] = nu;
@@ -84,10 +85,10 @@ OPTGEN_KERNEL(default_fold_other_axes)
 /* All elements of a tensor: m_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    const number *theta_ptr = _array[2];
-    number *_result_ptr = _array[3];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
     number *const *V_axes = _array[4];
     const number eps = _scalar[0];
     const number momentum = _scalar[1];
@@ -108,16 +109,16 @@ OPTGEN_KERNEL(default_elements)
     }
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
         const number min_V_over_axes = min_V_over_axes_values[_i];
-        const number m = m_ptr[_i];
+        const number m = _from_kept(m_ptr[_i]);
         const number nu = min_V_over_axes + g*g;
         const number u = (nu > (number)0.0 ? (number)1.0/_root(nu + eps) : (number)0.0)*g;
         const number m_new = momentum*m + one_minus_momentum*u;
         const number theta_update = -lr*m_new;
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

@@ -22,7 +22,8 @@
  *   weight_decay: 28 bytes in 1 pass, 16 operations
  *   no_bias_correction: 28 bytes in 1 pass, 14 operations
  *
- * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double.
+ * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
+ * arrays are `stored`, or states `kept`, in 16 bits.
  */
 
 #ifndef OPTGEN_BITS
@@ -76,11 +77,11 @@ void no_bias_correction_step(double *_x)
 /* All elements of a tensor: m_new, v_new, theta_update. */
 OPTGEN_KERNEL(default_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *v_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number one_minus_beta2 = _scalar[2];
@@ -89,28 +90,28 @@ OPTGEN_KERNEL(default_elements)
     const number scale = _scalar[5];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number g_squared = g*g;
         const number v_new = v - one_minus_beta2*_sign(v - g_squared)*g_squared;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*v_new) + eps);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, v_new, theta_update. */
 OPTGEN_KERNEL(weight_decay_elements)
 {
-    const number *theta_ptr = _array[0];
-    const number *g_ptr = _array[1];
-    number *m_ptr = _array[2];
-    number *v_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number weight_decay = _scalar[6];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
@@ -120,29 +121,29 @@ OPTGEN_KERNEL(weight_decay_elements)
     const number scale = _scalar[5];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = theta_ptr[_i];
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number g_2 = g + weight_decay*theta;
         const number m_new = beta1*m + one_minus_beta1*g_2;
         const number g_2_squared = g_2*g_2;
         const number v_new = v - one_minus_beta2*_sign(v - g_2_squared)*g_2_squared;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*v_new) + eps);
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 
 /* All elements of a tensor: m_new, v_new, theta_update. */
 OPTGEN_KERNEL(no_bias_correction_elements)
 {
-    const number *g_ptr = _array[0];
-    number *m_ptr = _array[1];
-    number *v_ptr = _array[2];
-    const number *theta_ptr = _array[3];
-    number *_result_ptr = _array[4];
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
     const number beta1 = _scalar[0];
     const number one_minus_beta1 = _scalar[1];
     const number one_minus_beta2 = _scalar[2];
@@ -150,17 +151,17 @@ OPTGEN_KERNEL(no_bias_correction_elements)
     const number lr = _scalar[7];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = g_ptr[_i];
-        const number m = m_ptr[_i];
-        const number v = v_ptr[_i];
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
         const number m_new = beta1*m + one_minus_beta1*g;
         const number g_squared = g*g;
         const number v_new = v - one_minus_beta2*_sign(v - g_squared)*g_squared;
         const number theta_update = -lr*m_new/(_root(v_new) + eps);
-        const number theta = theta_ptr[_i];
-        m_ptr[_i] = m_new;
-        v_ptr[_i] = v_new;
-        _result_ptr[_i] = _is_update ? theta_update : theta + theta_update;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }
 

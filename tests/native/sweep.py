@@ -17,6 +17,7 @@ import numpy as np
 
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.variant import ModelState
@@ -56,7 +57,17 @@ def laid_out(array: np.ndarray, way: str) -> np.ndarray:
     return found
 
 
-def run(name: str, threads: int, dtype: str = "float32", way: str = "plain", steps: int = 3) -> list[np.ndarray]:
+def narrowed(rule: NativeRule, kept: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """A tensor's states per element in another dtype, those aside that a step reads again."""
+    cases = rule.kernels.plan.variant(rule.variant.info.name).cases
+    wide = set[str]().union(*map(read_again, cases))
+    narrow = {s.name for case in cases for s in case.states if s.kind == "element"} - wide
+    return {n: v.astype(getattr(ml_dtypes, dtype, dtype)) if n in narrow else v for n, v in kept.items()}
+
+
+def run(
+    name: str, threads: int, dtype: str = "float32", way: str = "plain", steps: int = 3, kept_as: str = ""
+) -> list[np.ndarray]:
     """Parameters and states after some steps."""
     rule, hyperparameters = rule_of(name)
     random = np.random.default_rng(0)
@@ -65,6 +76,8 @@ def run(name: str, threads: int, dtype: str = "float32", way: str = "plain", ste
     state = rule.variant.init([np.array(p, order="C") for p in parameters], hyperparameters)
     shared = {n: changeable(value) for n, value in state.shared.items()}
     tensors = tuple({n: changeable(v) for n, v in kept.items()} for kept in state.tensors)
+    if kept_as:
+        tensors = tuple(narrowed(rule, kept, kept_as) for kept in tensors)
     if way == "all turned":
         kinds_of = {s.name: s for case in rule.variant.info.cases for s in case.states}
         for kept in tensors:

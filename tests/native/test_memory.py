@@ -45,6 +45,8 @@ def test_threads_and_layouts_change_no_bit(name):
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(expected, run(name, threads), strict=True))
     for way in ("unaligned", "gaps"):
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(expected, run(name, 2, way=way), strict=True))
+    plain, gaps = (run(name, 2, "bfloat16", way) for way in ("plain", "gaps"))
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(plain, gaps, strict=True))
 
 
 @pytest.mark.parametrize("way", ["turned", "all turned"])

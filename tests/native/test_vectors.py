@@ -12,6 +12,8 @@ import pytest
 from optgen._paths import generated_folder
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.build import FLAGS, SOURCES, compiler
+from optgen.runtime.native.library import kernel_source
+from optgen.runtime.native.places import Formats
 from optgen.targets.kernels.plan import read_plan
 
 
@@ -24,17 +26,15 @@ def test_loops_over_elements_are_vectors(name, tmp_path):
     path = generated_folder() / name / "native.c"
     if not path.exists():
         pytest.skip("its kernels are compiled when they are used")
-    command = [
-        *compiler(),
-        *FLAGS,
-        "-march=x86-64-v3",
-        "-fno-ipa-icf",
-        "-fopt-info-vec-optimized",
-        f"-I{SOURCES}",
-        str(path),
-    ]
-    done = subprocess.run([*command, "-o", str(tmp_path / "out.so")], capture_output=True, text=True, check=True)
-    vectors = Counter(int(line) for line in re.findall(r"native\.c:(\d+):\d+: optimized: loop vectorized", done.stderr))
+    vectors = Counter[int]()
+    for formats in (None, Formats("bfloat16", "bfloat16"), Formats("float16", "float32")):
+        source = kernel_source(name, path.read_text(), formats)
+        defines = [f"-D{macro}" for macro in source.defines]
+        options = ["-march=x86-64-v3", "-fno-ipa-icf", "-fopt-info-vec-optimized", f"-I{SOURCES}", *defines]
+        command = [*compiler(), *FLAGS, *options, str(path), "-o", str(tmp_path / "out.so")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        lines = re.findall(r"native\.c:(\d+):\d+: optimized: loop vectorized", done.stderr)
+        vectors.update(map(int, lines))
     plan = read_plan(path.with_suffix(".json").read_bytes())
     launches = [n for v in plan.variants for case in v.cases for n in case.launches if n.domain == "element"]
     wanted = {n.kernel for n in launches}
@@ -42,10 +42,10 @@ def test_loops_over_elements_are_vectors(name, tmp_path):
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if match := re.match(r"OPTGEN_(?:TURNING_)?KERNEL\((\w+)\)", line):
             kernel = match[1]
-        # Both precisions; what has nothing to compute becomes a copy of memory.
+        # Both precisions and both pairs of formats; what has nothing to compute becomes a copy of memory.
         if line.strip() == "OPTGEN_LOOP" and kernel in wanted:
             found.add(kernel)
-            assert vectors[number + 1] >= 2 or _copies(path.read_text(), number + 1), f"{kernel}, line {number + 1}"
+            assert vectors[number + 1] >= 4 or _copies(path.read_text(), number + 1), f"{kernel}, line {number + 1}"
     assert found == wanted
 
 

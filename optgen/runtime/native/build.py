@@ -66,17 +66,19 @@ class Source:
         name: what its library is called.
         text: what stands in it, and something of every header that is not in `SOURCES`, so that another is noticed.
         include: the folders of headers.
+        defines: macros that the compiler is given, `NAME=VALUE`.
     """
 
     name: str
     text: str
     include: tuple[Path, ...] = (SOURCES,)
+    defines: tuple[str, ...] = ()
 
 
 def digest(source: Source) -> str:
-    """What tells a source apart: its text, the headers of `SOURCES`, and what the compiler is told always."""
+    """What tells a source apart: its text and macros, the headers of `SOURCES`, and `FLAGS`."""
     headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
-    parts = [source.text, headers.decode(), *FLAGS]
+    parts = [source.text, headers.decode(), *FLAGS, *source.defines]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -104,8 +106,8 @@ def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{source.name}.c"
         file.write_text(source.text)
-        folders = [f"-I{one}" for one in source.include]
-        command = [*compiler(), *FLAGS, *options, *folders, str(file), "-o", str(path), "-lm"]
+        given = [*(f"-I{folder}" for folder in source.include), *(f"-D{macro}" for macro in source.defines)]
+        command = [*compiler(), *FLAGS, *options, *given, str(file), "-o", str(path), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")

@@ -185,7 +185,7 @@ class NativeJaxVariant(JaxVariant):
             rows.append(Tensor(case, shape, bits, arrays))
         model = {name: call.change(value, (), self._states[name]) for name, value in shared.items()}
         places = {**model, **{name: call.read(jnp.asarray(value)) for name, value in single(inputs).items()}}
-        table = make_table(kernels.plan, self.info.name, rows, places, kernels.places, is_update=is_update)
+        table = make_table(kernels, self.info.name, rows, places, is_update=is_update)
         values = {**fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
         values["model_size"] = float(sum(math.prod(g.shape) for g in gradients))
         with jax.enable_x64(True):

@@ -65,3 +65,13 @@ def _late_chain(case: CasePlan, name: str) -> list[str]:
         if len(read) != 1 or read & states:
             return []
         (name,) = read
+
+
+def formats_of(case: CasePlan) -> dict[str, str]:
+    """Arrays that kernels over elements take in the format in which they are stored, and what C calls that format."""
+    found = dict.fromkeys(("theta", "g", RESULT), "stored")
+    found |= {given.name: "stored" for given in case.inputs if Kind(given.kind) is Kind.ELEMENT}
+    for state in case.states:
+        if Kind(state.kind) is Kind.ELEMENT:
+            found |= dict.fromkeys((*(state.older(lag) for lag in range(1, state.depth + 1)), state.new), "kept")
+    return found

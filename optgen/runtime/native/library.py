@@ -13,7 +13,8 @@ from optgen.errors import InvalidHyperparameter, NoCompiler
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.chunks import MOST_ARGUMENTS
 from optgen.runtime.native.loading import compiled
-from optgen.targets.kernels.plan import KernelPlan, Launch
+from optgen.runtime.native.places import FORMATS, Formats
+from optgen.targets.kernels.plan import KernelPlan
 
 
 def driver_source() -> Source:
@@ -52,8 +53,7 @@ class Kernels:
         plan: its plan.
 
     Attributes:
-        places: for each function by its name, where it stands in `addresses`.
-        addresses: of all functions.
+        addresses: of all functions; zeros where a library has not been loaded.
         identity: what tells the compiled file apart from all others.
 
     Raises:
@@ -62,26 +62,51 @@ class Kernels:
 
     def __init__(self, name: str, text: str, plan: KernelPlan) -> None:
         self.plan = plan
-        launches = [launch for variant in plan.variants for case in variant.cases for launch in case.launches]
+        cases = [case for variant in plan.variants for case in variant.cases]
+        launches = [launch for case in cases for launch in case.launches]
         most = max((len(launch.arguments) for launch in launches), default=0)
         if most > MOST_ARGUMENTS:
             raise NoCompiler(f"a kernel of {name} takes {most} arrays, and the driver hands over {MOST_ARGUMENTS}")
-        self._library = compiled(Source(name, text))
-        self.identity: str = self._library._name
-        names: dict[str, None] = {}
-        for case in (case for variant in plan.variants for case in variant.cases):
-            if case.step is not None:
-                names[case.step.name] = None
-            for launch in case.launches:
-                names |= dict.fromkeys(_functions(launch))
-        self.places = {name: index for index, name in enumerate(names)}
-        self.addresses = np.array(
-            [ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value for name in names], np.uint64
-        )
+        self._name, self._text = name, text
+        kernels = dict.fromkeys(launch.kernel for launch in launches)
+        single, double = ([f"{kernel}_{bits}" for kernel in kernels] for bits in (32, 64))
+        steps = dict.fromkeys(case.step.name for case in cases if case.step is not None)
+        # The same places in every process: programs that XLA keeps know them.
+        functions: list[tuple[str, Formats | None]] = [(function, None) for function in (*single, *double, *steps)]
+        functions += [(function, formats) for formats in FORMATS for function in single]
+        self._places = {function: place for place, function in enumerate(functions)}
+        self.addresses = np.zeros(len(functions), np.uint64)
+        self._libraries: dict[Formats | None, ctypes.CDLL | None] = {}
+        self.identity: str = self._load(None)._name
+
+    def place(self, function: str, formats: Formats | None = None) -> int:
+        """Where in `addresses` a function stands; a kernel in other formats only if it `takes` these."""
+        return self._places[function, formats]
+
+    def takes(self, formats: Formats) -> bool:
+        """Whether there are kernels for arrays in these formats; they are compiled when first asked for."""
+        if formats not in self._libraries:
+            try:
+                self._load(formats)
+            except NoCompiler:  # the package has none for these, and there is no compiler
+                self._libraries[formats] = None
+        return self._libraries[formats] is not None
+
+    def _load(self, formats: Formats | None) -> ctypes.CDLL:
+        library = compiled(kernel_source(self._name, self._text, formats))
+        self._libraries[formats] = library
+        for (function, wanted), place in self._places.items():
+            if wanted == formats:
+                self.addresses[place] = ctypes.cast(getattr(library, function), ctypes.c_void_p).value or 0
+        return library
 
 
-def _functions(launch: Launch) -> tuple[str, str]:
-    return f"{launch.kernel}_32", f"{launch.kernel}_64"
+def kernel_source(name: str, text: str, formats: Formats | None = None) -> Source:
+    """What is compiled of a generated file: both precisions; or what takes arrays in other formats."""
+    if formats is None:
+        return Source(name, text)
+    defines = ("OPTGEN_BITS=32", f"OPTGEN_STORED={formats.stored}", f"OPTGEN_KEPT={formats.kept}")
+    return Source(f"{name}-{formats.stored}-{formats.kept}", text, defines=defines)
 
 
 def thread_count() -> int:

@@ -11,8 +11,8 @@ from optgen.targets.kernels.plan import CasePlan
 
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
+NAMES = {number: name for name, number in TYPES.items()}
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
-_BYTES = {number: SIZES[name] for name, number in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,31 @@ class Place:
     lag: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """What a kernel takes arrays as, by the names of `TYPES`, where these are not all of the arithmetic's type.
+
+    Attributes:
+        stored: parameters, gradients and inputs.
+        kept: states.
+    """
+
+    stored: str
+    kept: str
+
+
+#: Those that kernels are compiled for when they are needed, with arithmetic in float32.
+FORMATS = tuple(
+    Formats(stored, kept)
+    for stored in ("float32", "bfloat16", "float16")
+    for kept in ("float32", "bfloat16", "float16")
+    if (stored, kept) != ("float32", "float32")
+)
+
+
 def size_of(type: int) -> int:
     """Bytes of a number of a storage type."""
-    return _BYTES[type]
+    return SIZES[NAMES[type]]
 
 
 def place_of(

@@ -161,9 +161,7 @@ class NativeRule:
         key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
         table = self._tables.get(key)
         if table is None:
-            table = make_table(
-                self.kernels.plan, self.variant.info.name, tensors, shared, self.kernels.places, is_update=is_update
-            )
+            table = make_table(self.kernels, self.variant.info.name, tensors, shared, is_update=is_update)
             self._tables = {**self._tables, key: table} if len(self._tables) < 16 else {key: table}
         sizes = {"tensor_count": len(tensors), "model_size": sum(math.prod(tensor.shape) for tensor in tensors)}
         return Prepared(self.kernels, table, np.array(call.addresses, np.uint64), call.gradients, sizes, call.kept)

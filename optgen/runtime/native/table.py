@@ -16,10 +16,11 @@ import numpy as np
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, chunks_of, slices_of
-from optgen.runtime.native.launches import as_results, read_again, written, written_late
-from optgen.runtime.native.places import TYPES, Place, in_memory_order, size_of
+from optgen.runtime.native.launches import as_results, formats_of, read_again, written, written_late
+from optgen.runtime.native.library import Kernels
+from optgen.runtime.native.places import FORMATS, NAMES, TYPES, Formats, Place, in_memory_order, size_of
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.targets.kernels.plan import SLICES, CasePlan, KernelPlan, Launch, StatePlan
+from optgen.targets.kernels.plan import SLICES, CasePlan, Launch, StatePlan
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
@@ -59,22 +60,20 @@ class Tensor:
 
 
 def make_table(
-    plan: KernelPlan,
+    kernels: Kernels,
     variant: str,
     tensors: Sequence[Tensor],
     shared: Mapping[str, Place],
-    functions: Mapping[str, int],
     *,
     is_update: bool,
 ) -> np.ndarray:
     """The table of one variant for the tensors of a model.
 
     Args:
-        plan: of the generated file.
+        kernels: of the generated file.
         variant: its name.
         tensors: in the model's order.
         shared: states and inputs of which there is one number for the model.
-        functions: where in the caller's list of functions each stands, by its name in the compiled library.
         is_update: whether the result is what is to be added to the parameter.
 
     Returns:
@@ -83,7 +82,7 @@ def make_table(
     Raises:
         TreeMismatch: a state is stored in less than the precision of the arithmetic, see `read_again`.
     """
-    return _Table(plan, plan.variant(variant).cases, tensors, shared, functions).made(is_update)
+    return _Table(kernels, kernels.plan.variant(variant).cases, tensors, shared).made(is_update)
 
 
 @dataclass(slots=True)
@@ -93,6 +92,7 @@ class _Member:
     Attributes:
         is_turned: whether its matrices stand in memory column by column.
         late: what is computed at the end, over the old values of a state, and which state that is.
+        formats: what kernels may take its arrays as; None: all as numbers of the arithmetic.
     """
 
     tensor: Tensor
@@ -100,6 +100,7 @@ class _Member:
     numbers_at: int
     is_turned: bool = False
     late: dict[str, str] = field(default_factory=dict)
+    formats: Formats | None = None
     parts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
@@ -131,6 +132,7 @@ class _Group:
     wide_at: int
     kinds: dict[str, Kind]
     read_again: set[str]
+    formats: dict[str, str]
     members: list[_Member] = field(default_factory=list)
     position: int = 0
 
@@ -142,15 +144,14 @@ class _Group:
 class _Table:
     def __init__(
         self,
-        plan: KernelPlan,
+        kernels: Kernels,
         cases: Sequence[CasePlan],
         tensors: Sequence[Tensor],
         shared: Mapping[str, Place],
-        functions: Mapping[str, int],
     ) -> None:
-        self.plan = plan
+        self.kernels = kernels
+        self.plan = kernels.plan
         self.shared = shared
-        self.functions = functions
         self.size = sum(math.prod(tensor.shape) for tensor in tensors)
         self.workspace = 0
         self.operands: list[tuple[int, ...]] = []
@@ -212,18 +213,18 @@ class _Table:
         """A case with room for the numbers of the step and of the model."""
         wide, narrow = self.allocated(len(self.plan.scalars)), self.allocated(len(self.plan.scalars), 4)
         model = self.allocated(len(self.plan.model_numbers))
-        self.group_rows.append((self.functions[case.step.name] if case.step else -1, wide, narrow, model))
+        self.group_rows.append((self.kernels.place(case.step.name) if case.step else -1, wide, narrow, model))
         kinds = {array.name: Kind(array.kind) for array in (*case.buffers, *case.inputs)}
         for state in case.states:
             kinds |= dict.fromkeys((state.older(lag) for lag in range(1, state.depth + 1)), Kind(state.kind))
             kinds.setdefault(state.new, Kind(state.kind))
-        return _Group(index, case, model, wide, kinds, read_again(case))
+        return _Group(index, case, model, wide, kinds, read_again(case), formats_of(case))
 
     def member(self, group: _Group, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""
         case = group.case
         size = tensor.bits // 8
-        number = TYPES["float32"] if tensor.bits == 32 else TYPES["float64"]
+        number = _number(tensor.bits)
         arrays = dict(tensor.arrays)
         narrow = {name for name, places in arrays.items() if any(size_of(place.type) < size for place in places)}
         if again := sorted(narrow & group.read_again):
@@ -245,12 +246,24 @@ class _Table:
                 at += math.prod(shape) * size
             arrays[buffer.name] = tuple(places)
         member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size), is_turned, late)
+        if tensor.bits == 32:
+            member.formats = self.formats(group, arrays)
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
                 chunks = chunks_of(launch, tensor.shape)
                 member.parts[fold.name] = (self.allocated(chunks), chunks)
         return member
+
+    def formats(self, group: _Group, arrays: Mapping[str, tuple[Place, ...]]) -> Formats | None:
+        """In what formats kernels can take a tensor's arrays; None if it is no other than that of the arithmetic."""
+        found: dict[str, set[str]] = {"stored": set(), "kept": set()}
+        for name, format in group.formats.items():
+            found[format] |= {NAMES[place.type] for place in arrays.get(name, ())}
+        if any(len(types) > 1 for types in found.values()):
+            return None
+        formats = Formats(**{format: types.pop() if types else "float32" for format, types in found.items()})
+        return formats if formats in FORMATS and self.kernels.takes(formats) else None
 
     def transfer_numbers(self, group: _Group) -> None:
         """Single numbers that stand in the caller's arrays, or follow from a shape."""
@@ -459,12 +472,19 @@ class _Table:
         line = 0
         if any(place not in (_SAME, _PART) for _, place, *_ in rows):
             line = numbers["rows"] if launch.domain == Kind.ROW.value else numbers["columns"]
+        formats = _formats(launch, group, member) if isinstance(member, _Member) else None
+        types = [
+            TYPES[getattr(formats, group.formats[argument.name])]
+            if formats and argument.name in group.formats
+            else _number(bits)
+            for argument in launch.arguments
+        ]
         chunk, chunks = chunked(form, count, slices)
         first_argument, first_total = len(self.arguments), len(self.totals)
-        self.arguments += rows
+        self.arguments += [(*row, type) for row, type in zip(rows, types, strict=True)]
         self.totals += totals
         return (
-            self.functions[f"{launch.kernel}_{bits}"],
+            self.kernels.place(f"{launch.kernel}_{bits}", formats),
             form,
             bits,
             group.index,
@@ -494,7 +514,11 @@ class _Table:
                     shapes = kept_shapes(Kind(state.kind), member.tensor.shape)
                     kept = (replace(place, lag=0) for place in member.tensor.arrays[state.name])
                     for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
-                        rows = [(self.operand(new), _SAME, 1, 0, 0), (self.operand(place), _SAME, 2, 0, 0)]
+                        number = _number(member.tensor.bits)
+                        rows = [
+                            (self.operand(new), _SAME, 1, 0, 0, number),
+                            (self.operand(place), _SAME, 2, 0, 0, number),
+                        ]
                         count = math.prod(shape)
                         chunk, chunks = chunked(COPY, count, ())
                         at = len(self.arguments)
@@ -528,6 +552,17 @@ _CHUNKS = 11
 
 def _next(group: _Group) -> Launch:
     return group.case.launches[group.position]
+
+
+def _number(bits: int) -> int:
+    """The storage type of the arithmetic."""
+    return TYPES["float32"] if bits == 32 else TYPES["float64"]
+
+
+def _formats(launch: Launch, group: _Group, member: _Member) -> Formats | None:
+    """In what formats a kernel takes a tensor's arrays; None: as numbers of the arithmetic."""
+    arrays = [member.arrays[argument.name][0] for argument in launch.arguments if argument.name in group.formats]
+    return None if launch.domain != Kind.ELEMENT.value or any(place.strides for place in arrays) else member.formats
 
 
 def _operation(case: CasePlan, fold: str) -> str:

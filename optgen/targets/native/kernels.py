@@ -22,6 +22,9 @@ from optgen.targets.native.printer import NativePrinter, c_name
 
 _PRINTER = NativePrinter()
 
+#: The format of what a kernel computes with.
+_NUMBER = "number"
+
 #: What a fold over the axes starts from, and how it goes on.
 _NEUTRAL = {"sum": "(number)0.0", "max": "-_INFINITY", "min": "_INFINITY"}
 _JOIN = {"sum": "{} + {}", "max": "_maximum({}, {})", "min": "_minimum({}, {})"}
@@ -68,6 +71,21 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         self.parts: dict[str, None] = {}
         self.turns = False
 
+    def format_of(self, array: str) -> str:
+        """What the numbers of an array are called in C: `stored`, `kept` or `number`, see optgen_number.h."""
+        if self.domain is not Kind.ELEMENT or array in self.places.buffers:
+            return _NUMBER
+        states = {state.new for state in self.program.states}
+        states |= {state.older(lag) for state in self.program.states for lag in range(1, state.depth + 1)}
+        if self.kinds.get(array, Kind.ELEMENT) is not Kind.ELEMENT:
+            return _NUMBER
+        return "kept" if array in states else "stored"
+
+    def converted(self, way: str, array: str, value: str) -> str:
+        """A number from or to the format of an array."""
+        format = self.format_of(array)
+        return value if format == _NUMBER else f"_{way}_{format}({value})"
+
     def load_number(self, name: str, role: str, index: int) -> None:
         array = {"scalars": "_scalar", "tensor": "_tensor", "model": "(number)_model"}[role]
         self.head.append(f"const number {c_name(name)} = {array}[{index}];")
@@ -77,7 +95,8 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         array = self.places.load(name)
         self.read[array] = None
         if kind is self.domain:
-            self.lines.append(f"const number {c_name(name)} = {array}_ptr[_i];")
+            value = self.converted("from", array, f"{array}_ptr[_i]")
+            self.lines.append(f"const number {c_name(name)} = {value};")
             return
         if kind not in _READABLE.get(self.domain, ()):
             raise UnsupportedByTarget(f"a native kernel over {self.domain.value} cannot read {kind.value} values")
@@ -128,7 +147,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
                 self.load_all(["theta"])
             value = f"_is_update ? {forms[0]} : {forms[1]}"
         self.written[array] = None
-        self.lines.append(f"{array}_ptr[_i] = {value};")
+        self.lines.append(f"{array}_ptr[_i] = {self.converted('to', array, value)};")
 
     def store_number(self, name: str) -> None:
         role, index = self.tables.place(name, self.kinds[name])
@@ -162,7 +181,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         for array in dict.fromkeys((*self.read, *self.written)):
             role = ("in" if array not in self.written else "inout") if array in self.read else "out"
             constant = "const " if role == "in" else ""
-            pointers.append(f"{constant}number *{array}_ptr = _array[{len(arguments)}];")
+            pointers.append(f"{constant}{self.format_of(array)} *{array}_ptr = _array[{len(arguments)}];")
             arguments.append(Argument(role, array))
         for array in self.families:
             pointers.append(f"number *const *{array}_axes = _array[{len(arguments)}];")

@@ -21,13 +21,13 @@ _WORDS = frozenset(
     (
         "auto break case char const continue default do double else enum extern float for goto if inline int long "
         "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
-        "number"
+        "number stored kept"
     ).split()
 )
 
 
 #: Types and constants of stdint.h, and the names that are optgen's own there.
-_TAKEN = re.compile(r"u?int\w*_t|(U?INT|SIZE|PTRDIFF|SIG_ATOMIC|WCHAR|WINT|OPTGEN)\w*")
+_TAKEN = re.compile(r"u?int\w*_t|(U?INT|SIZE|PTRDIFF|SIG_ATOMIC|WCHAR|WINT|OPTGEN)\w*|(from|to)_b?float(16|32)")
 
 
 def c_name(name: str) -> str:

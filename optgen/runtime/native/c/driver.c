@@ -73,19 +73,22 @@ static const int64_t *layout_of(const struct run *run, const struct operand *o)
     return o->layout < 0 ? NULL : run->table + run->header->layouts + o->layout;
 }
 
-/* Whether a kernel can work where the array is. */
-static int is_direct(const struct operand *o, const char *start, int64_t bits)
+static int64_t number_of(int64_t bits) { return bits == 32 ? FLOAT32 : FLOAT64; }
+
+/* Whether a kernel that takes numbers of a type can work where the array is. */
+static int is_direct(const struct operand *o, const char *start, int64_t type)
 {
-    return o->layout < 0 && o->type == (bits == 32 ? FLOAT32 : FLOAT64) && (uintptr_t)start % (bits / 8) == 0;
+    const int needs_alignment = type != BFLOAT16 && type != FLOAT16;
+    return o->layout < 0 && o->type == type && !(needs_alignment && (uintptr_t)start % size_of(type));
 }
 
 /* Where `count` numbers of an array from `first` on can be read, in the kernel's type: in place, or copied. */
-static void *brought(const struct run *run, const struct operand *o, int64_t bits, int64_t first, int64_t count,
-                     int reads, void *beside)
+static void *brought(const struct run *run, const struct operand *o, int64_t type, int64_t bits, int64_t first,
+                     int64_t count, int reads, void *beside)
 {
     char *start = address_of(run, o);
-    if (is_direct(o, start, bits))
-        return start + first * (bits / 8);
+    if (is_direct(o, start, type))
+        return start + first * size_of(type);
     if (reads)
         load(start, o->type, layout_of(run, o), first, count, bits, beside);
     return beside;
@@ -193,7 +196,7 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
                 const struct operand *vector = o + axis;
                 void *beside = is_last ? (void *)scratch->values[j] : (void *)&scratch->single[j][axis];
                 scratch->axes[j][axis] =
-                    brought(run, vector, bits, rest % vector->slot, is_last ? n : 1, 1, beside);
+                    brought(run, vector, a->type, bits, rest % vector->slot, is_last ? n : 1, 1, beside);
                 rest /= vector->slot;
             }
             arrays[j] = scratch->axes[j];
@@ -206,7 +209,7 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
         case COLUMN: firsts[j] = line / item->rows * item->line + first % item->line; count = n; break;
         default: firsts[j] = line / item->rows; break;
         }
-        arrays[j] = brought(run, o, bits, firsts[j], count, a->access & IN, scratch->values[j]);
+        arrays[j] = brought(run, o, a->type, bits, firsts[j], count, a->access & IN, scratch->values[j]);
     }
 
     void *scalars = run->workspace + (bits == 32 ? group->narrow_at : group->wide_at);
@@ -221,25 +224,26 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
             continue;
         const struct operand *o = operand_of(run, a->operand);
         char *start = address_of(run, o);
-        if (!is_direct(o, start, bits))
+        if (!is_direct(o, start, a->type))
             store(start, o->type, layout_of(run, o), firsts[j], n, bits, arrays[j]);
     }
 }
 
-/* How many numbers a kernel may be handed at once where it goes through all of its arrays from end to end. */
+/*
+ * How many numbers a kernel may be handed at once where it goes through all of its arrays from end to end. What it folds
+ * is folded stretch by stretch, so that the sum would depend on how the arrays are stored if these were not all alike.
+ */
 static int64_t most_at_once(const struct run *run, const struct item *item)
 {
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     int is_whole = item->line == 0, is_converted = 0;
     for (int64_t j = 0; j < item->argument_count; j++) {
-        if (arguments[j].place == PART) {
-            is_whole = 0;
-            continue;
-        }
+        if (arguments[j].place == PART)
+            return OPTGEN_STRETCH;
         const struct operand *o = operand_of(run, arguments[j].operand);
-        is_converted |= o->type != (item->bits == 32 ? FLOAT32 : FLOAT64);
-        is_whole = is_whole && arguments[j].place == SAME && is_direct(o, address_of(run, o), item->bits);
+        is_converted |= o->type != arguments[j].type;
+        is_whole = is_whole && arguments[j].place == SAME && is_direct(o, address_of(run, o), arguments[j].type);
     }
     return is_whole ? INT64_MAX : is_converted ? CONVERTED_AT_ONCE : OPTGEN_STRETCH;
 }
@@ -375,7 +379,7 @@ static void copy(const struct run *run, const struct item *item, int64_t chunk, 
         end = item->count;
     for (int64_t n; first < end; first += n) {
         n = stretch(item, first, end, OPTGEN_STRETCH);
-        void *values = brought(run, from, item->bits, first, n, 1, scratch->values[0]);
+        void *values = brought(run, from, number_of(item->bits), item->bits, first, n, 1, scratch->values[0]);
         store(address_of(run, to), to->type, layout_of(run, to), first, n, item->bits, values);
     }
 }

@@ -1,5 +1,7 @@
 /*
- * What generated kernels are written in: `number` is float where OPTGEN_BITS is 32 and double where it is 64.
+ * What generated kernels are written in: `number` is float where OPTGEN_BITS is 32 and double where it is 64; `stored`
+ * is what parameters, gradients and inputs are stored as, and `kept` what states are. These are numbers as well, unless
+ * OPTGEN_STORED and OPTGEN_KEPT name other formats, see formats.h.
  *
  * A generated file includes this once before its kernels and once after them, which takes the names away again. No
  * option that changes NaN, infinities or signed zeros is given to the compiler, nor may it contract `a*b + c` into one
@@ -10,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "formats.h"
 #include "sizes.h"
 
 /* Turns of a loop do not depend on each other: what is written may be what is read only at the same place. */
@@ -29,6 +32,24 @@
 #define number double
 #define OPTGEN_TYPED(name) name##_64
 #define OPTGEN_OF_NUMBER(name) __builtin_##name
+#endif
+
+#ifdef OPTGEN_STORED
+#define OPTGEN_JOINED(a, b) a##b
+#define OPTGEN_NAMED(a, b) OPTGEN_JOINED(a, b)
+#define stored OPTGEN_NAMED(OPTGEN_STORED, _format)
+#define kept OPTGEN_NAMED(OPTGEN_KEPT, _format)
+#define _from_stored OPTGEN_NAMED(from_, OPTGEN_STORED)
+#define _from_kept OPTGEN_NAMED(from_, OPTGEN_KEPT)
+#define _to_stored OPTGEN_NAMED(to_, OPTGEN_STORED)
+#define _to_kept OPTGEN_NAMED(to_, OPTGEN_KEPT)
+#else
+#define stored number
+#define kept number
+#define _from_stored(x) (x)
+#define _from_kept(x) (x)
+#define _to_stored(x) (x)
+#define _to_kept(x) (x)
 #endif
 
 /*
@@ -117,6 +138,14 @@ static inline number _product(number x, int times)
 #else
 
 #undef number
+#undef stored
+#undef kept
+#undef _from_stored
+#undef _from_kept
+#undef _to_stored
+#undef _to_kept
+#undef OPTGEN_JOINED
+#undef OPTGEN_NAMED
 #undef OPTGEN_TYPED
 #undef OPTGEN_OF_NUMBER
 #undef OPTGEN_LOOP

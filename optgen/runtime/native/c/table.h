@@ -83,6 +83,8 @@ struct argument {
     int64_t access;
     int64_t fold;                       /* of a PART: how it is folded */
     int64_t parts_at;                   /* of a PART of STRETCHES: where the result of each chunk goes, a double */
+    int64_t type;                       /* as which the kernel takes it; other than the arithmetic's only where the
+                                           array is stored so, without gaps */
 };
 
 /* Partial results that are folded before a kernel runs. */
