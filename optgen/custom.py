@@ -36,7 +36,7 @@ class CustomOptimizer:
         self.spec = spec
         self._wrapped = wrapped
         choice = default_choice(spec)
-        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped, ("jax", "eager", "native"))
+        generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped)
         self.files = generated.files
 
         self._entry = Entry(

@@ -179,7 +179,7 @@ def test_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
     said = f"OPTGEN_BACKEND=arrays leaves it out; compiled by {' '.join(compiler())}"
     assert doctor._native() == Finding("target native", False, said)
     monkeypatch.setenv("OPTGEN_BACKEND", "cuda")
-    assert doctor._native().detail == "OPTGEN_BACKEND is one of auto, native, arrays, not 'cuda'"
+    assert doctor._native().detail == "OPTGEN_BACKEND is one of auto, native, triton, arrays, not 'cuda'"
     monkeypatch.delenv("OPTGEN_BACKEND")
     monkeypatch.setattr(choice, "why_not", lambda: "there is no\ncompiler")
     said = "there is no compiler; steps are computed operation by operation"

@@ -22,6 +22,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -46,12 +55,19 @@ def default_step(rho):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    one_minus_rho = tl.load(scalars_ptr + 0)
-    rho = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    u_ptr,
+    one_minus_rho,
+    rho,
+    eps,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     u = tl.load(u_ptr + _offsets, _mask).to(_number)
@@ -65,35 +81,84 @@ def _default_elements_block(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _progra
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, u_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _program, _offsets, _mask):
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _u_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
-    weight_decay = tl.load(scalars_ptr + 4)
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
     one_minus_rho = tl.load(scalars_ptr + 0)
     rho = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                u_ptr,
+                one_minus_rho,
+                rho,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                u_ptr,
+                one_minus_rho,
+                rho,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    u_ptr,
+    weight_decay,
+    one_minus_rho,
+    rho,
+    eps,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
@@ -108,25 +173,70 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _p
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def weight_decay_elements(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def weight_decay_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _u_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, u_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, u_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 4)
+    one_minus_rho = tl.load(scalars_ptr + 0)
+    rho = tl.load(scalars_ptr + 1)
+    eps = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                u_ptr,
+                weight_decay,
+                one_minus_rho,
+                rho,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                u_ptr,
+                weight_decay,
+                one_minus_rho,
+                rho,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -135,17 +245,15 @@ def _unscaled_weight_decay__weight_decay_elements_block(
     g_ptr,
     v_ptr,
     u_ptr,
-    scalars_ptr,
-    _program,
+    one_minus_rho,
+    rho,
+    eps,
+    lr,
+    weight_decay,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    one_minus_rho = tl.load(scalars_ptr + 0)
-    rho = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    weight_decay = tl.load(scalars_ptr + 4)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     u = tl.load(u_ptr + _offsets, _mask).to(_number)
@@ -159,39 +267,67 @@ def _unscaled_weight_decay__weight_decay_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def unscaled_weight_decay__weight_decay_elements(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    u_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _u_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, u_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _unscaled_weight_decay__weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    one_minus_rho = tl.load(scalars_ptr + 0)
+    rho = tl.load(scalars_ptr + 1)
+    eps = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    weight_decay = tl.load(scalars_ptr + 4)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                u_ptr,
+                one_minus_rho,
+                rho,
+                eps,
+                lr,
+                weight_decay,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _unscaled_weight_decay__weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                u_ptr,
+                one_minus_rho,
+                rho,
+                eps,
+                lr,
+                weight_decay,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -25,6 +25,7 @@
  *   eps_in_sqrt: 20 bytes in 1 pass, 9 operations
  *   lr_decay: 20 bytes in 1 pass, 7 operations
  *   weight_decay: 20 bytes in 1 pass, 9 operations
+ *   unscaled_weight_decay__weight_decay: 20 bytes in 1 pass, 8 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -124,6 +125,28 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number g_2 = g + weight_decay*theta;
         const number G_new = G + g_2*g_2;
         const number theta_update = -step_size*(g_2/(_root(G_new) + eps));
+        G_ptr[_i] = _to_kept(G_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: G_new, theta_update. */
+OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *G_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number eps = _scalar[0];
+    const number step_size = _scalar[1];
+    const number weight_decay = _scalar[2];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number G = _from_kept(G_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number G_new = G + g*g;
+        const number theta_update = -weight_decay*theta - step_size*(g/(_root(G_new) + eps));
         G_ptr[_i] = _to_kept(G_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }

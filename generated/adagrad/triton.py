@@ -24,6 +24,7 @@
 #   eps_in_sqrt: 20 bytes in 1 pass, 9 operations
 #   lr_decay: 20 bytes in 1 pass, 7 operations
 #   weight_decay: 20 bytes in 1 pass, 9 operations
+#   unscaled_weight_decay__weight_decay: 20 bytes in 1 pass, 8 operations
 
 import math
 
@@ -35,6 +36,15 @@ def _host_quotient(a, b):
     if b:
         return a / b
     return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
 
 
 @triton.jit
@@ -61,11 +71,6 @@ def default_step(lr):
     return (step_size,)
 
 
-def default_first_numbers(initial_accumulator_value):
-    """What states start at."""
-    return (initial_accumulator_value,)
-
-
 def lr_decay_step(t, lr, lr_decay):
     """Numbers of one step, in float64."""
     step_size = _host_quotient(lr, 1.0 + (t - 1.0)*lr_decay)
@@ -73,10 +78,7 @@ def lr_decay_step(t, lr, lr_decay):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    eps = tl.load(scalars_ptr + 0)
-    step_size = tl.load(scalars_ptr + 1)
+def _default_elements_block(theta_ptr, g_ptr, G_ptr, eps, step_size, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     G = tl.load(G_ptr + _offsets, _mask).to(_number)
     G_new = G + g*g
@@ -86,23 +88,52 @@ def _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _off
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _G_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: G_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    eps = tl.load(scalars_ptr + 0)
+    step_size = tl.load(scalars_ptr + 1)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, G_ptr, eps, step_size, _number, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, G_ptr, eps, step_size, _number, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    eps = tl.load(scalars_ptr + 0)
-    step_size = tl.load(scalars_ptr + 1)
+def _eps_in_sqrt_elements_block(
+    theta_ptr,
+    g_ptr,
+    G_ptr,
+    eps,
+    step_size,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     G = tl.load(G_ptr + _offsets, _mask).to(_number)
     G_new = G + g*g
@@ -112,24 +143,62 @@ def _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, 
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def eps_in_sqrt_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def eps_in_sqrt_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _G_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: G_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    eps = tl.load(scalars_ptr + 0)
+    step_size = tl.load(scalars_ptr + 1)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, eps, step_size, _number, _offsets, None)
     else:
-        _eps_in_sqrt_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_in_sqrt_elements_block(
+                theta_ptr,
+                g_ptr,
+                G_ptr,
+                eps,
+                step_size,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    weight_decay = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 0)
-    step_size = tl.load(scalars_ptr + 1)
+def _weight_decay_elements_block(
+    theta_ptr,
+    g_ptr,
+    G_ptr,
+    weight_decay,
+    eps,
+    step_size,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     G = tl.load(G_ptr + _offsets, _mask).to(_number)
@@ -140,13 +209,134 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program,
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def weight_decay_elements(theta_ptr, g_ptr, G_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def weight_decay_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _G_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: G_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 2)
+    eps = tl.load(scalars_ptr + 0)
+    step_size = tl.load(scalars_ptr + 1)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                G_ptr,
+                weight_decay,
+                eps,
+                step_size,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, G_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                G_ptr,
+                weight_decay,
+                eps,
+                step_size,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _unscaled_weight_decay__weight_decay_elements_block(
+    theta_ptr,
+    g_ptr,
+    G_ptr,
+    eps,
+    step_size,
+    weight_decay,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    G = tl.load(G_ptr + _offsets, _mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    G_new = G + g*g
+    theta_update = -weight_decay*theta - step_size*(_quotient(g, _root(G_new) + eps))
+    tl.store(G_ptr + _offsets, G_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def unscaled_weight_decay__weight_decay_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _G_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: G_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    eps = tl.load(scalars_ptr + 0)
+    step_size = tl.load(scalars_ptr + 1)
+    weight_decay = tl.load(scalars_ptr + 2)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                G_ptr,
+                eps,
+                step_size,
+                weight_decay,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                G_ptr,
+                eps,
+                step_size,
+                weight_decay,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

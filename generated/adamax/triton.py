@@ -46,6 +46,15 @@ def _host_expm1(x):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -80,13 +89,20 @@ def decoupled_weight_decay__eps_in_maximum__weight_decay_step(t, lr, beta1, weig
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
-    scale = tl.load(scalars_ptr + 4)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    u_ptr,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    eps,
+    scale,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     u = tl.load(u_ptr + _offsets, _mask).to(_number)
@@ -99,35 +115,87 @@ def _default_elements_block(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _progra
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, u_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
 @triton.jit
-def _eps_in_maximum_elements_block(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _program, _offsets, _mask):
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _u_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
     beta1 = tl.load(scalars_ptr + 0)
     one_minus_beta1 = tl.load(scalars_ptr + 1)
     beta2 = tl.load(scalars_ptr + 2)
     eps = tl.load(scalars_ptr + 3)
     scale = tl.load(scalars_ptr + 4)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                u_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                eps,
+                scale,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                u_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                eps,
+                scale,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _eps_in_maximum_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    u_ptr,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    eps,
+    scale,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     u = tl.load(u_ptr + _offsets, _mask).to(_number)
@@ -140,25 +208,70 @@ def _eps_in_maximum_elements_block(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, 
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def eps_in_maximum_elements(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def eps_in_maximum_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _u_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, u_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _eps_in_maximum_elements_block(theta_ptr, g_ptr, m_ptr, u_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    eps = tl.load(scalars_ptr + 3)
+    scale = tl.load(scalars_ptr + 4)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_in_maximum_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                u_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                eps,
+                scale,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _eps_in_maximum_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_in_maximum_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                u_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                eps,
+                scale,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -167,18 +280,16 @@ def _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
     g_ptr,
     m_ptr,
     u_ptr,
-    scalars_ptr,
-    _program,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    eps,
+    scale,
+    scale_2,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
-    scale = tl.load(scalars_ptr + 4)
-    scale_2 = tl.load(scalars_ptr + 5)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     u = tl.load(u_ptr + _offsets, _mask).to(_number)
@@ -191,39 +302,70 @@ def _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def decoupled_weight_decay__eps_in_maximum__weight_decay_elements(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    u_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _u_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, u_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    eps = tl.load(scalars_ptr + 3)
+    scale = tl.load(scalars_ptr + 4)
+    scale_2 = tl.load(scalars_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                u_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                eps,
+                scale,
+                scale_2,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            u_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                u_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                eps,
+                scale,
+                scale_2,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

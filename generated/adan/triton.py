@@ -58,6 +58,15 @@ def _host_power(x, y):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -97,24 +106,22 @@ def _default_elements_block(
     m_ptr,
     v_ptr,
     n_ptr,
-    scalars_ptr,
-    _program,
+    t,
+    b1,
+    one_minus_b1,
+    b2,
+    one_minus_b2,
+    b3,
+    one_minus_b3,
+    eps,
+    inverse,
+    inverse_2,
+    scale,
+    lr,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    t = tl.load(scalars_ptr + 0)
-    b1 = tl.load(scalars_ptr + 1)
-    one_minus_b1 = tl.load(scalars_ptr + 2)
-    b2 = tl.load(scalars_ptr + 3)
-    one_minus_b2 = tl.load(scalars_ptr + 4)
-    b3 = tl.load(scalars_ptr + 5)
-    one_minus_b3 = tl.load(scalars_ptr + 6)
-    eps = tl.load(scalars_ptr + 7)
-    inverse = tl.load(scalars_ptr + 8)
-    inverse_2 = tl.load(scalars_ptr + 9)
-    scale = tl.load(scalars_ptr + 10)
-    lr = tl.load(scalars_ptr + 11)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
@@ -136,38 +143,99 @@ def _default_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _g_last_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _n_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            g_last_ptr,
-            m_ptr,
-            v_ptr,
-            n_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
+    m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
+    n_ptr = _array(_row_ptr + 5, _n_type, WIDE)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    t = tl.load(scalars_ptr + 0)
+    b1 = tl.load(scalars_ptr + 1)
+    one_minus_b1 = tl.load(scalars_ptr + 2)
+    b2 = tl.load(scalars_ptr + 3)
+    one_minus_b2 = tl.load(scalars_ptr + 4)
+    b3 = tl.load(scalars_ptr + 5)
+    one_minus_b3 = tl.load(scalars_ptr + 6)
+    eps = tl.load(scalars_ptr + 7)
+    inverse = tl.load(scalars_ptr + 8)
+    inverse_2 = tl.load(scalars_ptr + 9)
+    scale = tl.load(scalars_ptr + 10)
+    lr = tl.load(scalars_ptr + 11)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                g_last_ptr,
+                m_ptr,
+                v_ptr,
+                n_ptr,
+                t,
+                b1,
+                one_minus_b1,
+                b2,
+                one_minus_b2,
+                b3,
+                one_minus_b3,
+                eps,
+                inverse,
+                inverse_2,
+                scale,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            g_last_ptr,
-            m_ptr,
-            v_ptr,
-            n_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                g_last_ptr,
+                m_ptr,
+                v_ptr,
+                n_ptr,
+                t,
+                b1,
+                one_minus_b1,
+                b2,
+                one_minus_b2,
+                b3,
+                one_minus_b3,
+                eps,
+                inverse,
+                inverse_2,
+                scale,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -178,25 +246,23 @@ def _eps_root_elements_block(
     m_ptr,
     v_ptr,
     n_ptr,
-    scalars_ptr,
-    _program,
+    t,
+    b1,
+    one_minus_b1,
+    b2,
+    one_minus_b2,
+    b3,
+    one_minus_b3,
+    eps,
+    eps_root,
+    inverse,
+    inverse_2,
+    scale,
+    lr,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    t = tl.load(scalars_ptr + 0)
-    b1 = tl.load(scalars_ptr + 1)
-    one_minus_b1 = tl.load(scalars_ptr + 2)
-    b2 = tl.load(scalars_ptr + 3)
-    one_minus_b2 = tl.load(scalars_ptr + 4)
-    b3 = tl.load(scalars_ptr + 5)
-    one_minus_b3 = tl.load(scalars_ptr + 6)
-    eps = tl.load(scalars_ptr + 7)
-    eps_root = tl.load(scalars_ptr + 12)
-    inverse = tl.load(scalars_ptr + 8)
-    inverse_2 = tl.load(scalars_ptr + 9)
-    scale = tl.load(scalars_ptr + 10)
-    lr = tl.load(scalars_ptr + 11)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
@@ -218,45 +284,99 @@ def _eps_root_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def eps_root_elements(
-    theta_ptr,
-    g_ptr,
-    g_last_ptr,
-    m_ptr,
-    v_ptr,
-    n_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _g_last_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _n_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _eps_root_elements_block(
-            theta_ptr,
-            g_ptr,
-            g_last_ptr,
-            m_ptr,
-            v_ptr,
-            n_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
+    m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
+    n_ptr = _array(_row_ptr + 5, _n_type, WIDE)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    t = tl.load(scalars_ptr + 0)
+    b1 = tl.load(scalars_ptr + 1)
+    one_minus_b1 = tl.load(scalars_ptr + 2)
+    b2 = tl.load(scalars_ptr + 3)
+    one_minus_b2 = tl.load(scalars_ptr + 4)
+    b3 = tl.load(scalars_ptr + 5)
+    one_minus_b3 = tl.load(scalars_ptr + 6)
+    eps = tl.load(scalars_ptr + 7)
+    eps_root = tl.load(scalars_ptr + 12)
+    inverse = tl.load(scalars_ptr + 8)
+    inverse_2 = tl.load(scalars_ptr + 9)
+    scale = tl.load(scalars_ptr + 10)
+    lr = tl.load(scalars_ptr + 11)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_root_elements_block(
+                theta_ptr,
+                g_ptr,
+                g_last_ptr,
+                m_ptr,
+                v_ptr,
+                n_ptr,
+                t,
+                b1,
+                one_minus_b1,
+                b2,
+                one_minus_b2,
+                b3,
+                one_minus_b3,
+                eps,
+                eps_root,
+                inverse,
+                inverse_2,
+                scale,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _eps_root_elements_block(
-            theta_ptr,
-            g_ptr,
-            g_last_ptr,
-            m_ptr,
-            v_ptr,
-            n_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_root_elements_block(
+                theta_ptr,
+                g_ptr,
+                g_last_ptr,
+                m_ptr,
+                v_ptr,
+                n_ptr,
+                t,
+                b1,
+                one_minus_b1,
+                b2,
+                one_minus_b2,
+                b3,
+                one_minus_b3,
+                eps,
+                eps_root,
+                inverse,
+                inverse_2,
+                scale,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

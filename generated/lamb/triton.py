@@ -45,6 +45,15 @@ def _host_expm1(x):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -101,21 +110,17 @@ def _default_elements_block(
     g_ptr,
     m_ptr,
     v_ptr,
-    sum_theta_squared_parts_ptr,
-    sum_r_squared_parts_ptr,
-    scalars_ptr,
-    _program,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    one_minus_beta2,
+    eps,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
@@ -123,68 +128,114 @@ def _default_elements_block(
     v_new = beta2*v + one_minus_beta2*(g*g)
     r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
-    tl.store(sum_r_squared_parts_ptr + _program, tl.sum(_kept(r*r, _mask, 0.0), axis=0))
+    _part_sum_theta_squared = theta*theta
+    _part_sum_r_squared = r*r
     tl.store(m_ptr + _offsets, m_new, _mask)
     tl.store(v_ptr + _offsets, v_new, _mask)
+    return _part_sum_theta_squared, _part_sum_r_squared
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def default_elements(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    v_ptr,
-    sum_theta_squared_parts_ptr,
-    sum_r_squared_parts_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_r_squared_parts_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, v_new, sum_theta_squared, sum_r_squared."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            sum_theta_squared_parts_ptr,
-            sum_r_squared_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 4, _sum_theta_squared_parts_type, False)
+    sum_r_squared_parts_ptr = _array(_row_ptr + 5, _sum_r_squared_parts_type, False)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
+    _all_sum_r_squared = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_r_squared = _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta1,
+                inverse_correction_beta2,
+                _number,
+                _offsets,
+                None,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
+            _all_sum_r_squared = _all_sum_r_squared + _kept(_part_sum_r_squared, None, 0.0)
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            sum_theta_squared_parts_ptr,
-            sum_r_squared_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_r_squared = _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta1,
+                inverse_correction_beta2,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
+            _all_sum_r_squared = _all_sum_r_squared + _kept(_part_sum_r_squared, _offsets < _n, 0.0)
+    tl.store(sum_theta_squared_parts_ptr + _chunk, tl.sum(_all_sum_theta_squared, axis=0))
+    tl.store(sum_r_squared_parts_ptr + _chunk, tl.sum(_all_sum_r_squared, axis=0))
 
 
-@triton.jit(do_not_specialize=["_sum_theta_squared_count", "_sum_r_squared_count"])
+@triton.jit
 def default_tensor(
-    sum_theta_squared_parts_ptr,
-    sum_r_squared_parts_ptr,
+    rows_ptr,
     scalars_ptr,
-    tensor_ptr,
-    _sum_theta_squared_count,
-    _sum_r_squared_count,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_r_squared_parts_type: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Numbers of one tensor, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*5
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
+    sum_r_squared_parts_ptr = _array(_row_ptr + 1, _sum_r_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 2, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 3)
+    _sum_r_squared_count = tl.load(_row_ptr + 4)
     lr = tl.load(scalars_ptr + 7)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     tl.store(tensor_ptr + 0, sum_theta_squared)
@@ -201,12 +252,18 @@ def default_tensor(
 
 
 @triton.jit
-def _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    scale = tl.load(tensor_ptr + 5)
+def _default_elements_2_block(
+    theta_ptr,
+    m_ptr,
+    v_ptr,
+    eps,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
+    scale,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     m_new = tl.load(m_ptr + _offsets, _mask).to(_number)
     v_new = tl.load(v_ptr + _offsets, _mask).to(_number)
     r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
@@ -215,22 +272,61 @@ def _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, 
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements_2(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements_2(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_2_block(theta_ptr, m_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    tensor_ptr = _array(_row_ptr + 3, _number, False)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    scale = tl.load(tensor_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(
+                theta_ptr,
+                m_ptr,
+                v_ptr,
+                eps,
+                inverse_correction_beta1,
+                inverse_correction_beta2,
+                scale,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_2_block(
-            theta_ptr,
-            m_ptr,
-            v_ptr,
-            scalars_ptr,
-            tensor_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(
+                theta_ptr,
+                m_ptr,
+                v_ptr,
+                eps,
+                inverse_correction_beta1,
+                inverse_correction_beta2,
+                scale,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

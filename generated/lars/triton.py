@@ -33,9 +33,19 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 2 passes, 9 operations
+#   lr_in_buffer__safe_ratio: 28 bytes in 2 passes, 7 operations
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
 
 
 @triton.jit
@@ -77,73 +87,86 @@ def _sum_of_parts(parts_ptr, count, number: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    sum_theta_squared_parts_ptr,
-    sum_g_squared_parts_ptr,
-    scalars_ptr,
-    _program,
-    _offsets,
-    _mask,
-):
-    _number = scalars_ptr.dtype.element_ty
+def _default_elements_block(theta_ptr, g_ptr, _number: tl.constexpr, _offsets, _mask):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(sum_theta_squared_parts_ptr + _program, tl.sum(_kept(theta*theta, _mask, 0.0), axis=0))
+    _part_sum_theta_squared = theta*theta
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    tl.store(sum_g_squared_parts_ptr + _program, tl.sum(_kept(g*g, _mask, 0.0), axis=0))
+    _part_sum_g_squared = g*g
+    return _part_sum_theta_squared, _part_sum_g_squared
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def default_elements(
-    theta_ptr,
-    g_ptr,
-    sum_theta_squared_parts_ptr,
-    sum_g_squared_parts_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: sum_theta_squared, sum_g_squared."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            sum_theta_squared_parts_ptr,
-            sum_g_squared_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 3, _sum_g_squared_parts_type, False)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
+    _all_sum_g_squared = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_g_squared = _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                _number,
+                _offsets,
+                None,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
+            _all_sum_g_squared = _all_sum_g_squared + _kept(_part_sum_g_squared, None, 0.0)
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            sum_theta_squared_parts_ptr,
-            sum_g_squared_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_g_squared = _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
+            _all_sum_g_squared = _all_sum_g_squared + _kept(_part_sum_g_squared, _offsets < _n, 0.0)
+    tl.store(sum_theta_squared_parts_ptr + _chunk, tl.sum(_all_sum_theta_squared, axis=0))
+    tl.store(sum_g_squared_parts_ptr + _chunk, tl.sum(_all_sum_g_squared, axis=0))
 
 
-@triton.jit(do_not_specialize=["_sum_theta_squared_count", "_sum_g_squared_count"])
+@triton.jit
 def default_tensor(
-    sum_theta_squared_parts_ptr,
-    sum_g_squared_parts_ptr,
+    rows_ptr,
     scalars_ptr,
-    tensor_ptr,
-    _sum_theta_squared_count,
-    _sum_g_squared_count,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Numbers of one tensor, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*5
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 1, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 2, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 3)
+    _sum_g_squared_count = tl.load(_row_ptr + 4)
     eps = tl.load(scalars_ptr + 0)
     trust_coefficient = tl.load(scalars_ptr + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
@@ -155,11 +178,17 @@ def default_tensor(
 
 
 @triton.jit
-def _default_elements_2_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    ratio = tl.load(tensor_ptr + 2)
-    momentum = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
+def _default_elements_2_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    ratio,
+    momentum,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     d = ratio*g
@@ -170,22 +199,157 @@ def _default_elements_2_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, tensor_ptr, 
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements_2(theta_ptr, g_ptr, v_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements_2(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_2_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, tensor_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    tensor_ptr = _array(_row_ptr + 3, _number, False)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    ratio = tl.load(tensor_ptr + 2)
+    momentum = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(theta_ptr, g_ptr, v_ptr, ratio, momentum, lr, _number, _offsets, None)
     else:
-        _default_elements_2_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            tensor_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                ratio,
+                momentum,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def lr_in_buffer__safe_ratio_tensor(
+    rows_ptr,
+    scalars_ptr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Numbers of one tensor, by one program."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*5
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 1, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 2, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 3)
+    _sum_g_squared_count = tl.load(_row_ptr + 4)
+    eps = tl.load(scalars_ptr + 0)
+    trust_coefficient = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 3)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    tl.store(tensor_ptr + 0, sum_theta_squared)
+    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
+    tl.store(tensor_ptr + 1, sum_g_squared)
+    theta_norm = _root(sum_theta_squared)
+    own_norm = _root(sum_g_squared)
+    ratio_2 = tl.where((theta_norm == 0.0) | (own_norm == 0.0), 1.0, _quotient(trust_coefficient*theta_norm, own_norm + eps))
+    scale = -lr*ratio_2
+    tl.store(tensor_ptr + 3, theta_norm)
+    tl.store(tensor_ptr + 4, own_norm)
+    tl.store(tensor_ptr + 5, ratio_2)
+    tl.store(tensor_ptr + 6, scale)
+
+
+@triton.jit
+def _lr_in_buffer__safe_ratio_elements_2_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    scale,
+    momentum,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    d = scale*g
+    v_new = momentum*v + d
+    theta_update = v_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def lr_in_buffer__safe_ratio_elements_2(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    tensor_ptr = _array(_row_ptr + 3, _number, False)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    scale = tl.load(tensor_ptr + 6)
+    momentum = tl.load(scalars_ptr + 2)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__safe_ratio_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                scale,
+                momentum,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__safe_ratio_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                scale,
+                momentum,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

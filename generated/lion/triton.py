@@ -17,6 +17,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))  # x itself: zero or NaN
 
@@ -29,13 +38,19 @@ def default_step(beta1, beta2):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta2 = tl.load(scalars_ptr + 0)
-    one_minus_beta2 = tl.load(scalars_ptr + 1)
-    beta1 = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    one_minus_beta1 = tl.load(scalars_ptr + 4)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    beta2,
+    one_minus_beta2,
+    beta1,
+    lr,
+    one_minus_beta1,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     m_new = beta2*m + one_minus_beta2*g
@@ -45,27 +60,83 @@ def _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _off
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: m_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
     beta1 = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
     one_minus_beta1 = tl.load(scalars_ptr + 4)
-    weight_decay = tl.load(scalars_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                beta2,
+                one_minus_beta2,
+                beta1,
+                lr,
+                one_minus_beta1,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                beta2,
+                one_minus_beta2,
+                beta1,
+                lr,
+                one_minus_beta1,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    beta2,
+    one_minus_beta2,
+    beta1,
+    lr,
+    one_minus_beta1,
+    weight_decay,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
@@ -75,13 +146,66 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program,
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def weight_decay_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def weight_decay_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    beta2 = tl.load(scalars_ptr + 0)
+    one_minus_beta2 = tl.load(scalars_ptr + 1)
+    beta1 = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    weight_decay = tl.load(scalars_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                beta2,
+                one_minus_beta2,
+                beta1,
+                lr,
+                one_minus_beta1,
+                weight_decay,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                beta2,
+                one_minus_beta2,
+                beta1,
+                lr,
+                one_minus_beta1,
+                weight_decay,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -52,6 +52,15 @@ def _host_modulo(a, b):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -90,46 +99,25 @@ def given_step(t, sync_period):
 
 
 @triton.jit
-def _default_first_values_block(theta_ptr, slow_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(slow_ptr + _offsets, theta, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def default_first_values(theta_ptr, slow_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """What states start at: slow."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_first_values_block(theta_ptr, slow_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_first_values_block(theta_ptr, slow_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
-@triton.jit
 def _default_elements_block(
     theta_ptr,
     g_ptr,
     base_m_ptr,
     base_v_ptr,
     slow_ptr,
-    scalars_ptr,
-    _program,
+    base_beta1,
+    one_minus_base_beta1,
+    base_beta2,
+    one_minus_base_beta2,
+    base_eps,
+    inverse_correction_base_beta2,
+    scale,
+    alpha,
+    mod_value,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    base_beta1 = tl.load(scalars_ptr + 0)
-    one_minus_base_beta1 = tl.load(scalars_ptr + 1)
-    base_beta2 = tl.load(scalars_ptr + 2)
-    one_minus_base_beta2 = tl.load(scalars_ptr + 3)
-    base_eps = tl.load(scalars_ptr + 4)
-    inverse_correction_base_beta2 = tl.load(scalars_ptr + 5)
-    scale = tl.load(scalars_ptr + 6)
-    alpha = tl.load(scalars_ptr + 7)
-    mod_value = tl.load(scalars_ptr + 8)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     base_m = tl.load(base_m_ptr + _offsets, _mask).to(_number)
     base_v = tl.load(base_v_ptr + _offsets, _mask).to(_number)
@@ -149,52 +137,99 @@ def _default_elements_block(
     tl.store(theta_ptr + _offsets, theta_new, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def default_elements(
-    theta_ptr,
-    g_ptr,
-    base_m_ptr,
-    base_v_ptr,
-    slow_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _base_m_type: tl.constexpr,
+    _base_v_type: tl.constexpr,
+    _slow_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: base_m_new, base_v_new, slow_new_3, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            base_m_ptr,
-            base_v_ptr,
-            slow_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    base_m_ptr = _array(_row_ptr + 2, _base_m_type, WIDE)
+    base_v_ptr = _array(_row_ptr + 3, _base_v_type, WIDE)
+    slow_ptr = _array(_row_ptr + 4, _slow_type, WIDE)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    base_beta1 = tl.load(scalars_ptr + 0)
+    one_minus_base_beta1 = tl.load(scalars_ptr + 1)
+    base_beta2 = tl.load(scalars_ptr + 2)
+    one_minus_base_beta2 = tl.load(scalars_ptr + 3)
+    base_eps = tl.load(scalars_ptr + 4)
+    inverse_correction_base_beta2 = tl.load(scalars_ptr + 5)
+    scale = tl.load(scalars_ptr + 6)
+    alpha = tl.load(scalars_ptr + 7)
+    mod_value = tl.load(scalars_ptr + 8)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                base_m_ptr,
+                base_v_ptr,
+                slow_ptr,
+                base_beta1,
+                one_minus_base_beta1,
+                base_beta2,
+                one_minus_base_beta2,
+                base_eps,
+                inverse_correction_base_beta2,
+                scale,
+                alpha,
+                mod_value,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            base_m_ptr,
-            base_v_ptr,
-            slow_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                base_m_ptr,
+                base_v_ptr,
+                slow_ptr,
+                base_beta1,
+                one_minus_base_beta1,
+                base_beta2,
+                one_minus_base_beta2,
+                base_eps,
+                inverse_correction_base_beta2,
+                scale,
+                alpha,
+                mod_value,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
-def _given_elements_block(theta_ptr, slow_ptr, given_step_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    alpha = tl.load(scalars_ptr + 7)
-    mod_value = tl.load(scalars_ptr + 8)
+def _given_elements_block(
+    theta_ptr,
+    slow_ptr,
+    given_step_ptr,
+    alpha,
+    mod_value,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     given_step = tl.load(given_step_ptr + _offsets, _mask).to(_number)
     slow = tl.load(slow_ptr + _offsets, _mask).to(_number)
@@ -207,21 +242,54 @@ def _given_elements_block(theta_ptr, slow_ptr, given_step_ptr, scalars_ptr, _pro
     tl.store(theta_ptr + _offsets, theta_new, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def given_elements(theta_ptr, slow_ptr, given_step_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def given_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _slow_type: tl.constexpr,
+    _given_step_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: slow_new_3, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _given_elements_block(theta_ptr, slow_ptr, given_step_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    slow_ptr = _array(_row_ptr + 1, _slow_type, WIDE)
+    given_step_ptr = _array(_row_ptr + 2, _given_step_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    alpha = tl.load(scalars_ptr + 7)
+    mod_value = tl.load(scalars_ptr + 8)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _given_elements_block(
+                theta_ptr,
+                slow_ptr,
+                given_step_ptr,
+                alpha,
+                mod_value,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _given_elements_block(
-            theta_ptr,
-            slow_ptr,
-            given_step_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _given_elements_block(
+                theta_ptr,
+                slow_ptr,
+                given_step_ptr,
+                alpha,
+                mod_value,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

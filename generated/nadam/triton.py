@@ -34,6 +34,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
 #   momentum_fixed: 28 bytes in 1 pass, 16 operations
+#   momentum_lucid: 28 bytes in 1 pass, 14 operations
 
 import math
 
@@ -53,6 +54,10 @@ def _host_log(x):
     return -math.inf if x == 0 else math.nan
 
 
+def _host_root(x):
+    return math.sqrt(x) if x >= 0 else math.nan
+
+
 def _host_expm1(x):
     try:
         return math.expm1(x)
@@ -68,6 +73,15 @@ def _host_power(x, y):
     except ValueError:
         # Either a pole, 0 to a negative power, or a negative number to a broken one.
         return math.nan if x else math.copysign(math.inf, x) if y % 2 == 1 else math.inf
+
+
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
 
 
 @triton.jit
@@ -103,11 +117,6 @@ def default_step(t, beta1, beta2, momentum_decay, product):
     return (one_minus_beta1, one_minus_beta2, product_new, scale, scale_2, inverse_correction_beta2)
 
 
-def default_first_numbers():
-    """What states start at."""
-    return (1.0,)
-
-
 def momentum_fixed_step(t, beta1, beta2):
     """Numbers of one step, in float64."""
     one_minus_beta1 = 1.0 - beta1
@@ -123,18 +132,39 @@ def momentum_fixed_step(t, beta1, beta2):
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
 
 
+def momentum_lucid_step(t, lr, beta1, beta2, momentum_decay):
+    """Numbers of one step, in float64."""
+    scale = beta1*(1.0 - momentum_decay)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta2 = _host_log(beta2)
+    correction_beta2 = -_host_expm1(t*log_beta2)
+    log_beta1 = _host_log(beta1)
+    correction_beta1 = -_host_expm1(t*log_beta1)
+    scale_2 = -_host_quotient(_host_quotient(_host_root(correction_beta2)*lr, correction_beta1), correction_beta1)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
+    return (scale, one_minus_beta1, one_minus_beta2, scale_2, inverse_correction_beta2)
+
+
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
-    lr = tl.load(scalars_ptr + 6)
-    scale = tl.load(scalars_ptr + 7)
-    scale_2 = tl.load(scalars_ptr + 8)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    v_ptr,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    one_minus_beta2,
+    eps,
+    inverse_correction_beta2,
+    lr,
+    scale,
+    scale_2,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
@@ -147,22 +177,185 @@ def _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _progra
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, m_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
+    lr = tl.load(scalars_ptr + 6)
+    scale = tl.load(scalars_ptr + 7)
+    scale_2 = tl.load(scalars_ptr + 8)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta2,
+                lr,
+                scale,
+                scale_2,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta2,
+                lr,
+                scale,
+                scale_2,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _momentum_lucid_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    v_ptr,
+    one_minus_beta1,
+    scale,
+    beta2,
+    one_minus_beta2,
+    beta1,
+    eps,
+    inverse_correction_beta2,
+    scale_2,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    product = one_minus_beta1*g
+    m_new = scale*m + product
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    theta_update = _quotient(scale_2*(beta1*m_new + product), _root(inverse_correction_beta2*v_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(v_ptr + _offsets, v_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def momentum_lucid_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    scale = tl.load(scalars_ptr + 7)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    beta1 = tl.load(scalars_ptr + 0)
+    eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 5)
+    scale_2 = tl.load(scalars_ptr + 8)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _momentum_lucid_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                one_minus_beta1,
+                scale,
+                beta2,
+                one_minus_beta2,
+                beta1,
+                eps,
+                inverse_correction_beta2,
+                scale_2,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _momentum_lucid_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                one_minus_beta1,
+                scale,
+                beta2,
+                one_minus_beta2,
+                beta1,
+                eps,
+                inverse_correction_beta2,
+                scale_2,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -33,6 +33,15 @@ def _host_power(x, y):
         return math.nan if x else math.copysign(math.inf, x) if y % 2 == 1 else math.inf
 
 
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
 def default_step(t, eta, gamma):
     """Numbers of one step, in float64."""
     root = _host_root(_host_quotient(eta, _host_power(t, gamma)))
@@ -40,10 +49,7 @@ def default_step(t, eta, gamma):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, noise_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
-    root = tl.load(scalars_ptr + 1)
+def _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     noise = tl.load(noise_ptr + _offsets, _mask).to(_number)
     theta_update = -lr*(g + root*noise)
@@ -51,13 +57,36 @@ def _default_elements_block(theta_ptr, g_ptr, noise_ptr, scalars_ptr, _program, 
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, noise_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _noise_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, noise_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    noise_ptr = _array(_row_ptr + 2, _noise_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    root = tl.load(scalars_ptr + 1)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, noise_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number, _offsets, _offsets < _n)

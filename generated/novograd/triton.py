@@ -26,9 +26,19 @@
 # Per element, float32, parameter updated in place:
 #   default: 24 bytes in 2 passes, 7 operations
 #   eps_root: 24 bytes in 2 passes, 7 operations
+#   weight_decay: 24 bytes in 2 passes, 9 operations
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
 
 
 @triton.jit
@@ -76,28 +86,56 @@ def default_step(beta2):
 
 
 @triton.jit
-def _default_elements_block(g_ptr, dot_g_g_parts_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
+def _default_elements_block(g_ptr, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    tl.store(dot_g_g_parts_ptr + _program, tl.sum(_kept(g*g, _mask, 0.0), axis=0))
+    _part_dot_g_g = g*g
+    return _part_dot_g_g
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(g_ptr, dot_g_g_parts_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _g_type: tl.constexpr,
+    _dot_g_g_parts_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: dot_g_g."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(g_ptr, dot_g_g_parts_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    g_ptr = _array(_row_ptr + 0, _g_type, WIDE)
+    dot_g_g_parts_ptr = _array(_row_ptr + 1, _dot_g_g_parts_type, False)
+    _n = tl.load(_row_ptr + 2)
+    _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_dot_g_g = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_dot_g_g = _default_elements_block(g_ptr, _number, _offsets, None)
+            _all_dot_g_g = _all_dot_g_g + _kept(_part_dot_g_g, None, 0.0)
     else:
-        _default_elements_block(g_ptr, dot_g_g_parts_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_dot_g_g = _default_elements_block(g_ptr, _number, _offsets, _offsets < _n)
+            _all_dot_g_g = _all_dot_g_g + _kept(_part_dot_g_g, _offsets < _n, 0.0)
+    tl.store(dot_g_g_parts_ptr + _chunk, tl.sum(_all_dot_g_g, axis=0))
 
 
-@triton.jit(do_not_specialize=["_dot_g_g_count"])
-def default_tensor(dot_g_g_parts_ptr, scalars_ptr, tensor_ptr, _dot_g_g_count, BLOCK: tl.constexpr):
+@triton.jit
+def default_tensor(rows_ptr, scalars_ptr, _dot_g_g_parts_type: tl.constexpr, BLOCK: tl.constexpr):
     """Numbers of one tensor, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*3
+    dot_g_g_parts_ptr = _array(_row_ptr + 0, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 1, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 2)
     v = tl.load(tensor_ptr + 1)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
@@ -118,11 +156,17 @@ def default_tensor(dot_g_g_parts_ptr, scalars_ptr, tensor_ptr, _dot_g_g_count, B
 
 
 @triton.jit
-def _default_elements_2_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, tensor_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    total = tl.load(tensor_ptr + 6)
-    beta1 = tl.load(scalars_ptr + 4)
-    lr = tl.load(scalars_ptr + 5)
+def _default_elements_2_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    total,
+    beta1,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     d = _quotient(g, total)
@@ -133,31 +177,62 @@ def _default_elements_2_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, tensor_ptr, 
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements_2(theta_ptr, g_ptr, m_ptr, scalars_ptr, tensor_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements_2(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_2_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, tensor_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    tensor_ptr = _array(_row_ptr + 3, _number, False)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    total = tl.load(tensor_ptr + 6)
+    beta1 = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(theta_ptr, g_ptr, m_ptr, total, beta1, lr, _number, _offsets, None)
     else:
-        _default_elements_2_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            scalars_ptr,
-            tensor_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                total,
+                beta1,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
-@triton.jit(do_not_specialize=["_dot_g_g_count"])
-def eps_root_tensor(dot_g_g_parts_ptr, scalars_ptr, tensor_ptr, _dot_g_g_count, BLOCK: tl.constexpr):
+@triton.jit
+def eps_root_tensor(rows_ptr, scalars_ptr, _dot_g_g_parts_type: tl.constexpr, BLOCK: tl.constexpr):
     """Numbers of one tensor, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*3
+    dot_g_g_parts_ptr = _array(_row_ptr + 0, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 1, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 2)
     v = tl.load(tensor_ptr + 1)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
@@ -176,3 +251,86 @@ def eps_root_tensor(dot_g_g_parts_ptr, scalars_ptr, tensor_ptr, _dot_g_g_count, 
     tl.store(tensor_ptr + 4, v_new_2)
     tl.store(tensor_ptr + 5, v_new_3)
     tl.store(tensor_ptr + 6, total)
+
+
+@triton.jit
+def _weight_decay_elements_2_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    total,
+    weight_decay,
+    beta1,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    d_2 = _quotient(g, total) + weight_decay*theta
+    m_new = beta1*m + d_2
+    theta_update = -lr*m_new
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def weight_decay_elements_2(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    tensor_ptr = _array(_row_ptr + 3, _number, False)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    total = tl.load(tensor_ptr + 6)
+    weight_decay = tl.load(scalars_ptr + 7)
+    beta1 = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                total,
+                weight_decay,
+                beta1,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                total,
+                weight_decay,
+                beta1,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

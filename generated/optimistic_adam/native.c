@@ -26,6 +26,8 @@
  * Per element, float32, parameter updated in place:
  *   default: 36 bytes in 1 pass, 18 operations
  *   nesterov: 36 bytes in 1 pass, 20 operations
+ *   nesterov__no_beta: 36 bytes in 1 pass, 20 operations
+ *   no_beta: 36 bytes in 1 pass, 18 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -92,6 +94,57 @@ void nesterov_step(double *_x)
     _x[3] = one_minus_beta2;
     _x[10] = scale;
     _x[11] = scale_2;
+    _x[6] = inverse_correction_beta2;
+    _x[9] = optimism_3;
+}
+
+/* Numbers of one step, in float64. */
+void nesterov__no_beta_step(double *_x)
+{
+    const double t = _x[12];
+    const double alpha = _x[7];
+    const double beta1 = _x[0];
+    const double beta2 = _x[2];
+    const double one_minus_beta1 = (number)1.0 - beta1;
+    const double one_minus_beta2 = (number)1.0 - beta2;
+    const double log_beta1 = _log(beta1);
+    const double correction_beta1 = -_expm1((t + (number)1.0)*log_beta1);
+    const double scale = beta1/correction_beta1;
+    const double correction_beta1_2 = -_expm1(t*log_beta1);
+    const double scale_2 = one_minus_beta1/correction_beta1_2;
+    const double log_beta2 = _log(beta2);
+    const double correction_beta2 = -_expm1(t*log_beta2);
+    const double inverse_correction_beta2 = (number)1.0/correction_beta2;
+    const double optimism_2 = (number)0.0;
+    const double optimism_3 = (t == (number)1.0 ? optimism_2 : alpha);
+    _x[1] = one_minus_beta1;
+    _x[3] = one_minus_beta2;
+    _x[10] = scale;
+    _x[11] = scale_2;
+    _x[6] = inverse_correction_beta2;
+    _x[9] = optimism_3;
+}
+
+/* Numbers of one step, in float64. */
+void no_beta_step(double *_x)
+{
+    const double t = _x[12];
+    const double alpha = _x[7];
+    const double beta1 = _x[0];
+    const double beta2 = _x[2];
+    const double one_minus_beta1 = (number)1.0 - beta1;
+    const double one_minus_beta2 = (number)1.0 - beta2;
+    const double log_beta1 = _log(beta1);
+    const double correction_beta1 = -_expm1(t*log_beta1);
+    const double inverse_correction_beta1 = (number)1.0/correction_beta1;
+    const double log_beta2 = _log(beta2);
+    const double correction_beta2 = -_expm1(t*log_beta2);
+    const double inverse_correction_beta2 = (number)1.0/correction_beta2;
+    const double optimism_2 = (number)0.0;
+    const double optimism_3 = (t == (number)1.0 ? optimism_2 : alpha);
+    _x[1] = one_minus_beta1;
+    _x[3] = one_minus_beta2;
+    _x[5] = inverse_correction_beta1;
     _x[6] = inverse_correction_beta2;
     _x[9] = optimism_3;
 }

@@ -25,6 +25,8 @@
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 18 operations
 #   nesterov: 36 bytes in 1 pass, 20 operations
+#   nesterov__no_beta: 36 bytes in 1 pass, 20 operations
+#   no_beta: 36 bytes in 1 pass, 18 operations
 
 import math
 
@@ -49,6 +51,15 @@ def _host_expm1(x):
         return math.expm1(x)
     except OverflowError:
         return math.inf
+
+
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
 
 
 @triton.jit
@@ -101,6 +112,38 @@ def nesterov_step(t, beta, beta1, beta2):
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2, optimism_3)
 
 
+def nesterov__no_beta_step(t, alpha, beta1, beta2):
+    """Numbers of one step, in float64."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _host_log(beta1)
+    correction_beta1 = -_host_expm1((t + 1.0)*log_beta1)
+    scale = _host_quotient(beta1, correction_beta1)
+    correction_beta1_2 = -_host_expm1(t*log_beta1)
+    scale_2 = _host_quotient(one_minus_beta1, correction_beta1_2)
+    log_beta2 = _host_log(beta2)
+    correction_beta2 = -_host_expm1(t*log_beta2)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
+    optimism_2 = 0.0
+    optimism_3 = (optimism_2 if t == 1.0 else alpha)
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2, optimism_3)
+
+
+def no_beta_step(t, alpha, beta1, beta2):
+    """Numbers of one step, in float64."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _host_log(beta1)
+    correction_beta1 = -_host_expm1(t*log_beta1)
+    inverse_correction_beta1 = _host_quotient(1.0, correction_beta1)
+    log_beta2 = _host_log(beta2)
+    correction_beta2 = -_host_expm1(t*log_beta2)
+    inverse_correction_beta2 = _host_quotient(1.0, correction_beta2)
+    optimism_2 = 0.0
+    optimism_3 = (optimism_2 if t == 1.0 else alpha)
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta1, inverse_correction_beta2, optimism_3)
+
+
 @triton.jit
 def _default_elements_block(
     theta_ptr,
@@ -108,22 +151,20 @@ def _default_elements_block(
     m_ptr,
     v_ptr,
     d_last_ptr,
-    scalars_ptr,
-    _program,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    one_minus_beta2,
+    eps,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
+    alpha,
+    lr,
+    optimism_3,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    alpha = tl.load(scalars_ptr + 7)
-    lr = tl.load(scalars_ptr + 8)
-    optimism_3 = tl.load(scalars_ptr + 9)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
@@ -140,36 +181,89 @@ def _default_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, v_ptr, d_last_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _d_last_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, v_new, d_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            d_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    d_last_ptr = _array(_row_ptr + 4, _d_last_type, WIDE)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    alpha = tl.load(scalars_ptr + 7)
+    lr = tl.load(scalars_ptr + 8)
+    optimism_3 = tl.load(scalars_ptr + 9)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                d_last_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta1,
+                inverse_correction_beta2,
+                alpha,
+                lr,
+                optimism_3,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            d_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                d_last_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta1,
+                inverse_correction_beta2,
+                alpha,
+                lr,
+                optimism_3,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -179,23 +273,21 @@ def _nesterov_elements_block(
     m_ptr,
     v_ptr,
     d_last_ptr,
-    scalars_ptr,
-    _program,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    one_minus_beta2,
+    eps,
+    inverse_correction_beta2,
+    scale,
+    scale_2,
+    alpha,
+    lr,
+    optimism_3,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    scale = tl.load(scalars_ptr + 10)
-    scale_2 = tl.load(scalars_ptr + 11)
-    alpha = tl.load(scalars_ptr + 7)
-    lr = tl.load(scalars_ptr + 8)
-    optimism_3 = tl.load(scalars_ptr + 9)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
@@ -212,33 +304,89 @@ def _nesterov_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def nesterov_elements(theta_ptr, g_ptr, m_ptr, v_ptr, d_last_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def nesterov_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _d_last_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, v_new, d_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _nesterov_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            d_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    d_last_ptr = _array(_row_ptr + 4, _d_last_type, WIDE)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    eps = tl.load(scalars_ptr + 4)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    scale = tl.load(scalars_ptr + 10)
+    scale_2 = tl.load(scalars_ptr + 11)
+    alpha = tl.load(scalars_ptr + 7)
+    lr = tl.load(scalars_ptr + 8)
+    optimism_3 = tl.load(scalars_ptr + 9)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _nesterov_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                d_last_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta2,
+                scale,
+                scale_2,
+                alpha,
+                lr,
+                optimism_3,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _nesterov_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            v_ptr,
-            d_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _nesterov_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                v_ptr,
+                d_last_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                eps,
+                inverse_correction_beta2,
+                scale,
+                scale_2,
+                alpha,
+                lr,
+                optimism_3,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

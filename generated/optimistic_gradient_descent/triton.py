@@ -16,6 +16,15 @@ import triton
 import triton.language as tl
 
 
+@triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
 def default_step(alpha, beta):
     """Numbers of one step, in float64."""
     total = alpha + beta
@@ -23,13 +32,19 @@ def default_step(alpha, beta):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, g_last_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    alpha = tl.load(scalars_ptr + 0)
-    beta = tl.load(scalars_ptr + 1)
-    lr = tl.load(scalars_ptr + 2)
-    t = tl.load(scalars_ptr + 3)
-    total = tl.load(scalars_ptr + 4)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    g_last_ptr,
+    alpha,
+    beta,
+    lr,
+    t,
+    total,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
     g_last_new = g
@@ -39,13 +54,63 @@ def _default_elements_block(theta_ptr, g_ptr, g_last_ptr, scalars_ptr, _program,
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, g_last_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _g_last_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: g_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, g_last_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    alpha = tl.load(scalars_ptr + 0)
+    beta = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 2)
+    t = tl.load(scalars_ptr + 3)
+    total = tl.load(scalars_ptr + 4)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                g_last_ptr,
+                alpha,
+                beta,
+                lr,
+                t,
+                total,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(theta_ptr, g_ptr, g_last_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                g_last_ptr,
+                alpha,
+                beta,
+                lr,
+                t,
+                total,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

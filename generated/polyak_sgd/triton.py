@@ -23,6 +23,15 @@ def _host_max(a, b):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -70,43 +79,69 @@ def variant_sps_plus_step(f_min, value):
 
 
 @triton.jit
-def _default_elements_block(g_ptr, dot_d_d_over_model_parts_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    scaling = tl.load(scalars_ptr + 0)
+def _default_elements_block(g_ptr, scaling, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     d = scaling*g
-    tl.store(dot_d_d_over_model_parts_ptr + _program, tl.sum(_kept(d*d, _mask, 0.0), axis=0))
+    _part_dot_d_d_over_model = d*d
+    return _part_dot_d_d_over_model
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(g_ptr, dot_d_d_over_model_parts_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _g_type: tl.constexpr,
+    _dot_d_d_over_model_parts_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: dot_d_d_over_model."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(g_ptr, dot_d_d_over_model_parts_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    g_ptr = _array(_row_ptr + 0, _g_type, WIDE)
+    dot_d_d_over_model_parts_ptr = _array(_row_ptr + 1, _dot_d_d_over_model_parts_type, False)
+    _n = tl.load(_row_ptr + 2)
+    _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    scaling = tl.load(scalars_ptr + 0)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_dot_d_d_over_model = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_dot_d_d_over_model = _default_elements_block(g_ptr, scaling, _number, _offsets, None)
+            _all_dot_d_d_over_model = _all_dot_d_d_over_model + _kept(_part_dot_d_d_over_model, None, 0.0)
     else:
-        _default_elements_block(
-            g_ptr,
-            dot_d_d_over_model_parts_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_dot_d_d_over_model = _default_elements_block(
+                g_ptr,
+                scaling,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+            _all_dot_d_d_over_model = _all_dot_d_d_over_model + _kept(_part_dot_d_d_over_model, _offsets < _n, 0.0)
+    tl.store(dot_d_d_over_model_parts_ptr + _chunk, tl.sum(_all_dot_d_d_over_model, axis=0))
 
 
-@triton.jit(do_not_specialize=["_dot_d_d_over_model_count"])
+@triton.jit
 def default_model(
-    dot_d_d_over_model_parts_ptr,
+    rows_ptr,
     scalars_ptr,
     model_ptr,
-    _dot_d_d_over_model_count,
+    _dot_d_d_over_model_parts_type: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*2
+    dot_d_d_over_model_parts_ptr = _array(_row_ptr + 0, _dot_d_d_over_model_parts_type, False)
+    _dot_d_d_over_model_count = tl.load(_row_ptr + 1)
     eps = tl.load(scalars_ptr + 1)
     gap = tl.load(scalars_ptr + 2)
     max_lr = tl.load(scalars_ptr + 3)
@@ -119,10 +154,7 @@ def default_model(
 
 
 @triton.jit
-def _default_elements_2_block(theta_ptr, g_ptr, scalars_ptr, model_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    scaling = tl.load(scalars_ptr + 0)
-    gamma = tl.load(model_ptr + 2).to(_number)
+def _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     d = scaling*g
     theta_update = -gamma*d
@@ -130,28 +162,54 @@ def _default_elements_2_block(theta_ptr, g_ptr, scalars_ptr, model_ptr, _program
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements_2(theta_ptr, g_ptr, scalars_ptr, model_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_2_block(theta_ptr, g_ptr, scalars_ptr, model_ptr, _program, _offsets, None)
-    else:
-        _default_elements_2_block(theta_ptr, g_ptr, scalars_ptr, model_ptr, _program, _offsets, _offsets < _n)
-
-
-@triton.jit(do_not_specialize=["_dot_d_d_over_model_count"])
-def variant_sps_plus_model(
-    dot_d_d_over_model_parts_ptr,
+@triton.jit
+def default_elements_2(
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
     model_ptr,
-    _dot_d_d_over_model_count,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    _n = tl.load(_row_ptr + 2)
+    _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    scaling = tl.load(scalars_ptr + 0)
+    gamma = tl.load(model_ptr + 2).to(_number)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number, _offsets, None)
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number, _offsets, _offsets < _n)
+
+
+@triton.jit
+def variant_sps_plus_model(
+    rows_ptr,
+    scalars_ptr,
+    model_ptr,
+    _dot_d_d_over_model_parts_type: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*2
+    dot_d_d_over_model_parts_ptr = _array(_row_ptr + 0, _dot_d_d_over_model_parts_type, False)
+    _dot_d_d_over_model_count = tl.load(_row_ptr + 1)
     eps = tl.load(scalars_ptr + 1)
     gap_2 = tl.load(scalars_ptr + 4)
     max_lr = tl.load(scalars_ptr + 3)

@@ -48,6 +48,15 @@ def _host_root(x):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -100,34 +109,12 @@ def default_step(lr, beta1, beta2):
     return (decay, alpha, one_minus_beta1, one_minus_beta2)
 
 
-def default_first_numbers(d0):
-    """What states start at."""
-    return (d0,)
-
-
 @triton.jit
-def _default_first_values_block(theta_ptr, start_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(start_ptr + _offsets, theta, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def default_first_values(theta_ptr, start_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """What states start at: start."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_first_values_block(theta_ptr, start_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_first_values_block(theta_ptr, start_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
-@triton.jit
-def default_model(scalars_ptr, model_ptr, BLOCK: tl.constexpr):
+def default_model(rows_ptr, scalars_ptr, model_ptr, BLOCK: tl.constexpr):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*0
     d = tl.load(model_ptr + 0).to(_number)
     one_minus_beta1 = tl.load(scalars_ptr + 0)
     alpha = tl.load(scalars_ptr + 1)
@@ -151,24 +138,19 @@ def _default_elements_block(
     m_ptr,
     v_ptr,
     s_ptr,
-    sum_over_model_parts_ptr,
-    sum_over_model_2_parts_ptr,
-    scalars_ptr,
-    model_ptr,
-    _program,
+    beta1,
+    scale,
+    d,
+    beta2,
+    one_minus_beta2,
+    decay,
+    scale_2,
+    scale_3,
+    scale_4,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 4)
-    scale = tl.load(model_ptr + 1).to(_number)
-    d = tl.load(model_ptr + 0).to(_number)
-    beta2 = tl.load(scalars_ptr + 5)
-    one_minus_beta2 = tl.load(scalars_ptr + 6)
-    decay = tl.load(scalars_ptr + 7)
-    scale_2 = tl.load(model_ptr + 2).to(_number)
-    scale_3 = tl.load(model_ptr + 3).to(_number)
-    scale_4 = tl.load(model_ptr + 4).to(_number)
     start = tl.load(start_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
@@ -180,80 +162,132 @@ def _default_elements_block(
     s_new = decay*s + scale_2*g
     theta_update = scale_3*(_quotient(m_new, _root(v_new) + scale_4))
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(sum_over_model_parts_ptr + _program, tl.sum(_kept(g*(start_new - theta), _mask, 0.0), axis=0))
-    tl.store(sum_over_model_2_parts_ptr + _program, tl.sum(_kept(tl.abs(s_new), _mask, 0.0), axis=0))
+    _part_sum_over_model = g*(start_new - theta)
+    _part_sum_over_model_2 = tl.abs(s_new)
     tl.store(start_ptr + _offsets, start_new, _mask)
     tl.store(m_ptr + _offsets, m_new, _mask)
     tl.store(v_ptr + _offsets, v_new, _mask)
     tl.store(s_ptr + _offsets, s_new, _mask)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+    return _part_sum_over_model, _part_sum_over_model_2
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def default_elements(
-    theta_ptr,
-    g_ptr,
-    start_ptr,
-    m_ptr,
-    v_ptr,
-    s_ptr,
-    sum_over_model_parts_ptr,
-    sum_over_model_2_parts_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
     model_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _start_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    _s_type: tl.constexpr,
+    _sum_over_model_parts_type: tl.constexpr,
+    _sum_over_model_2_parts_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: start_new, m_new, v_new, s_new, theta_update, sum_over_model, sum_over_model_2."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            start_ptr,
-            m_ptr,
-            v_ptr,
-            s_ptr,
-            sum_over_model_parts_ptr,
-            sum_over_model_2_parts_ptr,
-            scalars_ptr,
-            model_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    start_ptr = _array(_row_ptr + 2, _start_type, WIDE)
+    m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
+    s_ptr = _array(_row_ptr + 5, _s_type, WIDE)
+    sum_over_model_parts_ptr = _array(_row_ptr + 6, _sum_over_model_parts_type, False)
+    sum_over_model_2_parts_ptr = _array(_row_ptr + 7, _sum_over_model_2_parts_type, False)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    beta1 = tl.load(scalars_ptr + 4)
+    scale = tl.load(model_ptr + 1).to(_number)
+    d = tl.load(model_ptr + 0).to(_number)
+    beta2 = tl.load(scalars_ptr + 5)
+    one_minus_beta2 = tl.load(scalars_ptr + 6)
+    decay = tl.load(scalars_ptr + 7)
+    scale_2 = tl.load(model_ptr + 2).to(_number)
+    scale_3 = tl.load(model_ptr + 3).to(_number)
+    scale_4 = tl.load(model_ptr + 4).to(_number)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_sum_over_model = tl.full((BLOCK,), 0.0, _number)
+    _all_sum_over_model_2 = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_sum_over_model, _part_sum_over_model_2 = _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                start_ptr,
+                m_ptr,
+                v_ptr,
+                s_ptr,
+                beta1,
+                scale,
+                d,
+                beta2,
+                one_minus_beta2,
+                decay,
+                scale_2,
+                scale_3,
+                scale_4,
+                _number,
+                _offsets,
+                None,
+            )
+            _all_sum_over_model = _all_sum_over_model + _kept(_part_sum_over_model, None, 0.0)
+            _all_sum_over_model_2 = _all_sum_over_model_2 + _kept(_part_sum_over_model_2, None, 0.0)
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            start_ptr,
-            m_ptr,
-            v_ptr,
-            s_ptr,
-            sum_over_model_parts_ptr,
-            sum_over_model_2_parts_ptr,
-            scalars_ptr,
-            model_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_sum_over_model, _part_sum_over_model_2 = _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                start_ptr,
+                m_ptr,
+                v_ptr,
+                s_ptr,
+                beta1,
+                scale,
+                d,
+                beta2,
+                one_minus_beta2,
+                decay,
+                scale_2,
+                scale_3,
+                scale_4,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+            _all_sum_over_model = _all_sum_over_model + _kept(_part_sum_over_model, _offsets < _n, 0.0)
+            _all_sum_over_model_2 = _all_sum_over_model_2 + _kept(_part_sum_over_model_2, _offsets < _n, 0.0)
+    tl.store(sum_over_model_parts_ptr + _chunk, tl.sum(_all_sum_over_model, axis=0))
+    tl.store(sum_over_model_2_parts_ptr + _chunk, tl.sum(_all_sum_over_model_2, axis=0))
 
 
-@triton.jit(do_not_specialize=["_sum_over_model_count", "_sum_over_model_2_count"])
+@triton.jit
 def default_model_2(
-    sum_over_model_parts_ptr,
-    sum_over_model_2_parts_ptr,
+    rows_ptr,
     scalars_ptr,
     model_ptr,
-    _sum_over_model_count,
-    _sum_over_model_2_count,
+    _sum_over_model_parts_type: tl.constexpr,
+    _sum_over_model_2_parts_type: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + _program*4
+    sum_over_model_parts_ptr = _array(_row_ptr + 0, _sum_over_model_parts_type, False)
+    sum_over_model_2_parts_ptr = _array(_row_ptr + 1, _sum_over_model_2_parts_type, False)
+    _sum_over_model_count = tl.load(_row_ptr + 2)
+    _sum_over_model_2_count = tl.load(_row_ptr + 3)
     r = tl.load(model_ptr + 7).to(_number)
     d = tl.load(model_ptr + 0).to(_number)
     alpha = tl.load(scalars_ptr + 1)

@@ -50,6 +50,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -73,18 +82,19 @@ def default_step(alpha):
     return (one_minus_alpha,)
 
 
-def default_first_numbers(initial_scale):
-    """What states start at."""
-    return (initial_scale,)
-
-
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    alpha = tl.load(scalars_ptr + 0)
-    one_minus_alpha = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    alpha,
+    one_minus_alpha,
+    eps,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*(g*g)
@@ -94,25 +104,78 @@ def _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _off
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
 @triton.jit
-def _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                alpha,
+                one_minus_alpha,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                alpha,
+                one_minus_alpha,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _no_eps_in_sqrt_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    alpha,
+    one_minus_alpha,
+    eps,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = alpha*v + one_minus_alpha*(g*g)
@@ -122,34 +185,79 @@ def _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _progra
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def no_eps_in_sqrt_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: v_new, theta_update."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _no_eps_in_sqrt_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _no_eps_in_sqrt_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
 @triton.jit
-def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
+def no_eps_in_sqrt_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
-    weight_decay = tl.load(scalars_ptr + 4)
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     alpha = tl.load(scalars_ptr + 0)
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _no_eps_in_sqrt_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                alpha,
+                one_minus_alpha,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _no_eps_in_sqrt_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                alpha,
+                one_minus_alpha,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    weight_decay,
+    alpha,
+    one_minus_alpha,
+    eps,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
@@ -160,13 +268,63 @@ def _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program,
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def weight_decay_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def weight_decay_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 4)
+    alpha = tl.load(scalars_ptr + 0)
+    one_minus_alpha = tl.load(scalars_ptr + 1)
+    eps = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                weight_decay,
+                alpha,
+                one_minus_alpha,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _weight_decay_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                weight_decay,
+                alpha,
+                one_minus_alpha,
+                eps,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -24,6 +24,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _maximum(a, b):
     """NaN if either is."""
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
@@ -40,18 +49,20 @@ def _sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))  # x itself: zero or NaN
 
 
-def default_first_numbers(lr):
-    """What states start at."""
-    return (lr,)
-
-
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, delta_ptr, g_last_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    eta_minus = tl.load(scalars_ptr + 0)
-    eta_plus = tl.load(scalars_ptr + 1)
-    step_max = tl.load(scalars_ptr + 2)
-    step_min = tl.load(scalars_ptr + 3)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    delta_ptr,
+    g_last_ptr,
+    eta_minus,
+    eta_plus,
+    step_max,
+    step_min,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
     delta = tl.load(delta_ptr + _offsets, _mask).to(_number)
@@ -66,34 +77,67 @@ def _default_elements_block(theta_ptr, g_ptr, delta_ptr, g_last_ptr, scalars_ptr
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, delta_ptr, g_last_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _delta_type: tl.constexpr,
+    _g_last_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            delta_ptr,
-            g_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 3, _g_last_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    eta_minus = tl.load(scalars_ptr + 0)
+    eta_plus = tl.load(scalars_ptr + 1)
+    step_max = tl.load(scalars_ptr + 2)
+    step_min = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                delta_ptr,
+                g_last_ptr,
+                eta_minus,
+                eta_plus,
+                step_max,
+                step_min,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            delta_ptr,
-            g_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                delta_ptr,
+                g_last_ptr,
+                eta_minus,
+                eta_plus,
+                step_max,
+                step_min,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -102,16 +146,14 @@ def _keep_step_elements_block(
     g_ptr,
     delta_ptr,
     g_last_ptr,
-    scalars_ptr,
-    _program,
+    eta_minus,
+    eta_plus,
+    step_max,
+    step_min,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    eta_minus = tl.load(scalars_ptr + 0)
-    eta_plus = tl.load(scalars_ptr + 1)
-    step_max = tl.load(scalars_ptr + 2)
-    step_min = tl.load(scalars_ptr + 3)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
     delta = tl.load(delta_ptr + _offsets, _mask).to(_number)
@@ -126,34 +168,67 @@ def _keep_step_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def keep_step_elements(theta_ptr, g_ptr, delta_ptr, g_last_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def keep_step_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _delta_type: tl.constexpr,
+    _g_last_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _keep_step_elements_block(
-            theta_ptr,
-            g_ptr,
-            delta_ptr,
-            g_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 3, _g_last_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    eta_minus = tl.load(scalars_ptr + 0)
+    eta_plus = tl.load(scalars_ptr + 1)
+    step_max = tl.load(scalars_ptr + 2)
+    step_min = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _keep_step_elements_block(
+                theta_ptr,
+                g_ptr,
+                delta_ptr,
+                g_last_ptr,
+                eta_minus,
+                eta_plus,
+                step_max,
+                step_min,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _keep_step_elements_block(
-            theta_ptr,
-            g_ptr,
-            delta_ptr,
-            g_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _keep_step_elements_block(
+                theta_ptr,
+                g_ptr,
+                delta_ptr,
+                g_last_ptr,
+                eta_minus,
+                eta_plus,
+                step_max,
+                step_min,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -162,16 +237,14 @@ def _as_printed_elements_block(
     g_ptr,
     delta_ptr,
     g_last_ptr,
-    scalars_ptr,
-    _program,
+    eta_minus,
+    eta_plus,
+    step_max,
+    step_min,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    eta_minus = tl.load(scalars_ptr + 0)
-    eta_plus = tl.load(scalars_ptr + 1)
-    step_max = tl.load(scalars_ptr + 2)
-    step_min = tl.load(scalars_ptr + 3)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
     delta = tl.load(delta_ptr + _offsets, _mask).to(_number)
@@ -186,31 +259,64 @@ def _as_printed_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def as_printed_elements(theta_ptr, g_ptr, delta_ptr, g_last_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def as_printed_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _delta_type: tl.constexpr,
+    _g_last_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _as_printed_elements_block(
-            theta_ptr,
-            g_ptr,
-            delta_ptr,
-            g_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 3, _g_last_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    eta_minus = tl.load(scalars_ptr + 0)
+    eta_plus = tl.load(scalars_ptr + 1)
+    step_max = tl.load(scalars_ptr + 2)
+    step_min = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _as_printed_elements_block(
+                theta_ptr,
+                g_ptr,
+                delta_ptr,
+                g_last_ptr,
+                eta_minus,
+                eta_plus,
+                step_max,
+                step_min,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _as_printed_elements_block(
-            theta_ptr,
-            g_ptr,
-            delta_ptr,
-            g_last_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _as_printed_elements_block(
+                theta_ptr,
+                g_ptr,
+                delta_ptr,
+                g_last_ptr,
+                eta_minus,
+                eta_plus,
+                step_max,
+                step_min,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

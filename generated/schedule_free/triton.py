@@ -53,6 +53,15 @@ def _host_max(a, b):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -73,32 +82,19 @@ def default_step(lr, beta, weight_lr_power, lr_max, weight_sum):
 
 
 @triton.jit
-def _default_first_values_block(theta_ptr, z_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(z_ptr + _offsets, theta, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def default_first_values(theta_ptr, z_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """What states start at: z."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_first_values_block(theta_ptr, z_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_first_values_block(theta_ptr, z_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
-@triton.jit
-def _default_elements_block(theta_ptr, g_ptr, z_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
-    beta = tl.load(scalars_ptr + 1)
-    c = tl.load(scalars_ptr + 2)
-    one_minus_beta = tl.load(scalars_ptr + 3)
-    one_minus_c = tl.load(scalars_ptr + 4)
+def _default_elements_block(
+    theta_ptr,
+    g_ptr,
+    z_ptr,
+    lr,
+    beta,
+    c,
+    one_minus_beta,
+    one_minus_c,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     z = tl.load(z_ptr + _offsets, _mask).to(_number)
@@ -110,25 +106,81 @@ def _default_elements_block(theta_ptr, g_ptr, z_ptr, scalars_ptr, _program, _off
     tl.store(theta_ptr + _offsets, theta_new, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, z_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """All elements of a tensor: z_new, theta_new."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, z_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _default_elements_block(theta_ptr, g_ptr, z_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
-
-
 @triton.jit
-def _given_elements_block(theta_ptr, z_ptr, given_step_ptr, scalars_ptr, _program, _offsets, _mask):
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _z_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: z_new, theta_new."""
     _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    z_ptr = _array(_row_ptr + 2, _z_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
     beta = tl.load(scalars_ptr + 1)
     c = tl.load(scalars_ptr + 2)
     one_minus_beta = tl.load(scalars_ptr + 3)
     one_minus_c = tl.load(scalars_ptr + 4)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                z_ptr,
+                lr,
+                beta,
+                c,
+                one_minus_beta,
+                one_minus_c,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                z_ptr,
+                lr,
+                beta,
+                c,
+                one_minus_beta,
+                one_minus_c,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _given_elements_block(
+    theta_ptr,
+    z_ptr,
+    given_step_ptr,
+    beta,
+    c,
+    one_minus_beta,
+    one_minus_c,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     z = tl.load(z_ptr + _offsets, _mask).to(_number)
     given_step = tl.load(given_step_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
@@ -139,62 +191,80 @@ def _given_elements_block(theta_ptr, z_ptr, given_step_ptr, scalars_ptr, _progra
     tl.store(theta_ptr + _offsets, theta_new, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def given_elements(theta_ptr, z_ptr, given_step_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def given_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _z_type: tl.constexpr,
+    _given_step_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: z_new, theta_new."""
-    _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _given_elements_block(theta_ptr, z_ptr, given_step_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _given_elements_block(
-            theta_ptr,
-            z_ptr,
-            given_step_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _keep_average_first_values_block(theta_ptr, z_ptr, x_ptr, scalars_ptr, _program, _offsets, _mask):
     _number = scalars_ptr.dtype.element_ty
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(z_ptr + _offsets, theta, _mask)
-    tl.store(x_ptr + _offsets, theta, _mask)
-
-
-@triton.jit(do_not_specialize=["_n"])
-def keep_average_first_values(theta_ptr, z_ptr, x_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
-    """What states start at: z, x."""
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _keep_average_first_values_block(theta_ptr, z_ptr, x_ptr, scalars_ptr, _program, _offsets, None)
-    else:
-        _keep_average_first_values_block(
-            theta_ptr,
-            z_ptr,
-            x_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
-
-
-@triton.jit
-def _keep_average_elements_block(theta_ptr, g_ptr, z_ptr, x_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
-    c = tl.load(scalars_ptr + 2)
-    one_minus_c = tl.load(scalars_ptr + 4)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    z_ptr = _array(_row_ptr + 1, _z_type, WIDE)
+    given_step_ptr = _array(_row_ptr + 2, _given_step_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     beta = tl.load(scalars_ptr + 1)
+    c = tl.load(scalars_ptr + 2)
     one_minus_beta = tl.load(scalars_ptr + 3)
+    one_minus_c = tl.load(scalars_ptr + 4)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _given_elements_block(
+                theta_ptr,
+                z_ptr,
+                given_step_ptr,
+                beta,
+                c,
+                one_minus_beta,
+                one_minus_c,
+                _number,
+                _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _given_elements_block(
+                theta_ptr,
+                z_ptr,
+                given_step_ptr,
+                beta,
+                c,
+                one_minus_beta,
+                one_minus_c,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
+
+
+@triton.jit
+def _keep_average_elements_block(
+    theta_ptr,
+    g_ptr,
+    z_ptr,
+    x_ptr,
+    lr,
+    c,
+    one_minus_c,
+    beta,
+    one_minus_beta,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     z = tl.load(z_ptr + _offsets, _mask).to(_number)
@@ -208,22 +278,67 @@ def _keep_average_elements_block(theta_ptr, g_ptr, z_ptr, x_ptr, scalars_ptr, _p
     tl.store(theta_ptr + _offsets, theta_new, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def keep_average_elements(theta_ptr, g_ptr, z_ptr, x_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def keep_average_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _z_type: tl.constexpr,
+    _x_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: z_new, x_new, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _keep_average_elements_block(theta_ptr, g_ptr, z_ptr, x_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    z_ptr = _array(_row_ptr + 2, _z_type, WIDE)
+    x_ptr = _array(_row_ptr + 3, _x_type, WIDE)
+    _n = tl.load(_row_ptr + 4)
+    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    c = tl.load(scalars_ptr + 2)
+    one_minus_c = tl.load(scalars_ptr + 4)
+    beta = tl.load(scalars_ptr + 1)
+    one_minus_beta = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _keep_average_elements_block(
+                theta_ptr,
+                g_ptr,
+                z_ptr,
+                x_ptr,
+                lr,
+                c,
+                one_minus_c,
+                beta,
+                one_minus_beta,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _keep_average_elements_block(
-            theta_ptr,
-            g_ptr,
-            z_ptr,
-            x_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _keep_average_elements_block(
+                theta_ptr,
+                g_ptr,
+                z_ptr,
+                x_ptr,
+                lr,
+                c,
+                one_minus_c,
+                beta,
+                one_minus_beta,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

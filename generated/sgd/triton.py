@@ -41,32 +41,56 @@ import triton.language as tl
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
+def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     theta_update = -lr*g
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    _n = tl.load(_row_ptr + 2)
+    _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    momentum = tl.load(scalars_ptr + 1)
-    lr = tl.load(scalars_ptr + 0)
+def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, momentum, lr, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = momentum*v + g
@@ -76,23 +100,52 @@ def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _of
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def momentum_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    momentum = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 0)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _momentum_elements_block(theta_ptr, g_ptr, v_ptr, momentum, lr, _number, _offsets, None)
     else:
-        _momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _momentum_elements_block(theta_ptr, g_ptr, v_ptr, momentum, lr, _number, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    momentum = tl.load(scalars_ptr + 1)
-    lr = tl.load(scalars_ptr + 0)
+def _nesterov__momentum_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    momentum,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     v_new = momentum*v + g
@@ -102,31 +155,61 @@ def _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _pr
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def nesterov__momentum_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    momentum = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 0)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _nesterov__momentum_elements_block(theta_ptr, g_ptr, v_ptr, momentum, lr, _number, _offsets, None)
     else:
-        _nesterov__momentum_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _nesterov__momentum_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                momentum,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
-def _lr_in_buffer__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
-    momentum = tl.load(scalars_ptr + 1)
+def _lr_in_buffer__momentum_elements_block(
+    theta_ptr,
+    g_ptr,
+    v_ptr,
+    lr,
+    momentum,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = lr*g
@@ -137,24 +220,57 @@ def _lr_in_buffer__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr,
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def lr_in_buffer__momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def lr_in_buffer__momentum_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _lr_in_buffer__momentum_elements_block(theta_ptr, g_ptr, v_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    momentum = tl.load(scalars_ptr + 1)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__momentum_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                lr,
+                momentum,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _lr_in_buffer__momentum_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__momentum_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                lr,
+                momentum,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -162,14 +278,12 @@ def _lr_in_buffer__nesterov__momentum_elements_block(
     theta_ptr,
     g_ptr,
     v_ptr,
-    scalars_ptr,
-    _program,
+    lr,
+    momentum,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
-    momentum = tl.load(scalars_ptr + 1)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     v = tl.load(v_ptr + _offsets, _mask).to(_number)
     g_2 = lr*g
@@ -180,29 +294,54 @@ def _lr_in_buffer__nesterov__momentum_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def lr_in_buffer__nesterov__momentum_elements(theta_ptr, g_ptr, v_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def lr_in_buffer__nesterov__momentum_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _v_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _lr_in_buffer__nesterov__momentum_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    momentum = tl.load(scalars_ptr + 1)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__nesterov__momentum_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                lr,
+                momentum,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _lr_in_buffer__nesterov__momentum_elements_block(
-            theta_ptr,
-            g_ptr,
-            v_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__nesterov__momentum_elements_block(
+                theta_ptr,
+                g_ptr,
+                v_ptr,
+                lr,
+                momentum,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -18,6 +18,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))  # x itself: zero or NaN
 
@@ -29,33 +38,57 @@ def beta_step(beta):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    lr = tl.load(scalars_ptr + 0)
+def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     theta_update = -lr*_sign(g)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    _n = tl.load(_row_ptr + 2)
+    _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, None)
     else:
-        _default_elements_block(theta_ptr, g_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, _offsets < _n)
 
 
 @triton.jit
-def _beta_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
-    beta = tl.load(scalars_ptr + 1)
-    one_minus_beta = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 0)
+def _beta_elements_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    beta,
+    one_minus_beta,
+    lr,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     m_new = beta*m + one_minus_beta*g
@@ -65,13 +98,47 @@ def _beta_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offset
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def beta_elements(theta_ptr, g_ptr, m_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def beta_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _beta_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _n = tl.load(_row_ptr + 3)
+    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    beta = tl.load(scalars_ptr + 1)
+    one_minus_beta = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 0)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _beta_elements_block(theta_ptr, g_ptr, m_ptr, beta, one_minus_beta, lr, _number, _offsets, None)
     else:
-        _beta_elements_block(theta_ptr, g_ptr, m_ptr, scalars_ptr, _program, _offsets, _offsets < _n)
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _beta_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                beta,
+                one_minus_beta,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -30,6 +30,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -79,41 +88,38 @@ def default_step(momentum):
     return (one_minus_momentum,)
 
 
-@triton.jit(do_not_specialize=[
-    "_outer",
-    "_inner",
-    "_out_turn",
-    "_out_far",
-    "_out_near",
-    "_in_turn",
-    "_in_far",
-    "_in_near",
-])
+@triton.jit
 def default_fold_other_axes(
-    g_ptr,
-    V_ptr,
-    max_nu_over_other_axes_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    axes_ptr,
-    _outer,
-    _inner,
-    _out_turn,
-    _out_far,
-    _out_near,
-    _in_turn,
-    _in_far,
-    _in_near,
+    _g_type: tl.constexpr,
+    _V_type: tl.constexpr,
     OUTER: tl.constexpr,
     INNER: tl.constexpr,
     RANK: tl.constexpr,
 ):
     """Folds over other axes: max_nu_over_other_axes."""
     _number = scalars_ptr.dtype.element_ty
-    _out = tl.program_id(0).to(tl.int64)*OUTER + tl.arange(0, OUTER)
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*12
+    g_ptr = _array(_row_ptr + 0, _g_type, False)
+    V_ptr = _array(_row_ptr + 1, _V_type, False)
+    max_nu_over_other_axes_ptr = _array(_row_ptr + 2, _number, False)
+    axes_ptr = _array(_row_ptr + 3, tl.int64, False)
+    _outer = tl.load(_row_ptr + 4)
+    _inner = tl.load(_row_ptr + 5)
+    _out_turn = tl.load(_row_ptr + 6)
+    _out_far = tl.load(_row_ptr + 7)
+    _out_near = tl.load(_row_ptr + 8)
+    _in_turn = tl.load(_row_ptr + 9)
+    _in_far = tl.load(_row_ptr + 10)
+    _in_near = tl.load(_row_ptr + 11)
+    _out = tl.load(chunks_ptr + 2*_program + 1)*OUTER + tl.arange(0, OUTER)
     _first = _out // _out_turn*_out_far + _out % _out_turn*_out_near
     _all_max_nu_over_other_axes = tl.full((OUTER, INNER), float("-inf"), _number)
     for _start in range(0, _inner, INNER):
-        _in = (_start + tl.arange(0, INNER)).to(tl.int64)
+        _in = _start + tl.arange(0, INNER)
         _offsets = _first[:, None] + (_in // _in_turn*_in_far + _in % _in_turn*_in_near)[None, :]
         _mask = (_out < _outer)[:, None] & (_in < _inner)[None, :]
         g = tl.load(g_ptr + _offsets, _mask).to(_number)
@@ -136,18 +142,16 @@ def _default_elements_block(
     g_ptr,
     V_ptr,
     m_ptr,
-    scalars_ptr,
     axes_ptr,
+    eps,
+    momentum,
+    one_minus_momentum,
+    lr,
+    _number: tl.constexpr,
     RANK: tl.constexpr,
-    _program,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    eps = tl.load(scalars_ptr + 0)
-    momentum = tl.load(scalars_ptr + 1)
-    one_minus_momentum = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     min_V_over_axes = tl.full(_offsets.shape, float("inf"), _number)
     for _axis in tl.static_range(RANK):
@@ -166,72 +170,100 @@ def _default_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def default_elements(
-    theta_ptr,
-    g_ptr,
-    V_ptr,
-    m_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    axes_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _V_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
     RANK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            V_ptr,
-            m_ptr,
-            scalars_ptr,
-            axes_ptr,
-            RANK,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    V_ptr = _array(_row_ptr + 2, _V_type, WIDE)
+    m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
+    axes_ptr = _array(_row_ptr + 4, tl.int64, False)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    eps = tl.load(scalars_ptr + 0)
+    momentum = tl.load(scalars_ptr + 1)
+    one_minus_momentum = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                V_ptr,
+                m_ptr,
+                axes_ptr,
+                eps,
+                momentum,
+                one_minus_momentum,
+                lr,
+                _number,
+                RANK,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            V_ptr,
-            m_ptr,
-            scalars_ptr,
-            axes_ptr,
-            RANK,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                V_ptr,
+                m_ptr,
+                axes_ptr,
+                eps,
+                momentum,
+                one_minus_momentum,
+                lr,
+                _number,
+                RANK,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
-def _default_axes_block(V_new_ptr, max_nu_over_other_axes_ptr, scalars_ptr, _program, _offsets, _mask):
-    _number = scalars_ptr.dtype.element_ty
+def _default_axes_block(V_new_ptr, max_nu_over_other_axes_ptr, _number: tl.constexpr, _offsets, _mask):
     max_nu_over_other_axes = tl.load(max_nu_over_other_axes_ptr + _offsets, _mask).to(_number)
     V_new = max_nu_over_other_axes
     tl.store(V_new_ptr + _offsets, V_new, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_axes(V_new_ptr, max_nu_over_other_axes_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_axes(rows_ptr, chunks_ptr, scalars_ptr, WIDE: tl.constexpr, BLOCK: tl.constexpr):
     """All axes of a tensor: V_new."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_axes_block(V_new_ptr, max_nu_over_other_axes_ptr, scalars_ptr, _program, _offsets, None)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    V_new_ptr = _array(_row_ptr + 0, _number, WIDE)
+    max_nu_over_other_axes_ptr = _array(_row_ptr + 1, _number, WIDE)
+    _n = tl.load(_row_ptr + 2)
+    _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_axes_block(V_new_ptr, max_nu_over_other_axes_ptr, _number, _offsets, None)
     else:
-        _default_axes_block(
-            V_new_ptr,
-            max_nu_over_other_axes_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_axes_block(V_new_ptr, max_nu_over_other_axes_ptr, _number, _offsets, _offsets < _n)

@@ -57,6 +57,15 @@ def _host_modulo(a, b):
 
 
 @triton.jit
+def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
+    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
+    array = tl.load(column_ptr).to(tl.pointer_type(type))
+    if WIDE:
+        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+    return array
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -103,22 +112,20 @@ def _default_elements_block(
     m_ptr,
     h_ptr,
     hessian_ptr,
-    scalars_ptr,
-    _program,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    one_minus_beta2,
+    mod_value,
+    clip_threshold,
+    eps,
+    gamma,
+    weight_decay,
+    lr,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    mod_value = tl.load(scalars_ptr + 4)
-    clip_threshold = tl.load(scalars_ptr + 5)
-    eps = tl.load(scalars_ptr + 6)
-    gamma = tl.load(scalars_ptr + 7)
-    weight_decay = tl.load(scalars_ptr + 8)
-    lr = tl.load(scalars_ptr + 9)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     h = tl.load(h_ptr + _offsets, _mask).to(_number)
@@ -135,36 +142,89 @@ def _default_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
-def default_elements(theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, scalars_ptr, _n, BLOCK: tl.constexpr):
+@triton.jit
+def default_elements(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _h_type: tl.constexpr,
+    _hessian_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """All elements of a tensor: m_new, h_new_3, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            h_ptr,
-            hessian_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    h_ptr = _array(_row_ptr + 3, _h_type, WIDE)
+    hessian_ptr = _array(_row_ptr + 4, _hessian_type, WIDE)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    mod_value = tl.load(scalars_ptr + 4)
+    clip_threshold = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 6)
+    gamma = tl.load(scalars_ptr + 7)
+    weight_decay = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 9)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                h_ptr,
+                hessian_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                mod_value,
+                clip_threshold,
+                eps,
+                gamma,
+                weight_decay,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _default_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            h_ptr,
-            hessian_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                h_ptr,
+                hessian_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                mod_value,
+                clip_threshold,
+                eps,
+                gamma,
+                weight_decay,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -174,23 +234,21 @@ def _bias_correction__hessian_of_last_step_elements_block(
     m_ptr,
     h_ptr,
     hessian_ptr,
-    scalars_ptr,
-    _program,
+    beta1,
+    one_minus_beta1,
+    beta2,
+    one_minus_beta2,
+    mod_value,
+    clip_threshold,
+    eps,
+    gamma,
+    inverse_correction_beta1,
+    weight_decay,
+    lr,
+    _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    _number = scalars_ptr.dtype.element_ty
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    mod_value = tl.load(scalars_ptr + 4)
-    clip_threshold = tl.load(scalars_ptr + 5)
-    eps = tl.load(scalars_ptr + 6)
-    gamma = tl.load(scalars_ptr + 7)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 10)
-    weight_decay = tl.load(scalars_ptr + 8)
-    lr = tl.load(scalars_ptr + 9)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     m = tl.load(m_ptr + _offsets, _mask).to(_number)
     h = tl.load(h_ptr + _offsets, _mask).to(_number)
@@ -207,42 +265,89 @@ def _bias_correction__hessian_of_last_step_elements_block(
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
-@triton.jit(do_not_specialize=["_n"])
+@triton.jit
 def bias_correction__hessian_of_last_step_elements(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    h_ptr,
-    hessian_ptr,
+    rows_ptr,
+    chunks_ptr,
     scalars_ptr,
-    _n,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _h_type: tl.constexpr,
+    _hessian_type: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, h_new_3, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _offsets = _program*BLOCK + tl.arange(0, BLOCK)
-    # A whole block needs no mask, and without one its loads and stores are as wide as can be.
-    if (_program + 1)*BLOCK <= _n:
-        _bias_correction__hessian_of_last_step_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            h_ptr,
-            hessian_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            None,
-        )
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    h_ptr = _array(_row_ptr + 3, _h_type, WIDE)
+    hessian_ptr = _array(_row_ptr + 4, _hessian_type, WIDE)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    beta1 = tl.load(scalars_ptr + 0)
+    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 3)
+    mod_value = tl.load(scalars_ptr + 4)
+    clip_threshold = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 6)
+    gamma = tl.load(scalars_ptr + 7)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 10)
+    weight_decay = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 9)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _bias_correction__hessian_of_last_step_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                h_ptr,
+                hessian_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                mod_value,
+                clip_threshold,
+                eps,
+                gamma,
+                inverse_correction_beta1,
+                weight_decay,
+                lr,
+                _number,
+                _offsets,
+                None,
+            )
     else:
-        _bias_correction__hessian_of_last_step_elements_block(
-            theta_ptr,
-            g_ptr,
-            m_ptr,
-            h_ptr,
-            hessian_ptr,
-            scalars_ptr,
-            _program,
-            _offsets,
-            _offsets < _n,
-        )
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _bias_correction__hessian_of_last_step_elements_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                h_ptr,
+                hessian_ptr,
+                beta1,
+                one_minus_beta1,
+                beta2,
+                one_minus_beta2,
+                mod_value,
+                clip_threshold,
+                eps,
+                gamma,
+                inverse_correction_beta1,
+                weight_decay,
+                lr,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optgen.runtime.native.rule import Memory, NativeRule
     from optgen.runtime.numpy import NumpyVariant
     from optgen.runtime.torch import TorchVariant
+    from optgen.runtime.triton import TritonRule
     from optgen.runtime.variant import ArrayVariant
 
 
@@ -143,6 +144,28 @@ class Entry:
             values,
             lambda source: NativeRule(self.kernels(source), variant, memory),
         )
+
+    def triton_rule(
+        self, options: Mapping[str, OptionValue], values: Mapping[str, object], variant: ArrayVariant
+    ) -> TritonRule:
+        """The variant as Triton kernels that change torch tensors in place.
+
+        Args:
+            options: values of all options.
+            values: values of all hyperparameters.
+            variant: the same variant on torch tensors.
+
+        Raises:
+            ImportError: Triton is not installed.
+        """
+        from optgen.runtime.triton import TritonRule
+        from optgen.targets.kernels.plan import read_plan
+
+        def make(source: Source) -> TritonRule:
+            plan = read_plan(source.read("triton.json").encode())
+            return TritonRule(self.module(source, "triton.py"), plan, variant)
+
+        return self._variant("triton", options, values, make)
 
     def kernels(self, source: Source) -> Kernels:
         """The native kernels of a file, compiled when first asked for."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from optgen.runtime.in_place import InPlaceRule
 from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.targets.manifest import StateInfo
@@ -46,8 +47,8 @@ class NumpyLayout(StateLayout):
 class NumpyStep(GroupStep):
     """A step on parameters that hold numpy arrays, in place."""
 
-    def is_memory(self, parameters: list[Any]) -> bool:
-        return True
+    def in_place(self, parameters: list[Any]) -> InPlaceRule | None:
+        return self.layout.native()
 
     def team(self) -> Team:
         return Team(thread_count())

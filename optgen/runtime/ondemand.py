@@ -39,7 +39,7 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> tuple[Varian
                 f"{entry.manifest.spec} was edited after its code was generated, and variant '{name}' of it was not: "
                 f"run optgen build {entry.manifest.name}"
             )
-        files = dict(generate(spec, {name: choice}, entry.read_wrapped(), ("jax", "eager", "native")).files)
+        files = dict(generate(spec, {name: choice}, entry.read_wrapped()).files)
         if cached is not None:
             _write_cached(cached, files)
     return read_manifest(files["manifest.json"].encode()).variants[0], files

@@ -15,8 +15,9 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.library import Team
-from optgen.runtime.native.rule import NativeRule, Prepared, single
+from optgen.runtime.native.rule import single
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
 from optgen.spec.model import Dialect, Input
 from optgen.targets.manifest import StateInfo
@@ -39,7 +40,7 @@ class StateLayout(ABC):
             asked when a step could use them: where parameters are on another device nothing is to be compiled.
     """
 
-    def __init__(self, variant: ArrayVariant, dialect: Dialect, native: Callable[[], NativeRule | None]) -> None:
+    def __init__(self, variant: ArrayVariant, dialect: Dialect, native: Callable[[], InPlaceRule | None]) -> None:
         self.variant = variant
         self.native = functools.cache(native)
         self.count = dialect.count
@@ -207,8 +208,8 @@ class GroupStep(ABC):
         """The gradient as the rule takes it."""
 
     @abstractmethod
-    def is_memory(self, parameters: list[Parameter]) -> bool:
-        """Whether all that a step of some parameters takes is memory that C functions can change."""
+    def in_place(self, parameters: list[Parameter]) -> InPlaceRule | None:
+        """The kernels that can change all that a step of some parameters takes where it is; None if there are none."""
 
     @abstractmethod
     def team(self) -> Team:
@@ -251,9 +252,9 @@ class GroupStep(ABC):
         shared = layout.step_numbers(kept[0])
         shared |= {name: self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first}
         given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in self.inputs.items()}
-        native = layout.native() if self.is_memory(parameters) else None
-        if native is not None:
-            self.step_in_place(native, parameters, kept, t, given)
+        rule = self.in_place(parameters)
+        if rule is not None:
+            self.step_in_place(rule, parameters, kept, t, given)
             return
         new, after = layout.variant.step(
             [self.gradient(p) for p in parameters],
@@ -273,13 +274,13 @@ class GroupStep(ABC):
             self.first[layout.names[name]] = after.shared[name]
 
     def step_in_place(
-        self, native: NativeRule, parameters: list[Parameter], kept: list[Kept], t: int, inputs: Mapping[str, Any]
+        self, rule: InPlaceRule, parameters: list[Parameter], kept: list[Kept], t: int, inputs: Mapping[str, Any]
     ) -> None:
-        """The same by C functions, which change parameters and states where they are."""
+        """The same by kernels, which change parameters and states where they are."""
         layout = self.layout
         shared: dict[str, Any] = layout.step_numbers(kept[0])
         of_model = {name: _writable(self.first[layout.names[name]]) for name in layout.of_model}
-        prepared = native.prepared(
+        prepared = rule.prepared(
             [layout.array(p) for p in parameters],
             [self.gradient(p) for p in parameters],
             ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared | of_model),
@@ -296,9 +297,9 @@ class GroupStep(ABC):
         self.remember(prepared, parameters, kept, shared)
 
     def remember(
-        self, prepared: Prepared, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, np.ndarray]
+        self, prepared: PreparedStep, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, np.ndarray]
     ) -> None:
-        """What is to be done after a step by C functions; `shared` are the numbers of the step, changed by it."""
+        """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
         return
 
 

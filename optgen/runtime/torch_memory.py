@@ -27,10 +27,10 @@ def torch_memory(tensor: Tensor) -> Memory:
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is numbers in this machine's memory, in a type that kernels know."""
+    """Whether a tensor is numbers in the memory of a CPU or GPU, in a type that kernels know."""
     return (
         type(tensor) in (Tensor, torch.nn.Parameter)
-        and tensor.device.type == "cpu"
+        and tensor.device.type in ("cpu", "cuda")
         and tensor.layout is torch.strided
         and not tensor.is_neg()
         and not tensor.is_conj()

@@ -17,7 +17,7 @@ from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
-from optgen.runtime.native.choice import made_or_told
+from optgen.runtime.native.choice import made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
 from optgen.runtime.torch_memory import gradient_of, torch_memory
 from optgen.runtime.torch_ready import Ready
@@ -216,7 +216,13 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         name = variant.info.name
         if name not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
-            self._layouts[name] = TorchLayout(variant, self.dialect, functools.partial(made_or_told, make))
+            make_triton = functools.partial(self.entry.triton_rule, chosen.options, chosen.values, variant)
+            self._layouts[name] = TorchLayout(
+                functools.partial(triton_or_told, make_triton),
+                variant,
+                self.dialect,
+                functools.partial(made_or_told, make),
+            )
         layout = self._layouts[name]
         return layout, {name: values[name] for name in variant.info.hyperparameters}
 

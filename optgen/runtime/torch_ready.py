@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from optgen.runtime.in_place import PreparedStep
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
-from optgen.runtime.native.rule import Prepared
 from optgen.runtime.per_parameter import Kept, StateLayout
 from optgen.runtime.torch_memory import NAMES, gradient_of, torch_team
 
@@ -76,7 +76,7 @@ class Ready:
     """
 
     layout: StateLayout
-    prepared: Prepared
+    prepared: PreparedStep
     t: int
     count: _Number | None
     numbers: list[tuple[_Number, np.ndarray]]
@@ -95,7 +95,7 @@ class Ready:
         layout: StateLayout,
         parameters: list[Tensor],
         kept: list[Kept],
-        prepared: Prepared,
+        prepared: PreparedStep,
         shared: Mapping[str, np.ndarray],
     ) -> Ready | None:
         """What the next step can go on from; None where it has to look at everything again."""
@@ -152,6 +152,7 @@ class Ready:
             and all(map(Tensor.is_contiguous, gradients))
             and not any(map(Tensor.is_neg, gradients))
             and all(number.replace(number.value) for number in self._all_numbers())
+            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
         )
 
     def _all_numbers(self) -> list[_Number]:
@@ -159,7 +160,6 @@ class Ready:
 
     def run(self, parameters: list[Tensor], hyperparameters: Mapping[str, Any]) -> None:
         """Make the step, on parameters for which `is_as_before` is true."""
-        self.prepared.addresses[self.prepared.gradients] = list(map(Tensor.data_ptr, map(_grad, parameters)))
         self.prepared.run(self.t, hyperparameters, torch_team())
         if self.count:
             self.count.replace(float(self.t))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
+from optgen.runtime.in_place import InPlaceRule, PreparedStep
+from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
-from optgen.runtime.native.rule import Prepared
 from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
 from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
 from optgen.runtime.torch_ready import Ready
@@ -22,7 +24,16 @@ Tensor = torch.Tensor
 
 
 class TorchLayout(StateLayout):
-    """The state of a variant as torch keeps it: also the number of steps is a tensor."""
+    """The state of a variant as torch keeps it: also the number of steps is a tensor.
+
+    Args:
+        triton: makes the variant as Triton kernels, or None where there are none; asked when a step could use them.
+        *arguments: see `StateLayout`.
+    """
+
+    def __init__(self, triton: Callable[[], InPlaceRule | None], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.triton = functools.cache(triton)
 
     def array(self, parameter: Tensor) -> Tensor:
         return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
@@ -77,20 +88,28 @@ class TorchStep(GroupStep):
         self.ready: Ready | None = None
         self.overlapping = overlapping(self.work.parameters)
 
-    def is_memory(self, parameters: list[Tensor]) -> bool:
+    def in_place(self, parameters: list[Tensor]) -> InPlaceRule | None:
         if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
-            return False
-        values = [value for p in parameters for value in self.kept(p).values()]
+            return None
+        layout = self.layout
+        assert isinstance(layout, TorchLayout)
+        of_step = {layout.count, *(layout.names[name] for name in layout.of_step)}
+        values = [v for p in parameters for name, v in self.kept(p).items() if name not in of_step]
+        values += [self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first]
         parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
-        kept = (part for part in parts if isinstance(part, Tensor))
-        gradients = map(gradient_of, parameters)
-        return all(map(is_plain, (*parameters, *gradients, *kept))) and all(map(can_be_written, parameters))
+        tensors = [*parameters, *map(gradient_of, parameters), *(part for part in parts if isinstance(part, Tensor))]
+        if not all(map(is_plain, tensors)) or not all(map(can_be_written, parameters)):
+            return None
+        devices = {tensor.device for tensor in tensors}
+        if len(devices) > 1:
+            return None
+        return layout.triton() if is_for_triton(devices.pop().type) else layout.native()
 
     def team(self) -> Team:
         return torch_team()
 
     def remember(
-        self, prepared: Prepared, parameters: list[Tensor], kept: list[Kept], shared: Mapping[str, np.ndarray]
+        self, prepared: PreparedStep, parameters: list[Tensor], kept: list[Kept], shared: Mapping[str, np.ndarray]
     ) -> None:
         torch.autograd.graph.increment_version(parameters)
         if len(parameters) == len(self.work.parameters):

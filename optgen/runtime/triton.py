@@ -1,7 +1,7 @@
-"""Running a generated Triton module on torch tensors: each tensor's kernels in order, in place.
+"""A generated variant as Triton kernels that change torch tensors in place, all tensors of a model in each launch.
 
-Nothing is read back from the device: numbers of the step are computed on the host and sent, everything else stays
-there. Sums have a fixed order, so a step repeated on the same values gives the same bits.
+Nothing is read back from the device, and nothing waits for it: numbers of the step are computed on the host and sent,
+everything else stays there. Sums have a fixed order, so a step repeated on the same values gives the same bits.
 """
 
 from __future__ import annotations
@@ -12,129 +12,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.layout import Layout
+from optgen.runtime.native.rule import single
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.runtime.triton_launch import BLOCK, TILES, Launcher, Run, arithmetic_dtype, on_device
+from optgen.runtime.triton_launch import Call, Held, Launcher, Sizes, arithmetic_dtype, on_device, sent
+from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.kernels.plan import CasePlan, KernelPlan, Launch, StatePlan
 
-#: What a fold over nothing gives.
-_NEUTRAL = {"sum": 0.0, "max": -math.inf, "min": math.inf}
+Tensor = torch.Tensor
 
 #: Parts of one fold begin at multiples of this many numbers, so that every tensor's are equally well aligned.
 _ALIGNMENT = 16
 
 
-@dataclass(slots=True)
-class TritonState:
-    """All that a rule keeps between steps.
-
-    Attributes:
-        tensors: for each parameter, states by name, in float64 for float64 parameters and float32 for all others. A
-            history of `depth > 1` has a leading axis of that length: the value of step `t` stands at
-            `(t - 1) % depth`. Vectors per axis stand one after the other in one vector.
-        model: states of which there is one number for the model.
-        step: states of the step, on the host; newest value first.
-    """
-
-    tensors: list[dict[str, torch.Tensor]]
-    model: dict[str, torch.Tensor] = field(default_factory=dict)
-    step: dict[str, list[float]] = field(default_factory=dict)
-
-
 class TritonRule:
-    """One generated variant, ready to run.
+    """One variant, ready to run.
 
     Args:
         module: the generated module.
         plan: its plan.
-        variant: which of its variants.
-        block: numbers per block of an elementwise kernel, a power of 2.
-        tiles: results and operands per tile of a fold along axes, by extent; powers of 2.
+        variant: the same variant on torch tensors: it says which case a shape takes, and makes the first state.
+        sizes: how kernels share out their work.
     """
 
     def __init__(
-        self,
-        module: types.ModuleType,
-        plan: KernelPlan,
-        variant: str = "default",
-        block: int = BLOCK,
-        tiles: Mapping[str, tuple[int, int]] = TILES,
+        self, module: types.ModuleType, plan: KernelPlan, variant: ArrayVariant, sizes: Sizes | None = None
     ) -> None:
-        self.variant = plan.variant(variant)
-        self.launcher = Launcher(module, plan, block, tiles)
-
-    def case_of(self, shape: Sequence[int]) -> CasePlan:
-        """The case that a tensor of a shape takes."""
-        shape = Layout.of(self.variant.matrix_axes, shape, torch.permute).shape(shape)
-        if not self.variant.case_function:
-            return self.variant.cases[0]
-        index: int = getattr(self.launcher.module, self.variant.case_function)(**shape_numbers(shape))
-        return self.variant.cases[index]
-
-    def init(self, parameters: Sequence[torch.Tensor], hyperparameters: Mapping[str, float]) -> TritonState:
-        """The state before the first step.
-
-        Raises:
-            TreeMismatch: a parameter does not hold real floating-point numbers.
-        """
-        state = TritonState([])
-        for given in parameters:
-            layout = self.layout(given)
-            theta = layout.into(given)
-            case = self.case_of(theta.shape)
-            first = self.launcher.call(case.first_numbers, hyperparameters) if case.first_numbers else {}
-            kept: dict[str, torch.Tensor] = {}
-            for entry in case.states:
-                start = first.get(entry.name, 0.0)
-                match Kind(entry.kind):
-                    case Kind.STEP:
-                        state.step.setdefault(entry.name, [start] * entry.depth)
-                    case Kind.GLOBAL:
-                        filled = _filled(entry, (), start, _model_dtype(parameters), theta.device)
-                        state.model.setdefault(entry.name, filled)
-                    case _:
-                        kept[entry.name] = _filled(entry, theta.shape, start, arithmetic_dtype(theta), theta.device)
-            if case.first_values is not None:
-                self._write_first_values(case, case.first_values, theta, kept, hyperparameters)
-            kinds = {entry.name: entry.kind for entry in case.states}
-            state.tensors.append(layout.states(kinds, kept, back=True))
-        return state
-
-    def layout(self, theta: torch.Tensor) -> Layout:
-        """The order of a tensor's axes while the rule works on it."""
-        return Layout.of(self.variant.matrix_axes, theta.shape, torch.permute)
-
-    def _write_first_values(
-        self,
-        case: CasePlan,
-        launch: Launch,
-        theta: torch.Tensor,
-        kept: Mapping[str, torch.Tensor],
-        hyperparameters: Mapping[str, float],
-    ) -> None:
-        depths = {entry.name: entry.depth for entry in case.states}
-        written = [a.name for a in launch.arguments if a.role == "array" and a.name in depths]
-        run = Run(tuple(theta.shape), self.launcher.scalars(hyperparameters, arithmetic_dtype(theta), theta.device))
-        run.arrays["theta"] = theta.detach().contiguous()
-        for name in written:
-            run.arrays[name] = kept[name][0] if depths[name] > 1 else kept[name]
-        with on_device(theta):
-            self.launcher.launch(launch, run)
-        for name in written:
-            if depths[name] > 1:
-                kept[name][1:] = kept[name][0]
+        self.variant = variant
+        self.cases = plan.variant(variant.info.name).cases
+        self.launcher = Launcher(module, plan, sizes or Sizes())
 
     def step(
         self,
-        parameters: Sequence[torch.Tensor],
-        gradients: Sequence[torch.Tensor],
-        state: TritonState,
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        state: ModelState,
         t: int,
-        hyperparameters: Mapping[str, float],
+        hyperparameters: Mapping[str, Any],
         inputs: Mapping[str, Any] | None = None,
     ) -> None:
         """One step on all tensors; parameters and state change in place.
@@ -142,7 +60,7 @@ class TritonRule:
         Args:
             parameters: of any real floating-point dtype, on one device.
             gradients: of the parameters' shapes, of any real floating-point dtype.
-            state: from `init`, changed by the steps since.
+            state: of tensors on that device; numbers of the step are arrays of numpy that can be written.
             t: the number of this step, counted from 1.
             hyperparameters: a value for each that the variant uses.
             inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
@@ -150,240 +68,336 @@ class TritonRule:
         Raises:
             TreeMismatch: parameters, gradients and state do not fit together; nothing has been changed.
         """
-        _check(parameters, gradients, state)
         if parameters:
-            with torch.no_grad(), on_device(parameters[0]):
-                _Step(self, parameters, gradients, state, t, hyperparameters, inputs or {}).run()
+            prepared = self.prepared(parameters, gradients, state, inputs)
+            prepared.run(t, {**hyperparameters, **single(inputs or {})})
+
+    def prepared(
+        self,
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        state: ModelState,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> Prepared:
+        """A step with all but the numbers; for the arguments see `step`.
+
+        Raises:
+            TreeMismatch: parameters, gradients and state do not fit together.
+        """
+        self.variant.check(gradients, state, parameters)
+        for index, (theta, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            if theta.device != parameters[0].device or gradient.device != theta.device:
+                raise TreeMismatch(
+                    f"tensor {index} is on another device than the first parameter, {parameters[0].device}"
+                )
+            arithmetic_dtype(gradient)
+        return Prepared(self, parameters, gradients, state, inputs or {})
 
 
 @dataclass(slots=True)
 class _Group:
-    """The tensors that take one case: what their kernels take, the model's, and how far they have come."""
+    """The tensors that take one case.
+
+    Attributes:
+        scalars: numbers of the step on the device, in each precision that a kernel computes in.
+        position: of the next launch.
+    """
 
     case: CasePlan
-    model: Run
-    members: list[int] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    returned: dict[str, float] = field(default_factory=dict)
+    scalars: dict[torch.dtype, Tensor]
+    members: list[Held] = field(default_factory=list)
     position: int = 0
 
     def is_complete(self, fold: str) -> bool:
-        """Whether all that these tensors add to a fold over the model has been stored."""
+        """Whether all that these tensors add to a fold over the model is computed by now."""
         return all(fold not in launch.folds for launch in self.case.launches[self.position :])
 
 
-class _Step:
-    """One step under way."""
+class Prepared:
+    """A step whose arrays are known.
+
+    Args:
+        rule: what is run.
+        parameters, gradients, state, inputs: see `TritonRule.step`.
+    """
 
     def __init__(
         self,
         rule: TritonRule,
-        parameters: Sequence[torch.Tensor],
-        gradients: Sequence[torch.Tensor],
-        state: TritonState,
-        t: int,
-        hyperparameters: Mapping[str, float],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        state: ModelState,
         inputs: Mapping[str, Any],
     ) -> None:
-        self.launcher = rule.launcher
-        self.layouts = [rule.layout(theta) for theta in parameters]
-        self.parameters = [layout.into(theta) for layout, theta in zip(self.layouts, parameters, strict=True)]
-        self.gradients = [layout.into(one) for layout, one in zip(self.layouts, gradients, strict=True)]
+        self.rule = rule
+        self.parameters = [theta.detach() for theta in parameters]
+        self.gradients = [gradient.detach() for gradient in gradients]
         self.state = state
-        self.t = t
         self.inputs = inputs
-        self.device = parameters[0].device
-        self.model_dtype = _model_dtype(parameters)
-        self.values = {name: float(value) for name, value in hyperparameters.items()} | {
-            "t": float(t),
-            "model_size": float(sum(theta.numel() for theta in parameters)),
-            "tensor_count": float(len(parameters)),
-        }
+        self.device = self.parameters[0].device
+        self.model_size = sum(theta.numel() for theta in self.parameters)
+        dtypes = {arithmetic_dtype(theta) for theta in self.parameters}
+        self.model_dtype = torch.float64 if torch.float64 in dtypes else torch.float32
+        depths = {entry.depth for case in rule.cases for entry in case.states}
+        #: After as many steps values of histories stand in the same places again.
+        self._period = math.lcm(*depths)
+        self._phases: dict[int, _Phase] = {}
+        self._addresses: np.ndarray | None = None
+
+    def run(self, t: int, hyperparameters: Mapping[str, Any], team: object = None) -> None:
+        """Make the step.
+
+        Args:
+            t: its number, counted from 1.
+            hyperparameters: a value for each that the variant uses, and for inputs that are single numbers.
+            team: is for kernels of the CPU.
+        """
+        with torch.no_grad(), on_device(self.parameters[0]):
+            at = t % self._period
+            if at not in self._phases:
+                self._phases[at] = _Phase(self, t)
+            phase = self._phases[at]
+            if self._addresses is not None:
+                phase.move_gradients(self._addresses)
+            phase.run(t, {name: float(value) for name, value in hyperparameters.items()})
+
+    def move_gradients(self, addresses: Sequence[int]) -> bool:
+        """Have the steps to come read gradients, of the same shapes and dtypes and without gaps, at other places.
+
+        Returns:
+            whether they can: not where one was a copy, or an address is less aligned.
+        """
+        if any(address % 16 for address in addresses) or any(not phase.can_move for phase in self._phases.values()):
+            return False
+        self._addresses = np.array(addresses, np.uint64)
+        return True
+
+
+class _Phase:
+    """The kernels of a step, for one place of the values of histories."""
+
+    def __init__(self, prepared: Prepared, t: int) -> None:
+        self.given = prepared
+        self.launcher = prepared.rule.launcher
+        self.device = prepared.device
+        self.before: list[tuple[Tensor, Tensor]] = []
+        self.after: list[tuple[Tensor, Tensor]] = []
+        self.calls: list[Call] = []
+        self.can_move = True
+        self._addresses: np.ndarray | None = None
+        self.model = torch.zeros(max(1, len(self.plan.model_numbers)), dtype=prepared.model_dtype, device=self.device)
         groups: dict[int, _Group] = {}
-        for index, theta in enumerate(self.parameters):
-            case = rule.case_of(theta.shape)
-            if id(case) not in groups:
-                groups[id(case)] = self.group(case)
-            group = groups[id(case)]
-            group.members.append(index)
-            group.runs.append(self.tensor_run(group, index))
+        for index, theta in enumerate(prepared.parameters):
+            layout = prepared.rule.variant.layout(tuple(theta.shape))
+            case = prepared.rule.variant.case_index(layout.shape(tuple(theta.shape)))
+            if case not in groups:
+                groups[case] = self.group(prepared.rule.cases[case], t)
+            groups[case].members.append(self.held(groups[case], index, t))
         self.groups = list(groups.values())
+        self.whole = Held(-1, (), prepared.model_dtype)
         self.place_model_parts()
+        self.work_through()
 
-    def run(self) -> None:
-        """Work through the kernels of all cases together, so that folds over the model see every tensor."""
-        while True:
-            for group in self.groups:
-                self.advance(group)
-            waiting = [group for group in self.groups if group.position < len(group.case.launches)]
-            if not waiting:
-                break
-            ready = [g for g in waiting if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
-            assert ready, "the cases of a rule wait for each other's folds"
-            for group in ready:
-                self.launcher.launch(_next(group), group.model)
-                group.position += 1
+    @property
+    def plan(self) -> KernelPlan:
+        """Of the generated module."""
+        return self.launcher.plan
+
+    def run(self, t: int, values: Mapping[str, float]) -> None:
+        """Make the step."""
+        given = self.given
+        values = {**values, "t": float(t), "model_size": float(given.model_size)}
+        values["tensor_count"] = float(len(given.parameters))
+        new: dict[str, float] = {}
         for group in self.groups:
-            self.finish(group)
+            known = dict(values)
+            for entry in _of_kind(group.case, Kind.STEP):
+                for lag in range(1, entry.depth + 1):
+                    known[entry.older(lag)] = float(_slot(entry, given.state.shared[entry.name], t, lag))
+            known |= self.launcher.numbers_of_step(group.case.step, known) if group.case.step else {}
+            for dtype, scalars in group.scalars.items():
+                host = torch.tensor([known.get(name, 0.0) for name in self.plan.scalars] or [0.0], dtype=dtype)
+                sent(host.numpy(), scalars)
+            new |= {entry.name: known[entry.new] for entry in _of_kind(group.case, Kind.STEP)}
+        for place, name in enumerate(self.plan.model_numbers):
+            if name in self.inputs_of_model():
+                self.model[place].fill_(values[name])
+        _copy(self.before)
+        for call in self.calls:
+            call.start()
+        _copy(self.after)
+        for group in self.groups:
+            for entry in _of_kind(group.case, Kind.STEP):
+                kept = given.state.shared[entry.name]
+                kept[(t - 1) % entry.depth if entry.depth > 1 else ()] = new[entry.name]
 
-    def advance(self, group: _Group) -> None:
-        """Start a case's kernels up to the next one that takes all tensors together."""
-        while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
-            for run in group.runs:
-                self.launcher.launch(_next(group), run)
-            group.position += 1
+    def inputs_of_model(self) -> set[str]:
+        """Inputs that are one number, which kernels may read as one of the model's."""
+        kinds = (Kind.STEP.value, Kind.GLOBAL.value)
+        return {one.name for group in self.groups for one in group.case.inputs if one.kind in kinds}
 
-    def group(self, case: CasePlan) -> _Group:
-        """A case with the numbers of the step and of the model that it starts from."""
-        values = dict(self.values)
-        for entry in case.states:
-            if entry.kind == Kind.STEP.value:
-                values |= {entry.older(k): v for k, v in enumerate(self.state.step[entry.name], start=1)}
-        of_model: dict[str, float] = {}
-        for given in case.inputs:
-            if given.kind in (Kind.STEP.value, Kind.GLOBAL.value):
-                values[given.name] = of_model[given.name] = float(self.inputs[given.name])
-        returned = self.launcher.call(case.step, values) if case.step else {}
-        values |= returned
-        model = Run((), self.launcher.scalars(values, self.model_dtype, self.device))
-        model.model = self.launcher.array_of(self.launcher.plan.model_numbers, of_model, self.model_dtype, self.device)
-        for entry in case.states:
-            if entry.kind == Kind.GLOBAL.value:
-                self.load_numbers(entry, self.state.model[entry.name], model.model, self.launcher.plan.model_numbers)
-        return _Group(case, model, returned=values)
+    def move_gradients(self, addresses: np.ndarray) -> None:
+        """Have kernels read gradients at other places."""
+        if self._addresses is not addresses:
+            self._addresses = addresses
+            for call in self.calls:
+                call.move_gradients(addresses)
 
-    def tensor_run(self, group: _Group, index: int) -> Run:
-        """What one tensor's kernels take."""
-        case, theta = group.case, self.parameters[index]
-        dtype, shape = arithmetic_dtype(theta), tuple(theta.shape)
+    def group(self, case: CasePlan, t: int) -> _Group:
+        """A case, with the numbers of the model that it reads and writes."""
+        for entry in _of_kind(case, Kind.GLOBAL):
+            self.number(entry, self.given.state.shared[entry.name], self.model, self.plan.model_numbers, t)
+        return _Group(case, {self.given.model_dtype: self.scalars(self.given.model_dtype)})
+
+    def scalars(self, dtype: torch.dtype) -> Tensor:
+        """Memory for the numbers of the step; never empty, so that it has an address."""
+        return torch.zeros(max(1, len(self.plan.scalars)), dtype=dtype, device=self.device)
+
+    def held(self, group: _Group, index: int, t: int) -> Held:
+        """One tensor's arrays by the names that kernels have for them."""
+        case, given = group.case, self.given
+        layout = given.rule.variant.layout(tuple(given.parameters[index].shape))
+        theta, gradient = (layout.into(each[index]) for each in (given.parameters, given.gradients))
+        shape, dtype = tuple(theta.shape), arithmetic_dtype(theta)
+        if dtype not in group.scalars:
+            group.scalars[dtype] = self.scalars(dtype)
+        held = Held(index, shape, dtype, {"theta": self.array(theta, is_read=True, is_written=True)})
+        held.arrays["g"] = self.array(gradient, is_read=True)
+        self.can_move &= held.arrays["g"] is gradient
         numbers = {name: float(value) for name, value in shape_numbers(shape).items()}
-        arrays = {"theta": theta.detach().contiguous(), "g": self.gradients[index].detach().contiguous()}
-        for given in case.inputs:
-            if given.kind == Kind.TENSOR.value:
-                numbers[given.name] = float(self.inputs[given.name][index])
-            elif given.kind == Kind.ELEMENT.value:
-                arrays[given.name] = self.layouts[index].into(self.inputs[given.name][index].detach()).contiguous()
-        scalars = group.model.scalars
-        if dtype != self.model_dtype:
-            scalars = self.launcher.scalars(group.returned, dtype, self.device)
-        run = Run(shape, scalars, arrays, model=group.model.model)
-        names = self.launcher.plan.tensor_numbers
-        run.numbers = self.launcher.array_of(names, numbers, dtype, self.device)
+        for one in case.inputs:
+            if one.kind == Kind.TENSOR.value:
+                numbers[one.name] = float(given.inputs[one.name][index])
+            elif one.kind == Kind.ELEMENT.value:
+                value = torch.as_tensor(given.inputs[one.name][index], device=self.device).detach()
+                value = value if value.is_floating_point() else value.to(dtype)
+                held.arrays[one.name] = self.array(layout.into(value), is_read=True)
+        names = self.plan.tensor_numbers
+        host = torch.tensor([numbers.get(name, 0.0) for name in names] or [0.0], dtype=dtype)
+        held.numbers = sent(host.numpy(), None, self.device)
         for buffer in case.buffers:
-            arrays[buffer.name] = torch.empty(count_of(Kind(buffer.kind), shape), dtype=dtype, device=self.device)
+            held.arrays[buffer.name] = self.memory(count_of(Kind(buffer.kind), shape), dtype)
         for entry in case.states:
-            if entry.kind in (Kind.STEP.value, Kind.GLOBAL.value):
+            kind = Kind(entry.kind)
+            if kind in (Kind.STEP, Kind.GLOBAL):
                 continue
-            stored = self.state.tensors[index][entry.name]
-            if entry.kind == Kind.TENSOR.value:
-                self.load_numbers(entry, stored, run.numbers, names)
-                continue
-            if entry.kind != Kind.ELEMENT.value:
-                arrays |= {entry.older(lag): self.slot(entry, stored, lag) for lag in range(1, entry.depth + 1)}
-                continue
-            # Copies only where the tensor is transposed for the rule; `finish` brings those back.
-            for lag in range(1, entry.depth + 1):
-                arrays[entry.older(lag)] = self.layouts[index].into(self.slot(entry, stored, lag)).contiguous()
-            if entry.depth > 1:
-                arrays[entry.new] = self.layouts[index].into(self.slot(entry, stored, 0)).contiguous()
+            kept = given.state.tensors[index][entry.name]
+            if kind is Kind.TENSOR:
+                self.number(entry, kept, held.numbers, names, t)
+            elif kind is Kind.ELEMENT:
+                lags = {entry.older(lag): lag for lag in range(1, entry.depth + 1)}
+                for name, lag in lags.items() if entry.depth > 1 else ():
+                    held.arrays[name] = self.array(layout.into(_slot(entry, kept, t, lag)), is_read=True)
+                is_one = entry.depth == 1
+                place = layout.into(_slot(entry, kept, t, 0))
+                held.arrays[entry.name if is_one else entry.new] = self.array(place, is_read=is_one, is_written=True)
+            else:
+                self.vectors(entry, kept, held, t)
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
-                count = self.launcher.parts_of(launch, shape)
-                run.parts[fold.name] = torch.empty(count, dtype=dtype, device=self.device)
-        return run
+                count = self.launcher.parts_of(launch, shape, given.model_size)
+                held.parts[fold.name] = self.memory(count, dtype)
+        return held
 
-    def slot(self, entry: StatePlan, stored: torch.Tensor, lag: int) -> torch.Tensor:
-        """The place of a state's value `lag` steps back; 0 is this step's, which is the oldest one's."""
-        return stored[(self.t - 1 - lag) % entry.depth] if entry.depth > 1 else stored
+    def memory(self, count: int, dtype: torch.dtype) -> Tensor:
+        """Memory that a step needs besides."""
+        return torch.empty(count, dtype=dtype, device=self.device)
 
-    def load_numbers(
-        self, entry: StatePlan, stored: torch.Tensor, numbers: torch.Tensor, names: tuple[str, ...]
-    ) -> None:
-        """Put a state that is one number among the numbers that kernels read."""
+    def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> Tensor:
+        """A tensor as kernels take it: itself if it has no gaps, else memory from and to which it is copied."""
+        if tensor.is_contiguous() and not tensor.is_neg():
+            return tensor
+        whole = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+        if is_read:
+            self.before.append((whole, tensor))
+        if is_written:
+            self.after.append((tensor, whole))
+        return whole
+
+    def number(self, entry: StatePlan, kept: Tensor, numbers: Tensor, names: tuple[str, ...], t: int) -> None:
+        """Copy a state that is one number to where kernels read it, and its new value back."""
         for lag in range(1, entry.depth + 1):
             if entry.older(lag) in names:
-                numbers[names.index(entry.older(lag))] = self.slot(entry, stored, lag)
+                self.before.append((numbers[names.index(entry.older(lag))], _slot(entry, kept, t, lag)))
+        self.after.append((_slot(entry, kept, t, 0), numbers[names.index(entry.new)]))
+
+    def vectors(self, entry: StatePlan, kept: Any, held: Held, t: int) -> None:
+        """Place a state of numbers per row, column, matrix or axis; those of the axes stand one after the other."""
+        parts = kept if isinstance(kept, tuple) else (kept,)
+        shapes = kept_shapes(Kind(entry.kind), held.shape)
+        for lag in range(1, entry.depth + 1):
+            slots = [_slot(entry, part, t, lag) for part in parts]
+            if len(slots) == 1:
+                held.arrays[entry.older(lag)] = self.array(slots[0], is_read=True)
+                continue
+            joined = self.memory(count_of(Kind(entry.kind), held.shape), held.number)
+            self.before += zip(_stretches(joined, shapes), slots, strict=True)
+            held.arrays[entry.older(lag)] = joined
+        slots = [_slot(entry, part, t, 0) for part in parts]
+        self.after += zip(slots, _stretches(held.arrays[entry.new], shapes), strict=True)
 
     def place_model_parts(self) -> None:
         """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
         folds = {f.name: f for group in self.groups for f in group.case.folds if f.kind == Kind.GLOBAL.value}
         for fold in folds.values():
-            stretches: dict[int, tuple[Run, int]] = {}
-            for group in self.groups:
-                for launch in group.case.launches:
-                    if fold.name in launch.folds:
-                        for index, run in zip(group.members, group.runs, strict=True):
-                            stretches[index] = (run, self.launcher.parts_of(launch, run.shape))
-            total = sum(_aligned(count) for _, count in stretches.values())
-            parts = torch.full((total,), _NEUTRAL[fold.operation], dtype=self.model_dtype, device=self.device)
+            adding = {
+                held.index: (held, self.launcher.parts_of(launch, held.shape, self.given.model_size))
+                for group in self.groups
+                for launch in group.case.launches
+                if fold.name in launch.folds
+                for held in group.members
+            }
+            total = sum(_aligned(count) for _, count in adding.values())
+            neutral = {"sum": 0.0, "max": -math.inf, "min": math.inf}[fold.operation]
+            # Between one tensor's parts and the next there are places that no kernel writes.
+            parts = torch.full((total,), neutral, dtype=self.given.model_dtype, device=self.device)
             first = 0
-            for index in sorted(stretches):
-                run, count = stretches[index]
-                run.parts[fold.name] = parts[first : first + count]
+            for _, (held, count) in sorted(adding.items()):
+                held.parts[fold.name] = parts[first : first + count]
                 first += _aligned(count)
+            self.whole.parts[fold.name] = parts
+
+    def work_through(self) -> None:
+        """The kernels of all cases together, so that folds over the model see every tensor."""
+        while True:
             for group in self.groups:
-                group.model.parts[fold.name] = parts
+                while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
+                    self.call(group, _next(group), group.members)
+                    group.position += 1
+            waiting = [group for group in self.groups if group.position < len(group.case.launches)]
+            if not waiting:
+                return
+            ready = [g for g in waiting if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
+            assert ready, "the cases of a rule wait for each other's folds"
+            for group in ready:
+                self.call(group, _next(group), [self.whole])
+                group.position += 1
 
-    def finish(self, group: _Group) -> None:
-        """Put new values in their places: states that are not per element, and parameters worked on as copies."""
-        names, model_names = self.launcher.plan.tensor_numbers, self.launcher.plan.model_numbers
-        for entry in group.case.states:
-            match Kind(entry.kind):
-                case Kind.STEP:
-                    if group is next(g for g in self.groups if entry.name in {s.name for s in g.case.states}):
-                        older = self.state.step[entry.name]
-                        self.state.step[entry.name] = [group.returned[entry.new], *older][: entry.depth]
-                case Kind.GLOBAL:
-                    assert group.model.model is not None
-                    new = group.model.model[model_names.index(entry.new)]
-                    self.slot(entry, self.state.model[entry.name], 0).copy_(new)
-                case Kind.ELEMENT:
-                    for index, run in zip(group.members, group.runs, strict=True):
-                        if not self.layouts[index].is_plain:
-                            place = self.slot(entry, self.state.tensors[index][entry.name], 0)
-                            written = run.arrays[entry.new if entry.depth > 1 else entry.older(1)]
-                            self.layouts[index].into(place).copy_(written.view(self.parameters[index].shape))
-                case kind:
-                    for index, run in zip(group.members, group.runs, strict=True):
-                        assert run.numbers is not None
-                        value = run.numbers[names.index(entry.new)] if kind is Kind.TENSOR else run.arrays[entry.new]
-                        place = self.slot(entry, self.state.tensors[index][entry.name], 0)
-                        place.copy_(value.view(place.shape))
-        for index, run in zip(group.members, group.runs, strict=True):
-            if not self.parameters[index].is_contiguous():
-                self.parameters[index].copy_(run.arrays["theta"])
+    def call(self, group: _Group, launch: Launch, members: Sequence[Held]) -> None:
+        """A kernel on some tensors."""
+        self.calls += self.launcher.calls(launch, members, group.scalars, self.model, self.given.model_size)
 
 
-def _model_dtype(parameters: Sequence[torch.Tensor]) -> torch.dtype:
-    """The precision of the model's numbers: that of the most precise tensor."""
-    dtypes = {arithmetic_dtype(theta) for theta in parameters}
-    return torch.float64 if torch.float64 in dtypes else torch.float32
+def _of_kind(case: CasePlan, kind: Kind) -> list[StatePlan]:
+    return [entry for entry in case.states if entry.kind == kind.value]
 
 
-def _filled(
-    entry: StatePlan, shape: Sequence[int], start: float, dtype: torch.dtype, device: torch.device
-) -> torch.Tensor:
-    kind = Kind(entry.kind)
-    kept = (count_of(kind, shape),) if kind is Kind.AXIS else kept_shapes(kind, tuple(shape))[0]
-    history = (entry.depth,) if entry.depth > 1 else ()
-    return torch.full((*history, *kept), start, dtype=dtype, device=device)
+def _slot(entry: StatePlan, kept: Any, t: int, lag: int) -> Any:
+    """The place of a state's value `lag` steps back; 0 is this step's, which is the oldest one's."""
+    return kept[(t - 1 - lag) % entry.depth] if entry.depth > 1 else kept
 
 
-def _check(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], state: TritonState) -> None:
-    if not len(parameters) == len(gradients) == len(state.tensors):
-        raise TreeMismatch(
-            f"{len(parameters)} parameters, {len(gradients)} gradients and states for {len(state.tensors)} tensors"
-        )
-    for index, (theta, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-        if theta.shape != gradient.shape:
-            raise TreeMismatch(
-                f"parameter {index} has shape {tuple(theta.shape)}, its gradient {tuple(gradient.shape)}"
-            )
-        if theta.device != parameters[0].device or gradient.device != theta.device:
-            raise TreeMismatch(f"tensor {index} is on another device than the first parameter, {parameters[0].device}")
-        arithmetic_dtype(theta)
-        arithmetic_dtype(gradient)
+def _stretches(joined: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """Parts of a vector, in these shapes."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    return [joined[end - math.prod(shape) : end].view(shape) for shape, end in zip(shapes, ends.tolist(), strict=True)]
+
+
+def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """From the second of each pair to the first."""
+    if pairs:
+        torch._foreach_copy_([to for to, _ in pairs], [source for _, source in pairs])
 
 
 def _aligned(count: int) -> int:

@@ -1,134 +1,272 @@
-"""Starting single Triton kernels on torch tensors: from the names in a plan to addresses, numbers and grids."""
+"""Starting Triton kernels on all tensors of a model: tables on the device say where each tensor's arrays stand."""
 
 from __future__ import annotations
 
 import contextlib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-import triton
+import triton.language as tl
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
 from optgen.targets.kernels.plan import BLOCKS, SLICES, HostFunction, KernelPlan, Launch
 
+Tensor = torch.Tensor
+
 #: Contracting `a*b + c` into one rounding is left out, so that the numbers do not depend on how a compiler pairs terms.
 LAUNCH_OPTIONS: Mapping[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
 
-#: Numbers per block of an elementwise kernel, and tiles (results, operands) of a fold along axes, wide along what is
-#: contiguous.
-BLOCK = 1024
-TILES: Mapping[str, tuple[int, int]] = {"rows": (64, 16), "columns": (8, 128), "other_axes": (16, 64)}
+#: How torch's types are called in kernels.
+TYPES = {
+    torch.float32: tl.float32,
+    torch.float64: tl.float64,
+    torch.bfloat16: tl.bfloat16,
+    torch.float16: tl.float16,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How kernels share out their work; it depends on the model alone, so that sums have a fixed order.
+
+    Attributes:
+        block: numbers that an elementwise kernel computes with at once, a power of 2.
+        programs: how many an elementwise kernel is to have before one goes through several blocks.
+        blocks: how many a program goes through then.
+        parts: partial results of one tensor, at most: beyond, programs go through more blocks.
+        tiles: results and operands per tile of a fold along axes, by extent, powers of 2; wide along what is
+            contiguous.
+    """
+
+    block: int = 1024
+    programs: int = 2048
+    blocks: int = 16
+    parts: int = 4096
+    tiles: Mapping[str, tuple[int, int]] = field(
+        default_factory=lambda: {"rows": (64, 16), "columns": (8, 128), "other_axes": (16, 64)}
+    )
+
+    def chunk(self, count: int, model_size: int) -> int:
+        """How many of a tensor's numbers one program goes through: a multiple of `block`."""
+        wanted = min(self.blocks, max(1, model_size // (self.block * self.programs)))
+        needed = -(-count // (self.block * self.parts))
+        return self.block * max(wanted, needed)
 
 
 @dataclass(slots=True)
-class Run:
-    """What the arguments of kernels stand for, for one tensor or, with an empty shape, for the model.
+class Held:
+    """What the columns of a table stand for: of one tensor, or with an empty shape of the model.
 
     Attributes:
-        arrays, parts: by name; the places of partial results of folds.
-        scalars, numbers, model: numbers of the step, of the tensor and of the model.
+        index: of the tensor in the model.
+        number: the precision of its arithmetic.
+        arrays: by name; `theta`, `g`, states, inputs, and memory for what is computed.
+        numbers: single numbers of the tensor.
+        parts: places of partial results of folds.
     """
 
+    index: int
     shape: tuple[int, ...]
-    scalars: torch.Tensor
-    arrays: dict[str, torch.Tensor] = field(default_factory=dict)
-    parts: dict[str, torch.Tensor] = field(default_factory=dict)
-    numbers: torch.Tensor | None = None
-    model: torch.Tensor | None = None
+    number: torch.dtype
+    arrays: dict[str, Tensor] = field(default_factory=dict)
+    numbers: Tensor | None = None
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """One kernel on several tensors.
+
+    Attributes:
+        kernel: the function of the generated module.
+        programs: how many run.
+        host: the table, int64, one row for each tensor.
+        rows: the same on the device.
+        rest: the arguments after it.
+        constants: by name.
+        gradients: column of the gradient's address, and for each row the tensor's index; None if it reads none.
+    """
+
+    kernel: Any
+    programs: int
+    host: np.ndarray
+    rows: Tensor
+    rest: Sequence[Tensor]
+    constants: Mapping[str, Any]
+    gradients: tuple[int, np.ndarray] | None
+
+    def start(self) -> None:
+        """Start the kernel."""
+        self.kernel[(self.programs,)](self.rows, *self.rest, **self.constants, **LAUNCH_OPTIONS)
+
+    def move_gradients(self, addresses: np.ndarray) -> None:
+        """Have it read gradients at other places, uint64."""
+        if self.gradients is None:
+            return
+        column, tensors = self.gradients
+        self.host[:, column] = addresses[tensors].view(np.int64)
+        sent(self.host, self.rows)
 
 
 class Launcher:
-    """Calls the functions of a generated module.
+    """Makes calls of the functions of a generated module.
 
     Args:
         module: the generated module.
         plan: its plan.
-        block: numbers per block of an elementwise kernel, a power of 2.
-        tiles: results and operands per tile of a fold along axes, by extent; powers of 2.
+        sizes: how work is shared out.
     """
 
-    def __init__(
-        self, module: types.ModuleType, plan: KernelPlan, block: int, tiles: Mapping[str, tuple[int, int]]
-    ) -> None:
+    def __init__(self, module: types.ModuleType, plan: KernelPlan, sizes: Sizes) -> None:
         self.module = module
         self.plan = plan
-        self.block = block
-        self.tiles = tiles
-        self._axes: dict[tuple[tuple[int, ...], torch.device], torch.Tensor] = {}
+        self.sizes = sizes
+        self._axes: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 
-    def call(self, function: HostFunction, values: Mapping[str, float]) -> dict[str, float]:
+    def numbers_of_step(self, function: HostFunction, values: Mapping[str, float]) -> dict[str, float]:
         """What a function of the host returns, by name."""
         results = getattr(self.module, function.name)(*(float(values[name]) for name in function.arguments))
         return dict(zip(function.returns, results, strict=True))
 
-    def scalars(self, values: Mapping[str, float], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """The numbers of the step as kernels read them."""
-        return self.array_of(self.plan.scalars, values, dtype, device)
-
-    def array_of(
-        self, names: tuple[str, ...], values: Mapping[str, float], dtype: torch.dtype, device: torch.device
-    ) -> torch.Tensor:
-        """Numbers by name as an array; zero where there is none yet. It is never empty, so that it has an address."""
-        return torch.tensor([float(values.get(n, 0.0)) for n in names] or [0.0], dtype=dtype, device=device)
-
-    def parts_of(self, launch: Launch, shape: tuple[int, ...]) -> int:
+    def parts_of(self, launch: Launch, shape: tuple[int, ...], model_size: int) -> int:
         """How many partial results a launch leaves for each of its folds."""
-        return triton.cdiv(count_of(Kind(launch.domain), shape), self.block) if launch.form == BLOCKS else 1
+        if launch.form != BLOCKS:
+            return 1
+        count = count_of(Kind(launch.domain), shape)
+        return -(-count // self.sizes.chunk(count, model_size))
 
-    def launch(self, launch: Launch, run: Run) -> None:
-        """Start one kernel; nothing is started where there is nothing to go through."""
-        constants = dict.fromkeys(launch.constants, self.block)
-        if "RANK" in constants:
-            constants["RANK"] = max(1, len(run.shape))
-        if launch.form != SLICES:
-            self._start(launch, run, self.parts_of(launch, run.shape), constants, {})
-            return
-        constants["OUTER"], constants["INNER"] = self.tiles[launch.extent]
-        for slices in slice_maps(launch.extent, Kind(launch.domain), run.shape):
-            self._start(launch, run, triton.cdiv(slices["outer"], constants["OUTER"]), constants, slices)
+    def calls(
+        self,
+        launch: Launch,
+        members: Sequence[Held],
+        scalars: Mapping[torch.dtype, Tensor],
+        model: Tensor,
+        model_size: int,
+    ) -> list[Call]:
+        """One kernel on some tensors: a call for those that are stored alike."""
+        alike: dict[tuple[Any, ...], list[Held]] = {}
+        for member in members:
+            constants = self._constants(launch, member)
+            alike.setdefault((member.number, *constants.items()), []).append(member)
+        return [
+            call
+            for (number, *constants), some in alike.items()
+            if (call := self._call(launch, some, scalars[number], model, dict(constants), model_size)) is not None
+        ]
 
-    def _start(
-        self, launch: Launch, run: Run, programs: int, constants: Mapping[str, int], slices: Mapping[str, int]
-    ) -> None:
-        if programs:
-            kernel = getattr(self.module, launch.kernel)
-            arguments = [self._argument(launch, run, a.role, a.name, slices) for a in launch.arguments]
-            kernel[(programs,)](*arguments, **constants, **LAUNCH_OPTIONS)
+    def _constants(self, launch: Launch, member: Held) -> dict[str, Any]:
+        constants: dict[str, Any] = {}
+        for name in launch.constants:
+            if name.endswith("_type"):
+                array = name.removeprefix("_").removesuffix("_type")
+                fold = array.removesuffix("_parts")
+                constants[name] = TYPES[(member.arrays[array] if array in member.arrays else member.parts[fold]).dtype]
+            elif name == "WIDE":
+                arrays = [member.arrays[a.name] for a in launch.arguments if a.role == "array"]
+                constants[name] = all(one.data_ptr() % 16 == 0 for one in arrays)
+            elif name == "RANK":
+                constants[name] = max(1, len(member.shape))
+            elif name == "BLOCK":
+                constants[name] = self.sizes.block
+        if launch.form == SLICES:
+            constants["OUTER"], constants["INNER"] = self.sizes.tiles[launch.extent]
+        return constants
 
-    def _argument(self, launch: Launch, run: Run, role: str, name: str, slices: Mapping[str, int]) -> Any:
+    def _call(
+        self,
+        launch: Launch,
+        members: Sequence[Held],
+        scalars: Tensor,
+        model: Tensor,
+        constants: Mapping[str, Any],
+        model_size: int,
+    ) -> Call | None:
+        rows: list[list[int]] = []
+        tensors: list[int] = []
+        programs: list[int] = []
+        for member in members:
+            domain = Kind(launch.domain)
+            maps: list[dict[str, int]] = [{}]
+            if launch.form == SLICES:
+                maps = slice_maps(launch.extent, domain, member.shape)
+            elif launch.form == BLOCKS:
+                count = count_of(domain, member.shape)
+                maps = [{"length": count, "chunk": self.sizes.chunk(count, model_size)}]
+            for given in maps:
+                rows.append([self._column(launch, member, a.role, a.name, given) for a in launch.columns])
+                tensors.append(member.index)
+                if launch.form == SLICES:
+                    programs.append(-(-given["outer"] // constants["OUTER"]))
+                else:
+                    programs.append(self.parts_of(launch, member.shape, model_size))
+        if not sum(programs):
+            return None
+        device = scalars.device
+        host = np.array(rows, np.int64).reshape(len(rows), len(launch.columns))
+        rest: list[Tensor] = []
+        if launch.form in (BLOCKS, SLICES):
+            first = np.repeat(np.arange(len(rows)), programs)
+            counted = np.arange(len(first)) - np.repeat(np.cumsum([0, *programs[:-1]]), programs)
+            rest.append(sent(np.stack([first, counted], axis=1), None, device))
+        whole = {"scalars": scalars, "model": model}
+        rest += [whole[argument.role] for argument in launch.arguments if argument.role in whole]
+        columns = [
+            place for place, argument in enumerate(launch.columns) if (argument.role, argument.name) == _GRADIENT
+        ]
+        return Call(
+            getattr(self.module, launch.kernel),
+            sum(programs),
+            host,
+            sent(host, None, device),
+            rest,
+            constants,
+            (columns[0], np.array(tensors)) if columns else None,
+        )
+
+    def _column(self, launch: Launch, member: Held, role: str, name: str, given: Mapping[str, int]) -> int:
         match role:
             case "array":
+                array = member.arrays[name]
                 # A fold for each axis writes into its own stretch of the vector.
                 is_stretch = launch.form == SLICES and name in launch.folds
-                return run.arrays[name][slices["first"] :] if is_stretch else run.arrays[name]
+                return array.data_ptr() + (given["first"] * array.element_size() if is_stretch else 0)
             case "parts":
-                return run.parts[name]
+                return member.parts[name].data_ptr()
             case "count":
-                return run.parts[name].numel()
-            case "scalars":
-                return run.scalars
+                return member.parts[name].numel()
             case "tensor":
-                return run.numbers
-            case "model":
-                return run.model
+                assert member.numbers is not None
+                return member.numbers.data_ptr()
             case "axes":
-                key = (run.shape, run.scalars.device)
-                if key not in self._axes:
-                    self._axes[key] = torch.tensor(axis_table(run.shape), dtype=torch.int64, device=key[1])
-                return self._axes[key]
-            case "length":
-                return count_of(Kind(launch.domain), run.shape)
+                device = member.arrays["theta"].device
+                if (member.shape, device) not in self._axes:
+                    table = np.array(axis_table(member.shape), np.int64)
+                    self._axes[member.shape, device] = sent(table, None, device)
+                return self._axes[member.shape, device].data_ptr()
             case "rows" | "columns":
-                return shape_numbers(run.shape)[role]
-        return slices[role]
+                return shape_numbers(member.shape)[role]
+        return given[role]
 
 
-def arithmetic_dtype(tensor: torch.Tensor) -> torch.dtype:
+_GRADIENT = ("array", "g")
+
+
+def sent(array: np.ndarray, to: Tensor | None, device: torch.device | None = None) -> Tensor:
+    """Numbers of the host on a device, in a tensor's memory or a new one, without waiting for either."""
+    given = torch.from_numpy(array)
+    if to is None:
+        to = torch.empty(given.shape, dtype=given.dtype, device=device)
+    is_apart = to.device.type != "cpu"
+    return to.copy_(given.pin_memory() if is_apart else given, non_blocking=is_apart)
+
+
+def arithmetic_dtype(tensor: Tensor) -> torch.dtype:
     """The precision in which a tensor's step is computed, and its state kept.
 
     Raises:
@@ -139,6 +277,6 @@ def arithmetic_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
-def on_device(tensor: torch.Tensor) -> contextlib.AbstractContextManager[object]:
+def on_device(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
     """Kernels are started on the current device, which has to be the tensor's."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()

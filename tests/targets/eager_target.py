@@ -48,7 +48,7 @@ class EagerTarget:
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            tuple(np.asarray(p) for p in self.parameters),
+            tuple(on_host(p) for p in self.parameters),
             tuple(
                 {
                     s.name: self._newest_first(tensor[s.name], s.depth)
@@ -67,10 +67,15 @@ class EagerTarget:
         def entry(place: Any) -> Any:
             # A copy: histories are changed in place.
             if isinstance(stored, tuple):
-                return tuple(np.asarray(part[place]).copy() for part in stored)
-            return np.asarray(stored[place]).copy()
+                return tuple(on_host(part[place]) for part in stored)
+            return on_host(stored[place])
 
         return [entry((self.t - 1 - lag) % depth) for lag in range(depth)] if depth > 1 else [entry(...)]
+
+
+def on_host(value: Any) -> Any:
+    """A copy as an array of numpy."""
+    return np.array(value.cpu() if isinstance(value, torch.Tensor) else value)
 
 
 def compile_target(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import triton
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -25,7 +26,7 @@ from optgen._paths import specs_folder
 from optgen.compiler.pipeline import compile_optimizer
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.triton_launch import BLOCK, LAUNCH_OPTIONS, TILES
+from optgen.runtime.triton_launch import LAUNCH_OPTIONS, Sizes
 from optgen.targets.kernels.plan import BLOCKS, KernelPlan, Launch
 from optgen.targets.triton.emit import emit_triton
 from tests.targets.triton_rules import spec_named
@@ -33,13 +34,14 @@ from tests.targets.triton_rules import spec_named
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-#: Storage of parameters and gradients, arithmetic and state, integers.
+#: Storage of parameters and gradients, and arithmetic and state.
 PRECISIONS = {
-    "float32": ("fp32", "fp32", "i32"),
-    "bfloat16": ("bf16", "fp32", "i64"),
-    "float64": ("fp64", "fp64", "i64"),
+    "float32": (tl.float32, tl.float32),
+    "bfloat16": (tl.bfloat16, tl.float32),
+    "float64": (tl.float64, tl.float64),
 }
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
@@ -49,27 +51,25 @@ def launches(plan: KernelPlan) -> dict[str, Launch]:
     found = {}
     for variant in plan.variants:
         for case in variant.cases:
-            first = [case.first_values] if case.first_values else []
-            found |= {launch.kernel: launch for launch in (*case.launches, *first)}
+            found |= {launch.kernel: launch for launch in case.launches}
     return found
 
 
 def compile_kernel(module: types.ModuleType, launch: Launch, target: GPUTarget, precision: str) -> Any:
     """The compiled kernel, with pointers as well aligned as torch's are."""
-    storage, arithmetic, integer = PRECISIONS[precision]
+    stored, arithmetic = PRECISIONS[precision]
     kernel = getattr(module, launch.kernel)
-    types_of_roles = dict.fromkeys(("parts", "scalars", "tensor", "model"), f"*{arithmetic}") | {"axes": "*i64"}
-    signature = {}
-    for name, argument in zip(kernel.arg_names, launch.arguments, strict=False):
-        stored = storage if argument.name in ("theta", "g") else arithmetic
-        signature[name] = f"*{stored}" if argument.role == "array" else types_of_roles.get(argument.role, integer)
-    outer, inner = TILES.get(launch.extent, (0, 0))
-    values = {"BLOCK": BLOCK, "RANK": 3, "OUTER": outer, "INNER": inner}
-    constants = {(kernel.arg_names.index(name),): values[name] for name in launch.constants}
+    pointers = {"rows_ptr": "*i64", "chunks_ptr": "*i64"}
+    signature = {name: pointers.get(name, f"*{arithmetic}") for name in kernel.arg_names}
+    sizes = Sizes()
+    outer, inner = sizes.tiles.get(launch.extent, (0, 0))
+    values = {"BLOCK": sizes.block, "RANK": 3, "OUTER": outer, "INNER": inner, "WIDE": True}
+    values |= {"_theta_type": stored, "_g_type": stored}
+    constants = {(kernel.arg_names.index(name),): values.get(name, arithmetic) for name in launch.constants}
     aligned = {
         (place,): [["tt.divisibility", 16]]
         for place, name in enumerate(kernel.arg_names)
-        if signature.get(name, "").startswith("*")
+        if name not in launch.constants
     }
     signature |= dict.fromkeys(launch.constants, "constexpr")
     return triton.compile(ASTSource(kernel, signature, constants, aligned), target=target, options=dict(LAUNCH_OPTIONS))

@@ -97,7 +97,7 @@ def layouts(rule: Rule, target: TritonTarget) -> float:
     gradients = [changes.T[:4], changes[::2, 5:], changes[1:, 4], changes[0, 4]]
     plain = [view.clone(memory_format=torch.contiguous_format) for view in views]
     untouched = base.clone()
-    ours, theirs = target.rule.init(views, target.hyperparameters), target.rule.init(plain, target.hyperparameters)
+    ours, theirs = (target.variant.init(some, target.hyperparameters) for some in (views, plain))
     for t in (1, 2, 3):
         inputs = as_torch(random_inputs(rule, t, [tuple(view.shape) for view in views], np.float64))
         target.rule.step(views, gradients, ours, t, target.hyperparameters, inputs)

@@ -9,64 +9,36 @@ import numpy as np
 import torch
 
 from optgen.compiler.choice import Choice
-from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.compiler.pipeline import compile_optimizer
+from optgen.compiler.pipeline import compile_optimizer, generate
 from optgen.compiler.rule import Rule
-from optgen.compiler.verify import Array, Inputs, Snapshot
+from optgen.compiler.verify import Array, Inputs
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.triton import TritonRule, TritonState
+from optgen.runtime.torch import TorchVariant
+from optgen.runtime.triton import TritonRule
+from optgen.runtime.triton_launch import Sizes
 from optgen.spec.model import Spec
-from optgen.targets.kernels.plan import StatePlan
 from optgen.targets.triton.emit import emit_triton
+from tests.targets.eager_target import EagerTarget
 
 #: Blocks small enough that the test's tensors need several, full ones and a broken one; tiles likewise.
-BLOCK = 64
-TILES = {"rows": (8, 2), "columns": (2, 16), "other_axes": (32, 8)}
+SIZES = Sizes(
+    block=64, programs=2, blocks=2, parts=3, tiles={"rows": (8, 2), "columns": (2, 16), "other_axes": (32, 8)}
+)
 
 
-class TritonTarget:
-    """Runs a variant on a device."""
+class TritonTarget(EagerTarget):
+    """Runs a variant in place, on a device."""
 
     def __init__(self, rule: TritonRule, hyperparameters: Mapping[str, float], device: str = "cpu") -> None:
+        super().__init__(rule.variant, hyperparameters, lambda array: torch.tensor(array, device=device))
         self.rule = rule
         self.device = device
-        self.hyperparameters = hyperparameters
-        self.t = 0
-        self.parameters: list[torch.Tensor] = []
-        self.state = TritonState([])
-
-    def init(self, parameters: Sequence[Array]) -> None:
-        self.parameters = [torch.tensor(p, device=self.device) for p in parameters]
-        self.state = self.rule.init(self.parameters, self.hyperparameters)
-        self.t = 0
 
     def step(self, gradients: Sequence[Array], inputs: Inputs | None = None) -> None:
         self.t += 1
         arrays = [torch.tensor(g, device=self.device) for g in gradients]
-        self.rule.step(
-            self.parameters, arrays, self.state, self.t, self.hyperparameters, as_torch(inputs or {}, self.device)
-        )
-
-    def snapshot(self) -> Snapshot:
-        states = []
-        shared: dict[str, list[Any]] = {name: list(map(np.float64, v)) for name, v in self.state.step.items()}
-        for parameter, kept in zip(self.parameters, self.state.tensors, strict=True):
-            entries = {entry.name: entry for entry in self.rule.case_of(parameter.shape).states}
-            shape = tuple(parameter.shape)
-            states.append({name: self._newest_first(entries[name], stored, shape) for name, stored in kept.items()})
-            for name, stored in self.state.model.items():
-                if name in entries:
-                    shared[name] = self._newest_first(entries[name], stored, ())
-        return Snapshot(tuple(p.cpu().numpy().copy() for p in self.parameters), tuple(states), shared)
-
-    def _newest_first(self, entry: StatePlan, stored: torch.Tensor, shape: tuple[int, ...]) -> list[Any]:
-        ring = stored if entry.depth > 1 else stored[None]
-        slots = [ring[(self.t - 1 - lag) % entry.depth].cpu().numpy().copy() for lag in range(entry.depth)]
-        if entry.kind != Kind.AXIS.value:
-            return slots
-        shapes = kept_shapes(Kind.AXIS, shape)
-        ends = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
-        return [tuple(v.reshape(s) for v, s in zip(np.split(slot, ends), shapes, strict=True)) for slot in slots]
+        given = as_torch(inputs or {}, self.device)
+        self.rule.step(self.parameters, arrays, self.state, self.t, self.hyperparameters, given)
 
 
 def as_torch(inputs: Inputs, device: str = "cpu") -> dict[str, Any]:
@@ -89,9 +61,16 @@ def compile_target(
     device: str = "cpu",
 ) -> TritonTarget:
     """The Triton target of one choice of a spec's options."""
+    arrays = generate(spec, {name: choice}, wrapped, ("eager",))
+    text = arrays.files["eager.py"]
+
+    def load(xp: Any) -> Any:
+        return module_from_text(f"test.{spec.name}.{name}", text, "<test>", {"xp": xp})
+
+    variant = TorchVariant(spec.name, arrays.manifest.variants[0], load)
     generated = emit_triton(compile_optimizer(spec, {name: choice}, wrapped))
-    module = module_from_text(f"test.{spec.name}.{name}", generated.text, f"<test {spec.name} {name}>")
-    return TritonTarget(TritonRule(module, generated.plan, name, BLOCK, TILES), hyperparameters, device)
+    module = module_from_text(f"test.{spec.name}.{name}.triton", generated.text, f"<test {spec.name} {name}>")
+    return TritonTarget(TritonRule(module, generated.plan, variant, SIZES), hyperparameters, device)
 
 
 def hyperparameters_of(spec: Spec, choice: Choice) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Whether native kernels are used: the environment variable `OPTGEN_BACKEND`, and what this machine can do."""
+"""Which kernels are used: the environment variable `OPTGEN_BACKEND`, and what this machine can do."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from optgen.errors import InvalidHyperparameter, NoCompiler
 
 Made = TypeVar("Made")
 
-#: `auto` is native kernels where they can be had; `arrays` is the operations of the library that arrays are of.
-BACKENDS = ("auto", "native", "arrays")
+#: `auto` is native kernels on a CPU and Triton's on a GPU, where they can be had; `arrays` is the operations of the
+#: library that arrays are of.
+BACKENDS = ("auto", "native", "triton", "arrays")
 
 
 def backend() -> str:
@@ -36,6 +37,8 @@ def is_native() -> bool:
         NoCompiler: they are asked for, and cannot be had.
     """
     chosen = backend()
+    if chosen == "triton":
+        raise NoCompiler("OPTGEN_BACKEND=triton asks for kernels that run on torch tensors alone")
     if chosen == "arrays":
         return False
     reason = why_not()
@@ -63,6 +66,34 @@ def made_or_told(make: Callable[[], Made]) -> Made | None:
         return None
 
 
+def is_for_triton(device: str) -> bool:
+    """Whether Triton's kernels are what a step on tensors of a kind of device is made by.
+
+    Raises:
+        NoCompiler: they are asked for, and the device is none that they run on.
+    """
+    if device == "cpu" and backend() == "triton" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise NoCompiler("Triton kernels run on a GPU; on the CPU TRITON_INTERPRET=1 has them interpreted")
+    return device != "cpu" or backend() == "triton"
+
+
+def triton_or_told(make: Callable[[], Made]) -> Made | None:
+    """What is made with Triton's kernels, or None where `auto` has to do without, which is told.
+
+    Raises:
+        NoCompiler: they are asked for, and Triton is not installed.
+    """
+    if backend() in ("native", "arrays"):
+        return None
+    try:
+        return make()
+    except ImportError as error:
+        if backend() == "triton":
+            raise NoCompiler(f"Triton cannot be used: {error}") from error
+        _tell(str(error))
+        return None
+
+
 @functools.cache
 def why_not() -> str:
     """Why there are no native kernels on this machine; empty if there are."""
@@ -80,7 +111,7 @@ def why_not() -> str:
 @functools.cache
 def _tell(reason: str) -> None:
     warnings.warn(
-        f"optgen computes steps operation by operation, since there are no native kernels: {reason}. "
+        f"optgen computes steps operation by operation, since there are no kernels for this device: {reason}. "
         f"OPTGEN_BACKEND=arrays says that this is wanted",
         RuntimeWarning,
         stacklevel=2,

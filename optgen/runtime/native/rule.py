@@ -68,6 +68,11 @@ class Prepared:
     def __post_init__(self) -> None:
         self._places = address_of(self.table), address_of(self.kernels.addresses), address_of(self.addresses)
 
+    def move_gradients(self, addresses: Sequence[int]) -> bool:
+        """See `PreparedStep.move_gradients`."""
+        self.addresses[self.gradients] = addresses
+        return True
+
     def run(self, t: int, hyperparameters: Mapping[str, Any], team: Team) -> None:
         """Make the step.
 

@@ -97,7 +97,6 @@ class CaseEmitter(ABC, Generic[K]):
     def plan(self) -> CasePlan:
         """Emit everything that the case needs."""
         step = self.step_function()
-        first_numbers, first_values = self.first_numbers(), self.first_values()
         for position, part in enumerate(self.schedule.passes):
             later = {name for after in self.schedule.passes[position + 1 :] for name in after.writes}
             self.emit_pass(part, later)
@@ -106,8 +105,6 @@ class CaseEmitter(ABC, Generic[K]):
         folds = [d for d in self.program.definitions if isinstance(d.value, Reduce)]
         return CasePlan(
             step=step,
-            first_numbers=first_numbers,
-            first_values=first_values,
             states=tuple(StatePlan(s.name, s.kind.value, s.depth, s.new) for s in self.program.states),
             inputs=tuple(Buffer(i.name, i.kind) for i in self.program.inputs),
             buffers=tuple(Buffer(name, kind.value) for name, kind in self.places.buffers.items()),
@@ -128,14 +125,6 @@ class CaseEmitter(ABC, Generic[K]):
     @abstractmethod
     def builder(self, domain: Kind) -> KernelBuilder[K]:
         """What collects a kernel that goes through the numbers of a kind."""
-
-    def first_numbers(self) -> HostFunction | None:
-        """What states start at that start at a number other than zero, if the target makes them itself."""
-        return None
-
-    def first_values(self) -> Launch | None:
-        """A kernel that writes the first values of the states that start from the parameter, likewise."""
-        return None
 
     def emit_pass(self, part: Pass, later: set[str]) -> None:
         reads = {name for d in (*part.definitions, *part.folds) for name in d.reads}

@@ -18,9 +18,13 @@ from dataclasses import dataclass
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
-FORMAT = 1
+FORMAT = 2
 
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
+
+#: Roles of the arguments of Triton kernels that are the same for all tensors; the others stand in a table, which has a
+#: row for each tensor.
+WHOLE = ("scalars", "model")
 
 #: Where native kernels write the new parameter, or the update: the parameter's memory or another.
 #: No name of an equation begins so.
@@ -52,6 +56,7 @@ class Argument:
             `scalars`, `tensor`, `model`: pointers to the numbers of the step, of this tensor and of the model;
             `axes`: pointer to a table of length, stride and first place in the concatenated vectors of each axis;
             `length`: how many numbers a kernel of form `BLOCKS` goes through;
+            `chunk`: how many of them one program goes through;
             `rows`, `columns`: the lengths of the tensor's two matrix axes;
             `outer`, `inner`, `out_turn`, `out_far`, `out_near`, `in_turn`, `in_far`, `in_near`: see form `SLICES`.
         name: which array or fold, empty for the other roles.
@@ -72,7 +77,8 @@ class Launch:
             once, after every tensor has come this far.
         extent: of `SLICES`, what it folds over: `rows`, `columns` or `other_axes`.
         arguments: in order; compile-time constants follow by keyword (`constants`).
-        constants: `BLOCK` (numbers per block), `OUTER` and `INNER` (tile of a fold), `RANK` (axes of the tensor).
+        constants: `_NAME_type` (how an array is stored), `WIDE` (whether all arrays are aligned, see the generated
+            `_array`), `BLOCK` (numbers per block), `OUTER` and `INNER` (tile of a fold), `RANK` (axes of the tensor).
         folds: folds of which it stores partial results.
         totals: folds whose partial results it adds up.
     """
@@ -85,6 +91,11 @@ class Launch:
     constants: tuple[str, ...]
     folds: tuple[str, ...] = ()
     totals: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Argument, ...]:
+        """Of a Triton kernel, what a tensor's row of its table holds."""
+        return tuple(argument for argument in self.arguments if argument.role not in WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +146,11 @@ class CasePlan:
 
     Attributes:
         step: computes the numbers of the step, None if there are none to compute.
-        first_numbers: computes what states start at that start neither at zero nor from the parameter.
-        first_values: writes the first values of the states that start from the parameter.
         inputs: names and kinds of the values that the caller passes at every step.
         launches: in order.
     """
 
     step: HostFunction | None
-    first_numbers: HostFunction | None
-    first_values: Launch | None
     states: tuple[StatePlan, ...]
     inputs: tuple[Buffer, ...]
     buffers: tuple[Buffer, ...]
@@ -153,11 +160,10 @@ class CasePlan:
 
 @dataclass(frozen=True, slots=True)
 class VariantPlan:
-    """One choice of options; `case_function` says which case a shape takes, empty if there is only one."""
+    """One choice of options."""
 
     name: str
     matrix_axes: str
-    case_function: str
     cases: tuple[CasePlan, ...]
 
 

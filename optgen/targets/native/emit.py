@@ -33,7 +33,6 @@ def emit_native(optimizer: Optimizer) -> NativeModule:
         VariantPlan(
             variant.name,
             variant.matrix_axes,
-            "",
             tuple(_NativeEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases)),
         )
         for variant in optimizer.variants

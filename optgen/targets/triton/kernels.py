@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from sympy import Expr
 
 from optgen.compiler.kinds import Kind
-from optgen.compiler.operations import names_in
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
-from optgen.targets.kernels.plan import BLOCKS, NUMBER, SLICES, Argument, Launch
+from optgen.targets.kernels.plan import BLOCKS, NUMBER, SLICES, WHOLE, Argument, Launch
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()
@@ -26,6 +25,7 @@ _FOLD_PARTS = {"sum": "_sum_of_parts", "max": "_largest_part", "min": "_smallest
 #: Names of arguments that are integers, in the order in which kernels take them.
 _INTEGERS = {
     "length": "_n",
+    "chunk": "_size",
     "rows": "_rows",
     "columns": "_columns",
     "outer": "_outer",
@@ -52,11 +52,16 @@ _PLACES = {
 
 
 @dataclass(frozen=True, slots=True)
-class SliceFold:
-    """One fold of a `SLICES` kernel as the template prints it."""
+class BlockFold:
+    """A fold that a kernel makes of the blocks that it goes through, as the template prints it.
+
+    Attributes:
+        axis: of a block, along which it is folded in the end.
+    """
 
     name: str
     operation: str
+    axis: int
 
     @property
     def neutral(self) -> str:
@@ -64,14 +69,18 @@ class SliceFold:
         return NEUTRAL[self.operation]
 
     @property
-    def join(self) -> str:
-        """The running result joined with a further tile."""
-        return _JOIN[self.operation].format(f"_all_{self.name}", f"_kept(_part_{self.name}, _mask, {self.neutral})")
+    def part(self) -> str:
+        """What is to be folded of one block."""
+        return f"_part_{self.name}"
+
+    def join(self, mask: str) -> str:
+        """The running result joined with a further block, of which a mask says what there is."""
+        return _JOIN[self.operation].format(f"_all_{self.name}", f"_kept({self.part}, {mask}, {self.neutral})")
 
     @property
     def fold(self) -> str:
-        """The result for each row of the tile."""
-        return _FOLD_BLOCK[self.operation].format(f"_all_{self.name}", 1)
+        """The result, when all blocks have been joined."""
+        return _FOLD_BLOCK[self.operation].format(f"_all_{self.name}", self.axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +89,43 @@ class TritonKernel:
 
     Attributes:
         summary: one line.
-        parameters: names of its run-time arguments; `integers`, in quotes, are those that are not pointers.
-        head: lines before the loop of a `SLICES` kernel; of the other forms, empty.
-        lines: what is done for one block; of `SLICES`, what is to be folded is left in `_part_NAME`.
-        slices: the folds of a `SLICES` kernel.
+        columns: what its rows of the table hold: names, and how each is loaded.
+        numbers: single numbers, and how each is loaded.
+        lines: what is done for one block; what is to be folded is left in `_part_NAME`.
+        folds: of blocks.
     """
 
     launch: Launch
     summary: str
-    parameters: tuple[str, ...]
-    integers: tuple[str, ...]
-    head: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    numbers: tuple[tuple[str, str], ...]
     lines: tuple[str, ...]
-    slices: tuple[SliceFold, ...] = ()
+    folds: tuple[BlockFold, ...] = ()
 
     @property
     def body(self) -> object:
         """What two kernels have in common that are one."""
-        return (self.launch.form, self.launch.constants, self.parameters, self.head, self.lines, self.slices)
+        return (self.launch.form, self.launch.constants, self.columns, self.numbers, self.lines, self.folds)
 
     @property
     def declared(self) -> tuple[str, ...]:
         """All arguments as the kernel declares them."""
-        return (*self.parameters, *(f"{name}: tl.constexpr" for name in self.launch.constants))
+        given = ["rows_ptr"] if self.launch.form == NUMBER else ["rows_ptr", "chunks_ptr"]
+        given += [parameter(argument) for argument in self.launch.arguments if argument.role in WHOLE]
+        return (*given, *(f"{name}: tl.constexpr" for name in self.launch.constants))
 
     @property
     def per_block(self) -> tuple[str, ...]:
-        """What the function for one block takes from the kernel's arguments."""
-        constants = tuple(name for name in self.launch.constants if name != "BLOCK")
-        return (*(name for name in self.parameters if name != "_n"), *constants)
+        """What the function for one block takes."""
+        passed = [a for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk")]
+        own = tuple(parameter(argument) for argument in passed)
+        rank = ("RANK",) if "RANK" in self.launch.constants else ()
+        return (*own, *(name for name, _ in self.numbers), "_number", *rank)
 
     @property
     def per_block_declared(self) -> tuple[str, ...]:
         """The same, as that function declares it."""
-        return tuple(f"{name}: tl.constexpr" if name in self.launch.constants else name for name in self.per_block)
+        return tuple(f"{name}: tl.constexpr" if name in ("_number", "RANK") else name for name in self.per_block)
 
 
 class TritonBuilder(KernelBuilder[TritonKernel]):
@@ -121,19 +133,19 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
 
     def __init__(self, program: Program, tables: NumberTables, places: Places, domain: Kind) -> None:
         super().__init__(program, tables, places, domain)
-        self.numbers: list[str] = []
+        self.numbers: list[tuple[str, str]] = []
         self.arrays: dict[str, None] = {}
         self.parts: dict[str, None] = {}
         self.counts: dict[str, None] = {}
         self.tables_used: dict[str, None] = {"scalars": None}
         self.integers: set[str] = set()
-        self.slices: list[SliceFold] = []
+        self.folds: list[BlockFold] = []
         self.reads_axes = False
 
     def load_number(self, name: str, role: str, index: int) -> None:
         self.tables_used[role] = None
         cast = ".to(_number)" if role == "model" else ""
-        self.numbers.append(f"{name} = tl.load({role}_ptr + {index}){cast}")
+        self.numbers.append((name, f"tl.load({role}_ptr + {index}){cast}"))
 
     def load_array(self, name: str) -> None:
         self.lines.append(f"{name} = {self.loaded(name, self.place(self.kinds[name]))}")
@@ -184,12 +196,6 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             value = f"theta + {name}"
         self.lines.append(f"tl.store({array}_ptr + _offsets, {value}, _mask)")
 
-    def store_first_value(self, name: str, initial: Expr) -> None:
-        """Lines that write what a state starts at."""
-        self.load_all(sorted(names_in(initial)))
-        self.arrays[name] = None
-        self.lines.append(f"tl.store({name}_ptr + _offsets, {_PRINTER.argument(initial)}, _mask)")
-
     def store_number(self, name: str) -> None:
         role, index = self.tables.place(name, self.kinds[name])
         self.tables_used[role] = None
@@ -208,9 +214,8 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         if self.domain is Kind.TENSOR:
             self.lines.append(f"tl.store({definition.name}_parts_ptr, {operand})")
             return
-        kept = f"_kept({operand}, _mask, {NEUTRAL[value.operation]})"
-        folded = _FOLD_BLOCK[value.operation].format(kept, 0)
-        self.lines.append(f"tl.store({definition.name}_parts_ptr + _program, {folded})")
+        self.folds.append(BlockFold(definition.name, value.operation, 0))
+        self.lines.append(f"{self.folds[-1].part} = {operand}")
 
     def total(self, definition: Definition) -> None:
         value = definition.value
@@ -226,9 +231,9 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         for fold in folds:
             value = fold.value
             assert isinstance(value, Reduce)
-            self.lines.append(f"_part_{fold.name} = {self.operand(fold)}")
+            self.folds.append(BlockFold(fold.name, value.operation, 1))
+            self.lines.append(f"{self.folds[-1].part} = {self.operand(fold)}")
             self.arrays[self.places.store(fold.name, is_final=False)] = None
-            self.slices.append(SliceFold(fold.name, value.operation))
 
     def kernel(
         self,
@@ -245,22 +250,40 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         if self.reads_axes:
             arguments.append(Argument("axes"))
         if form == BLOCKS:
-            self.integers.add("length")
+            self.integers |= {"length", "chunk"}
         if form == SLICES:
             self.integers |= set(_MAP)
         arguments += [Argument("count", fold) for fold in self.counts]
         arguments += [Argument(role) for role in _INTEGERS if role in self.integers]
+        stored = tuple(_type(a.name) for a in arguments if a.role == "array" and a.name not in self.places.buffers)
         constants = {BLOCKS: ("BLOCK",), NUMBER: ("BLOCK",), SLICES: ("OUTER", "INNER")}[form]
+        stored += tuple(_type(f"{fold}_parts") for fold in self.parts)
+        constants = (*stored, *(("WIDE",) if form == BLOCKS else ()), *constants)
         if self.reads_axes:
             constants += ("RANK",)
         launch = Launch(name, form, self.domain.value, extent, tuple(arguments), constants, folds, totals)
-        integers = tuple(f'"{parameter(a)}"' for a in arguments if a.role in _INTEGERS or a.role == "count")
-        parameters = tuple(parameter(a) for a in arguments)
-        if len(set(parameters)) != len(parameters):
-            raise UnsupportedByTarget(f"two arguments of a Triton kernel have one name: {', '.join(parameters)}")
-        # A fold along axes loads single numbers before its loop.
-        head, lines = ((), (*self.numbers, *self.lines)) if form != SLICES else (self.numbers, self.lines)
-        return TritonKernel(launch, summary, parameters, integers, tuple(head), tuple(lines), tuple(self.slices))
+        columns = tuple((parameter(a), self.column(place, a, form)) for place, a in enumerate(launch.columns))
+        names = [*(parameter(a) for a in arguments), *launch.constants]
+        if len(set(names)) != len(names):
+            raise UnsupportedByTarget(f"two arguments of a Triton kernel have one name: {', '.join(names)}")
+        return TritonKernel(launch, summary, columns, tuple(self.numbers), tuple(self.lines), tuple(self.folds))
+
+    def column(self, place: int, argument: Argument, form: str) -> str:
+        """How what stands in a column of the table is loaded."""
+        column = f"_row_ptr + {place}"
+        match argument.role:
+            case "array":
+                type = "_number" if argument.name in self.places.buffers else _type(argument.name)
+                return f"_array({column}, {type}, {'WIDE' if form == BLOCKS else 'False'})"
+            case "parts":
+                return f"_array({column}, {_type(f'{argument.name}_parts')}, False)"
+            case "tensor":
+                return f"_array({column}, _number, False)"
+            case "axes":
+                return f"_array({column}, tl.int64, False)"
+            case "chunk":
+                return f"tl.multiple_of(tl.load({column}), BLOCK)"
+        return f"tl.load({column})"
 
     def array_order(self, array: str) -> tuple[int, int, str]:
         """Parameter and gradient first, then states, then the rest, as a reader expects."""
@@ -270,6 +293,11 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             *(state.older(lag) for state in self.program.states for lag in range(1, state.depth + 1)),
         ]
         return (0, first.index(array), "") if array in first else (1, 0, array)
+
+
+def _type(array: str) -> str:
+    """The constant that says how an array is stored."""
+    return f"_{array}_type"
 
 
 def parameter(argument: Argument) -> str:

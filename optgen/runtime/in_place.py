@@ -1,0 +1,52 @@
+"""What kernels that change arrays in place have in common, on whatever device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from optgen.runtime.native.library import Team
+from optgen.runtime.variant import ModelState
+
+
+class PreparedStep(Protocol):
+    """A step whose arrays are known."""
+
+    def run(self, t: int, hyperparameters: Mapping[str, Any], team: Team) -> None:
+        """Make the step.
+
+        Args:
+            t: its number, counted from 1.
+            hyperparameters: a value for each that the variant uses, and for inputs that are single numbers.
+            team: the threads that work, where these are the CPU's.
+        """
+
+    def move_gradients(self, addresses: Sequence[int]) -> bool:
+        """Have the steps to come read gradients, of the same shapes, dtypes and strides, at other places.
+
+        Returns:
+            whether they can.
+        """
+
+
+class InPlaceRule(Protocol):
+    """One variant, ready to run."""
+
+    def prepared(
+        self,
+        parameters: Sequence[Any],
+        gradients: Sequence[Any],
+        state: ModelState,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> PreparedStep:
+        """A step with all but the numbers.
+
+        Args:
+            parameters: of any real floating-point dtype.
+            gradients: of the parameters' shapes, of any real floating-point dtype.
+            state: arrays that can be written; numbers of the step are arrays of numpy.
+            inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
+
+        Raises:
+            TreeMismatch: parameters, gradients and state do not fit together.
+        """

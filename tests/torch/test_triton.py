@@ -1,0 +1,48 @@
+"""`optgen.torch` by Triton kernels, in Triton's interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import optgen.torch
+from optgen.errors import NoCompiler
+
+pytest.importorskip("triton", reason="Triton has wheels for Linux only")
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: Class → launches of one step for the whole model; where a rule folds over tensors, for partial results, for the numbers
+#: of the tensors, and for the parameters. None: it depends on the shapes.
+LAUNCHES = {"AdamW": 1, "SGD": 1, "Lion": 1, "NAdam": 1, "Rprop": 1, "Lamb": 3, "Adafactor": None, "SM3": None}
+
+
+@pytest.mark.parametrize("names", [["AdamW", "NAdam", "Lamb"], ["SGD", "Lion", "Rprop"], ["Adafactor", "SM3"]])
+def test_steps_are_those_of_torchs_own_functions(names):
+    command = [sys.executable, "-m", "tests.torch.triton_steps", *names]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for name, found in json.loads(done.stdout).items():
+        for way in ("plain", "apart", "unaligned"):
+            assert found[way] <= 1e-14, (name, way)
+        assert found["float32"] <= 1e-6, name
+        # float32 that differs in its last place may be rounded to two neighbours in float16.
+        assert found["mixed"] <= 2**-10, name
+        assert found["run"] == 4
+        if LAUNCHES[name] is not None:
+            assert (found["start"], found["prepared"]) == (4 * LAUNCHES[name], 1)
+
+
+def test_where_kernels_cannot_run(monkeypatch):
+    monkeypatch.setenv("OPTGEN_BACKEND", "triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    with pytest.raises(NoCompiler, match="Triton kernels run on a GPU; on the CPU TRITON_INTERPRET=1"):
+        optgen.torch.SGD([weight], lr=0.1).step()
+    assert torch.equal(weight.detach(), torch.ones(3))

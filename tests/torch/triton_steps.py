@@ -1,0 +1,112 @@
+"""Steps of `optgen.torch` by Triton kernels, interpreted, beside torch's own functions: prints what was seen.
+
+    python -m tests.torch.triton_steps NAME...
+
+A process of its own, since the interpreter has to be chosen before Triton is imported. Prints one JSON object: for each
+class the largest relative differences of parameters and states, and how often in all steps a kernel was started, arrays
+were looked up anew, and a step was made.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import json
+import sys
+import warnings
+from typing import Any
+
+import torch
+
+import optgen.torch
+from optgen.runtime.triton import Prepared, TritonRule
+from optgen.runtime.triton_launch import Call
+
+#: Matrices, vectors, a single number, more axes, nothing, and several blocks.
+SHAPES = [(7, 40), (5,), (), (2, 3, 4), (0,), (40, 60), (2500,)]
+STEPS = 4
+
+
+def counting(counted: dict[str, int], owner: type, name: str) -> None:
+    """Count the calls of a method."""
+    original = getattr(owner, name)
+    counted[name] = 0
+
+    def counted_call(*given: Any, **named: Any) -> Any:
+        counted[name] += 1
+        return original(*given, **named)
+
+    setattr(owner, name, counted_call)
+
+
+#: Of the tensors of a mixed model.
+MIXED = (torch.float32, torch.float64, torch.float16)
+
+
+def model(dtypes: tuple[torch.dtype, ...], way: str) -> list[torch.nn.Parameter]:
+    """Parameters; `apart`: every other number of a larger tensor, with the axes turned."""
+    generator = torch.Generator().manual_seed(0)
+
+    def one(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        value = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        if way == "plain" or not shape:
+            return value
+        if way == "unaligned":
+            return torch.zeros(value.numel() + 1, dtype=dtype)[1:].view(shape).copy_(value)
+        return (
+            torch.zeros((*shape[::-1][:-1], 2 * shape[0]), dtype=dtype)[..., ::2]
+            .permute(*range(len(shape))[::-1])
+            .copy_(value)
+        )
+
+    return [torch.nn.Parameter(one(shape, dtypes[index % len(dtypes)])) for index, shape in enumerate(SHAPES)]
+
+
+def steps(name: str, backend: str, *dtypes: torch.dtype, way: str = "plain") -> list[torch.Tensor]:
+    """Parameters and states after some steps; gradients are other tensors in each."""
+    os.environ["OPTGEN_BACKEND"] = backend
+    parameters = model(dtypes, way)
+    optimizer = getattr(optgen.torch, name)(parameters, lr=0.01)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(STEPS):
+        for p in parameters:
+            p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
+        optimizer.step()
+    kept = [v for p in parameters for v in optimizer.state[p].values()]
+    parts = [part for value in kept for part in (value if isinstance(value, tuple | list) else (value,))]
+    return [p.detach() for p in parameters] + [torch.as_tensor(part) for part in parts]
+
+
+def difference(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> float:
+    """The largest, relative to 1 or to the larger number; infinite if what is compared differs in kind."""
+    worst = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return float("inf")
+        far = (a.double() - b.double()).abs() / b.double().abs().clamp(min=1)
+        worst = max(worst, float(far.max()) if far.numel() else 0.0)
+    return worst
+
+
+def main() -> None:
+    counted: dict[str, int] = {}
+    counting(counted, Call, "start")
+    counting(counted, TritonRule, "prepared")
+    counting(counted, Prepared, "run")
+    found = {}
+    for name in sys.argv[1:]:
+        expected = steps(name, "arrays", torch.float64)
+        counted |= dict.fromkeys(counted, 0)
+        found[name] = {"plain": difference(steps(name, "triton", torch.float64), expected), **counted}
+        for way in ("apart", "unaligned"):
+            found[name][way] = difference(steps(name, "triton", torch.float64, way=way), expected)
+        for which, dtypes in (("float32", (torch.float32,)), ("mixed", MIXED)):
+            found[name][which] = difference(steps(name, "triton", *dtypes), steps(name, "arrays", *dtypes))
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()
