@@ -404,6 +404,49 @@ def new(name: str, folder: Path | None) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1)
+@click.option("--target", type=click.Choice(["triton"]), required=True, help="Whose kernels to look at.")
+@click.option("--gpu", "gpus", multiple=True, help="Only for these: sm_80, sm_90, sm_100, gfx942.")
+@click.option("--specs", type=_EXISTING, help="The folder of specs.  [default: the catalogue's]")
+def verify(names: tuple[str, ...], target: str, gpus: tuple[str, ...], specs: Path | None) -> None:
+    """Compile kernels ahead of time, which needs no GPU, and say what became of them."""
+    try:
+        from optgen.targets.triton import verify as kernels
+    except ImportError as error:
+        raise click.ClickException(f"{target} kernels are compiled by Triton: {error}") from None
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        raise click.ClickException("TRITON_INTERPRET=1 has kernels interpreted; unset it to compile them")
+    if unknown := set(gpus) - set(kernels.GPUS):
+        raise click.ClickException(f"no GPU '{min(unknown)}'; there are: {', '.join(kernels.GPUS)}")
+    from optgen.compiler.wrapping import wrapped_rule
+    from optgen.spec.reader import read_spec
+
+    folder = specs or specs_folder()
+    known = _known_names(names, folder)
+    chosen = [name for name in known if not name.startswith("schedules/")]
+    if names and len(chosen) < len(known):
+        raise click.ClickException("learning rate schedules have no kernels")
+    rows, wrong = [], 0
+    for name in chosen:
+        spec = read_spec(folder / f"{name}.toml")
+        wrapped = wrapped_rule(spec, folder)
+        found = list(kernels.verify(spec, wrapped, gpus or tuple(kernels.GPUS)))
+        for variant, moved, said in kernels.bytes_by_case(spec, wrapped, found):
+            if moved != said:
+                raise click.ClickException(f"{name} {variant}: {moved} bytes per element, and the schedule says {said}")
+        for one in found:
+            problems = one.problems()
+            wrong += bool(problems)
+            each = "" if one.bytes is None else str(one.bytes)
+            wide = "" if one.bytes is None else f"{one.wide[0]} of {one.wide[1]}"
+            cells = (name, one.kernel, one.gpu, each, wide, str(one.registers), ", ".join(problems) or "fine")
+            rows.append(cells)
+    _table(("optimizer", "kernel", "gpu", "bytes per element", "wide accesses", "registers", ""), rows, (3, 5))
+    if wrong:
+        raise click.ClickException(f"{wrong} of {len(rows)} kernels are not as they should be")
+
+
+@main.command()
 def doctor() -> None:
     """Say what works on this machine, and why something does not."""
     from optgen.doctor import examine

@@ -148,6 +148,37 @@ def test_watch_builds_what_is_saved_and_survives_mistakes(specs: Path, output: P
     assert "Abort" not in watched.log.read_text()
 
 
+def test_verify_says_what_became_of_kernels() -> None:
+    pytest.importorskip("triton", reason="Triton has wheels for Linux only")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = optgen_process("verify", "lion", "--target", "triton", "--gpu", "sm_90", "--gpu", "gfx942")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = done.stdout.splitlines()
+    assert re.split("  +", head) == ["optimizer", "kernel", "gpu", "bytes per element", "wide accesses", "registers"]
+    assert [re.split("  +", row)[:5] for row in rows] == [
+        ["lion", f"{stem}_elements", gpu, "20", wide]
+        for stem in ("default", "weight_decay")
+        for gpu, wide in (("sm_90", "10 of 10"), ("gfx942", "5 of 5"))
+    ]
+    assert all(row.endswith("  fine") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "error"),
+    [
+        (["constant"], {}, "learning rate schedules have no kernels"),
+        (["adam", "--gpu", "sm_70"], {}, "no GPU 'sm_70'; there are: sm_80, sm_90, sm_100, gfx942"),
+        (["adam"], {"TRITON_INTERPRET": "1"}, "TRITON_INTERPRET=1 has kernels interpreted; unset it to compile them"),
+    ],
+)
+def test_verify_of_what_cannot_be(arguments: list[str], environment: dict[str, str], error: str) -> None:
+    pytest.importorskip("triton", reason="Triton has wheels for Linux only")
+    command = optgen_process("verify", *arguments, "--target", "triton")
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {error}\n")
+
+
 HEAVY = ("jax", "jinja2", "numpy", "rich", "sympy", "torch", "triton")
 
 LOADED = f"""

@@ -12,13 +12,11 @@ import pytest
 from optgen.compiler.bounds import SMALLEST_NORMAL
 from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
-from optgen.compiler.pipeline import compile_optimizer, generate
-from optgen.compiler.specialise import specialise
+from optgen.compiler.pipeline import generate
 from optgen.compiler.verify import allowed_step, follow_float64, largest_fraction, random_tensors
 from optgen.runtime.modules import module_from_text
 from optgen.spec.definition import define_spec
 from optgen.spec.reader import parse_spec
-from optgen.targets.triton.emit import emit_triton
 from tests.targets.jax_target import JaxTarget, compile_target
 
 SHAPES = ((), (0,), (1,), (7,), (5, 3), (3, 0), (0, 4), (2, 3, 4))
@@ -179,23 +177,6 @@ def test_sizes_beyond_32_bits():
     where = define_spec("where", "if size/3 > 2**33:\n    d = g\nelse:\n    d = 0*g\ntheta[t] = theta[t-1] - d", {})
     cases = module_from_text("where", generate(where).files["jax.py"], "<where>")
     assert [cases.default_case(size, 1, 1, size) for size in (2**40, 2**30)] == [0, 1]
-
-
-def test_triton_chooses_cases_as_jax_does():
-    pytest.importorskip("triton", reason="Triton has wheels for Linux only")
-    for rule in SHAPE_RULES:
-        if "if " not in rule:
-            continue
-        spec = define_spec("cases", rule, {"lr": 0.1})
-        jax_module = module_from_text("cases_jax", generate(spec).files["jax.py"], "<cases>")
-        text = emit_triton(compile_optimizer(spec)).text
-        host = module_from_text("cases_triton", text[: text.index("@triton.jit")], "<cases>")
-        interpreter = Interpreter(specialise(spec, default_choice(spec)), {"lr": 0.1})
-        for shape in SHAPES:
-            rows, columns = (1, 1, *shape)[-2:]
-            given = (int(np.prod(shape)), len(shape), rows, columns)
-            expected = interpreter.case_of(shape)
-            assert (jax_module.default_case(*given), host.default_case(*given)) == (expected, expected), (rule, shape)
 
 
 #: A factor of the gradient whose rewriting must not leave the range of float32, `a`, and the gradient's size.

@@ -17,8 +17,8 @@ pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
 REPOSITORY = Path(__file__).parents[2]
 
-#: Class → launches of one step for the whole model; where a rule folds over tensors, for partial results, for the numbers
-#: of the tensors, and for the parameters. None: it depends on the shapes.
+#: Class → launches of one step for the whole model; None: it depends on the shapes. Where a rule folds over tensors,
+#: they are for partial results, for the numbers of the tensors, and for the parameters.
 LAUNCHES = {"AdamW": 1, "SGD": 1, "Lion": 1, "NAdam": 1, "Rprop": 1, "Lamb": 3, "Adafactor": None, "SM3": None}
 
 

@@ -1,0 +1,252 @@
+"""What Triton makes of generated kernels, without a GPU: they compile, and move no more memory than the schedule says.
+
+A kernel is compiled ahead of time for each kind of GPU, with arrays as torch aligns them. All have to do without
+atomics and, but for float64 parameters, without memory of their own and arithmetic in float64. Those that go through
+the elements of tensors have to access them 128 bits at a time, and threads may not exchange what they have loaded.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from optgen.compiler.kinds import Kind
+from optgen.compiler.pipeline import compile_optimizer
+from optgen.compiler.rule import Rule
+from optgen.runtime.modules import module_from_text
+from optgen.runtime.triton_launch import LAUNCH_OPTIONS, Sizes
+from optgen.spec.model import Spec
+from optgen.targets.kernels.plan import BLOCKS, CasePlan, KernelPlan, Launch
+from optgen.targets.triton.emit import emit_triton
+
+GPUS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+#: Storage of parameters and gradients, and arithmetic and state.
+PRECISIONS = {
+    "float32": (tl.float32, tl.float32),
+    "bfloat16": (tl.bfloat16, tl.float32),
+    "float64": (tl.float64, tl.float64),
+}
+#: A program has 128 threads on NVIDIA's and 256 on AMD's: with as many registers, 4 programs run on a multiprocessor.
+MOST_REGISTERS = 128
+
+_CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What became of one kernel.
+
+    Attributes:
+        form, domain: see `Launch`.
+        bytes: of arrays that have a number for each element, what a whole block moves for each of these; None where
+            a kernel has no such blocks.
+        wide: accesses of 128 bits (64 where numbers have 16), and how many are needed for these arrays at least.
+        registers: of each thread, 32 bits each.
+        own_memory: bytes that a thread keeps in memory of its own.
+        shared: bytes through which threads exchange numbers.
+        exchanges: how often loaded numbers change hands.
+        uses_float64, uses_atomics: whether instructions do.
+        literals: numbers that stand in the kernel.
+    """
+
+    optimizer: str
+    kernel: str
+    gpu: str
+    precision: str
+    form: str
+    domain: str
+    bytes: int | None
+    wide: tuple[int, int]
+    registers: int
+    own_memory: int
+    shared: int
+    exchanges: int
+    uses_float64: bool
+    uses_atomics: bool
+    literals: tuple[float, ...]
+
+    def problems(self) -> list[str]:
+        """What is not as it should be."""
+        found = []
+        if self.own_memory and self.precision != "float64":
+            found.append(f"{self.own_memory} bytes of own memory")
+        if self.uses_atomics:
+            found.append("atomics")
+        if self.precision != "float64" and self.uses_float64:
+            found.append("float64")
+        if self.bytes is not None and self.precision != "float64":
+            if self.registers > MOST_REGISTERS:
+                found.append(f"{self.registers} registers")
+            if self.exchanges:
+                found.append(f"{self.exchanges} exchanges between threads")
+            if self.wide[0] < self.wide[1]:
+                found.append(f"{self.wide[0]} of {self.wide[1]} wide accesses")
+        return found
+
+
+def kernels_of(plan: KernelPlan) -> dict[str, tuple[Launch, CasePlan]]:
+    """Every kernel of a plan, with one launch of it and the case that this is of."""
+    return {
+        launch.kernel: (launch, case) for variant in plan.variants for case in variant.cases for launch in case.launches
+    }
+
+
+def verify(
+    spec: Spec, wrapped: Rule | None, gpus: Sequence[str] = tuple(GPUS), precisions: Sequence[str] = ("float32",)
+) -> Iterator[Compiled]:
+    """Compile the kernels of what is generated ahead of a spec, or all of them if it has none ahead.
+
+    Raises:
+        UnsupportedByTarget: a rule asks for something that these kernels have no form of.
+        triton.CompilationError: a kernel does not compile.
+    """
+    optimizer = compile_optimizer(spec, None, wrapped)
+    generated = emit_triton(optimizer)
+    module = module_from_text(f"optgen_verified.{spec.name}", generated.text, f"<verified {spec.name}>")
+    for launch, case in kernels_of(generated.plan).values():
+        for gpu in gpus:
+            for precision in precisions:
+                yield _compiled(spec.name, module, launch, case, gpu, precision)
+
+
+def bytes_by_case(spec: Spec, wrapped: Rule | None, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
+    """For each case of each variant what its kernels move for an element, and what the schedule says, in float32.
+
+    Cases with folds along axes are left out: a kernel for each of these reads once more what the schedule reads once.
+    """
+    optimizer = compile_optimizer(spec, None, wrapped)
+    plan = emit_triton(optimizer).plan
+    moved = {one.kernel: one.bytes for one in found if one.precision == "float32"}
+    for variant, planned in zip(optimizer.variants, plan.variants, strict=True):
+        for compiled, case in zip(variant.cases, planned.cases, strict=True):
+            ours = [launch for launch in case.launches if launch.domain == Kind.ELEMENT.value]
+            if all(launch.form == BLOCKS for launch in ours):
+                total = sum(moved[launch.kernel] or 0 for launch in ours)
+                yield variant.name, total, compiled.schedule.bytes_per_element()
+
+
+def _compiled(
+    name: str, module: types.ModuleType, launch: Launch, case: CasePlan, gpu: str, precision: str
+) -> Compiled:
+    made = _compile(module, launch, gpu, precision)
+    is_cuda = "ptx" in made.asm
+    text = made.asm["ptx" if is_cuda else "amdgcn"]
+    arrays = _element_arrays(launch, case)
+    whole = launch.form == BLOCKS and launch.domain == Kind.ELEMENT.value
+    loads, stores = _unmasked(made.asm["ttir"])
+    # Every other array has one number for several elements, and is loaded once.
+    others = [a.name for a in launch.columns if a.role in ("array", "axes") and a.name not in arrays]
+    needed = 0
+    if whole and not others and "for _axis" not in text:
+        threads = LAUNCH_OPTIONS["num_warps"] * GPUS[gpu].warp_size
+        # A number that is stored where it was loaded from is left where it is by some compilers.
+        changed = [one for one in stores if (one.value, one.pointer) not in {(a.value, a.pointer) for a in loads}]
+        needed = (len(loads) + len(changed)) * max(1, Sizes().block // threads // 4)
+    registers, own_memory = _resources(made, text, is_cuda)
+    return Compiled(
+        name,
+        launch.kernel,
+        gpu,
+        precision,
+        launch.form,
+        launch.domain,
+        sum(one.size for one in (*loads, *stores)) - 4 * len(others) if whole else None,
+        (_wide(text, is_cuda, precision), needed),
+        registers,
+        own_memory,
+        made.metadata.shared,
+        made.asm["ttgir"].count("convert_layout"),
+        re.search(r"\.f64|_f64", text) is not None,
+        re.search(r"\b(atom|red)\.|_atomic_", text) is not None,
+        tuple(map(float, re.findall(r"-?\d\.\d+(?:e[+-]\d+)?", made.asm["ttir"]))),
+    )
+
+
+def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str) -> Any:
+    stored, arithmetic = PRECISIONS[precision]
+    kernel = getattr(module, launch.kernel)
+    tables = {"rows_ptr": "*i64", "chunks_ptr": "*i64"}
+    sizes = Sizes()
+    outer, inner = sizes.tiles.get(launch.extent, (0, 0))
+    values = {"BLOCK": sizes.block, "RANK": 3, "OUTER": outer, "INNER": inner, "WIDE": True}
+    values |= {"_theta_type": stored, "_g_type": stored}
+    constants = {(kernel.arg_names.index(name),): values.get(name, arithmetic) for name in launch.constants}
+    signature = {name: tables.get(name, f"*{arithmetic}") for name in kernel.arg_names}
+    signature |= dict.fromkeys(launch.constants, "constexpr")
+    aligned = {
+        (place,): [["tt.divisibility", 16]]
+        for place, name in enumerate(kernel.arg_names)
+        if name not in launch.constants
+    }
+    source = ASTSource(kernel, signature, constants, aligned)
+    return triton.compile(source, target=GPUS[gpu], options=dict(LAUNCH_OPTIONS))
+
+
+def _element_arrays(launch: Launch, case: CasePlan) -> set[str]:
+    """The arrays of a kernel that have a number for each element."""
+    kinds = {one.name: one.kind for one in (*case.buffers, *case.inputs)}
+    for state in case.states:
+        kinds |= dict.fromkeys((state.new, *(state.older(lag) for lag in range(1, state.depth + 1))), state.kind)
+    arrays = (a.name for a in launch.columns if a.role == "array")
+    return {name for name in arrays if kinds.get(name, Kind.ELEMENT.value) == Kind.ELEMENT.value}
+
+
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """A load or a store of a block: what, where, and how many bytes a number has."""
+
+    value: str
+    pointer: str
+    size: int
+
+
+def _unmasked(ttir: str) -> tuple[list[_Access], list[_Access]]:
+    """The loads and the stores of a whole block."""
+    shape = r"tensor<\d+x!tt\.ptr<[a-z]+(\d+)>>"
+    loads = re.findall(rf"(%\w+) = tt\.load (%\w+) (?:\{{[^}}]*\}} )?: {shape}", ttir)
+    stores = re.findall(rf"tt\.store (%\w+), (%\w+) (?:\{{[^}}]*\}} )?: {shape}", ttir)
+    return (
+        [_Access(value, pointer, int(bits) // 8) for value, pointer, bits in loads],
+        [_Access(value, pointer, int(bits) // 8) for pointer, value, bits in stores],
+    )
+
+
+def _wide(text: str, is_cuda: bool, precision: str) -> int:
+    if not is_cuda:
+        return len(re.findall(r"(?:global|buffer)_(?:load|store)_(?:dwordx4|b128)", text)) + (
+            len(re.findall(r"(?:global|buffer)_(?:load|store)_(?:dwordx2|b64)", text)) if precision == "bfloat16" else 0
+        )
+    wide = r"(?:ld|st)\.global\S*\.(?:v4\.b32|v2\.b64)"
+    return len(re.findall(rf"{wide}|(?:ld|st)\.global\S*\.v2\.b32" if precision == "bfloat16" else wide, text))
+
+
+def _resources(made: Any, text: str, is_cuda: bool) -> tuple[int, int]:
+    """Registers of a thread, and bytes that it keeps in memory of its own."""
+    if not is_cuda:
+        registers = int(re.findall(r"\.vgpr_count:\s+(\d+)", text)[0])
+        own = re.findall(r"\.private_segment_fixed_size:\s+(\d+)|\.[sv]gpr_spill_count:\s+(\d+)", text)
+        return registers, sum(int(a or b) for a, b in own)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(made.asm["cubin"])
+        file.flush()
+        shown = subprocess.run(
+            [_CUOBJDUMP, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    used = {key: max(map(int, re.findall(rf"\b{key}:(\d+)", shown))) for key in ("REG", "STACK", "LOCAL")}
+    return used["REG"], used["STACK"] + used["LOCAL"]
