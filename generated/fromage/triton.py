@@ -161,35 +161,6 @@ def default_elements(
 
 
 @triton.jit
-def default_tensor(
-    rows_ptr,
-    scalars_ptr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_d_squared_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Numbers of one tensor, by one program."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*5
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
-    sum_d_squared_parts_ptr = _array(_row_ptr + 1, _sum_d_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 2, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 3)
-    _sum_d_squared_count = tl.load(_row_ptr + 4)
-    min_norm = tl.load(scalars_ptr + 0)
-    lr = tl.load(scalars_ptr + 1)
-    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 0, sum_theta_squared)
-    sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 1, sum_d_squared)
-    ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
-    scale = -lr*ratio
-    tl.store(tensor_ptr + 2, ratio)
-    tl.store(tensor_ptr + 3, scale)
-
-
-@triton.jit
 def _default_elements_2_block(theta_ptr, g_ptr, root, scale, _number: tl.constexpr, _offsets, _mask):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
@@ -205,21 +176,37 @@ def default_elements_2(
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_d_squared_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*9
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 2, _number, False)
-    _n = tl.load(_row_ptr + 3)
-    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
+    sum_d_squared_parts_ptr = _array(_row_ptr + 3, _sum_d_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 4, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 5)
+    _sum_d_squared_count = tl.load(_row_ptr + 6)
+    _n = tl.load(_row_ptr + 7)
+    _size = tl.multiple_of(tl.load(_row_ptr + 8), BLOCK)
+    min_norm = tl.load(scalars_ptr + 0)
+    lr = tl.load(scalars_ptr + 1)
     root = tl.load(scalars_ptr + 2)
-    scale = tl.load(tensor_ptr + 3)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
+    ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
+    scale = -lr*ratio
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_d_squared)
+        tl.store(tensor_ptr + 2, ratio)
+        tl.store(tensor_ptr + 3, scale)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -335,21 +322,37 @@ def momentum_elements_2(
     scalars_ptr,
     _theta_type: tl.constexpr,
     _m_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_d_squared_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*9
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 2, _number, False)
-    _n = tl.load(_row_ptr + 3)
-    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
+    sum_d_squared_parts_ptr = _array(_row_ptr + 3, _sum_d_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 4, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 5)
+    _sum_d_squared_count = tl.load(_row_ptr + 6)
+    _n = tl.load(_row_ptr + 7)
+    _size = tl.multiple_of(tl.load(_row_ptr + 8), BLOCK)
+    min_norm = tl.load(scalars_ptr + 0)
+    lr = tl.load(scalars_ptr + 1)
     root = tl.load(scalars_ptr + 2)
-    scale = tl.load(tensor_ptr + 3)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
+    ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
+    scale = -lr*ratio
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_d_squared)
+        tl.store(tensor_ptr + 2, ratio)
+        tl.store(tensor_ptr + 3, scale)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -220,38 +220,6 @@ def default_elements(
 
 
 @triton.jit
-def default_tensor(
-    rows_ptr,
-    scalars_ptr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_r_squared_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Numbers of one tensor, by one program."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*5
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
-    sum_r_squared_parts_ptr = _array(_row_ptr + 1, _sum_r_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 2, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 3)
-    _sum_r_squared_count = tl.load(_row_ptr + 4)
-    lr = tl.load(scalars_ptr + 7)
-    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 0, sum_theta_squared)
-    sum_r_squared = _sum_of_parts(sum_r_squared_parts_ptr, _sum_r_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 1, sum_r_squared)
-    theta_norm = _root(sum_theta_squared)
-    r_norm = _root(sum_r_squared)
-    ratio = tl.where((theta_norm == 0.0) | (r_norm == 0.0), 1.0, _quotient(theta_norm, r_norm))
-    scale = -lr*ratio
-    tl.store(tensor_ptr + 2, theta_norm)
-    tl.store(tensor_ptr + 3, r_norm)
-    tl.store(tensor_ptr + 4, ratio)
-    tl.store(tensor_ptr + 5, scale)
-
-
-@triton.jit
 def _default_elements_2_block(
     theta_ptr,
     m_ptr,
@@ -280,24 +248,43 @@ def default_elements_2(
     _theta_type: tl.constexpr,
     _m_type: tl.constexpr,
     _v_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_r_squared_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 3, _number, False)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
+    sum_r_squared_parts_ptr = _array(_row_ptr + 4, _sum_r_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 5, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 6)
+    _sum_r_squared_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    lr = tl.load(scalars_ptr + 7)
     eps = tl.load(scalars_ptr + 4)
     inverse_correction_beta1 = tl.load(scalars_ptr + 5)
     inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    scale = tl.load(tensor_ptr + 5)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_r_squared = _sum_of_parts(sum_r_squared_parts_ptr, _sum_r_squared_count, _number, BLOCK)
+    theta_norm = _root(sum_theta_squared)
+    r_norm = _root(sum_r_squared)
+    ratio = tl.where((theta_norm == 0.0) | (r_norm == 0.0), 1.0, _quotient(theta_norm, r_norm))
+    scale = -lr*ratio
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_r_squared)
+        tl.store(tensor_ptr + 2, theta_norm)
+        tl.store(tensor_ptr + 3, r_norm)
+        tl.store(tensor_ptr + 4, ratio)
+        tl.store(tensor_ptr + 5, scale)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -151,40 +151,13 @@ def default_elements(
 
 
 @triton.jit
-def default_tensor(
-    rows_ptr,
-    scalars_ptr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_g_squared_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Numbers of one tensor, by one program."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*5
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
-    sum_g_squared_parts_ptr = _array(_row_ptr + 1, _sum_g_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 2, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 3)
-    _sum_g_squared_count = tl.load(_row_ptr + 4)
-    eps = tl.load(scalars_ptr + 0)
-    trust_coefficient = tl.load(scalars_ptr + 1)
-    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 0, sum_theta_squared)
-    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 1, sum_g_squared)
-    ratio = _quotient(trust_coefficient*_root(sum_theta_squared), _root(sum_g_squared) + eps)
-    tl.store(tensor_ptr + 2, ratio)
-
-
-@triton.jit
 def _default_elements_2_block(
     theta_ptr,
     g_ptr,
     v_ptr,
-    ratio,
     momentum,
     lr,
+    ratio,
     _number: tl.constexpr,
     _offsets,
     _mask,
@@ -207,29 +180,43 @@ def default_elements_2(
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
     _v_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 3, _number, False)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    ratio = tl.load(tensor_ptr + 2)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 4, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 5, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 6)
+    _sum_g_squared_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    eps = tl.load(scalars_ptr + 0)
+    trust_coefficient = tl.load(scalars_ptr + 1)
     momentum = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
+    ratio = _quotient(trust_coefficient*_root(sum_theta_squared), _root(sum_g_squared) + eps)
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_g_squared)
+        tl.store(tensor_ptr + 2, ratio)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_2_block(theta_ptr, g_ptr, v_ptr, ratio, momentum, lr, _number, _offsets, None)
+            _default_elements_2_block(theta_ptr, g_ptr, v_ptr, momentum, lr, ratio, _number, _offsets, None)
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
@@ -237,9 +224,9 @@ def default_elements_2(
                 theta_ptr,
                 g_ptr,
                 v_ptr,
-                ratio,
                 momentum,
                 lr,
+                ratio,
                 _number,
                 _offsets,
                 _offsets < _n,
@@ -247,46 +234,12 @@ def default_elements_2(
 
 
 @triton.jit
-def lr_in_buffer__safe_ratio_tensor(
-    rows_ptr,
-    scalars_ptr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_g_squared_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Numbers of one tensor, by one program."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*5
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 0, _sum_theta_squared_parts_type, False)
-    sum_g_squared_parts_ptr = _array(_row_ptr + 1, _sum_g_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 2, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 3)
-    _sum_g_squared_count = tl.load(_row_ptr + 4)
-    eps = tl.load(scalars_ptr + 0)
-    trust_coefficient = tl.load(scalars_ptr + 1)
-    lr = tl.load(scalars_ptr + 3)
-    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 0, sum_theta_squared)
-    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
-    tl.store(tensor_ptr + 1, sum_g_squared)
-    theta_norm = _root(sum_theta_squared)
-    own_norm = _root(sum_g_squared)
-    ratio_2 = tl.where((theta_norm == 0.0) | (own_norm == 0.0), 1.0, _quotient(trust_coefficient*theta_norm, own_norm + eps))
-    scale = -lr*ratio_2
-    tl.store(tensor_ptr + 3, theta_norm)
-    tl.store(tensor_ptr + 4, own_norm)
-    tl.store(tensor_ptr + 5, ratio_2)
-    tl.store(tensor_ptr + 6, scale)
-
-
-@triton.jit
 def _lr_in_buffer__safe_ratio_elements_2_block(
     theta_ptr,
     g_ptr,
     v_ptr,
-    scale,
     momentum,
+    scale,
     _number: tl.constexpr,
     _offsets,
     _mask,
@@ -309,22 +262,43 @@ def lr_in_buffer__safe_ratio_elements_2(
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
     _v_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 3, _number, False)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    scale = tl.load(tensor_ptr + 6)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 4, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 5, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 6)
+    _sum_g_squared_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    eps = tl.load(scalars_ptr + 0)
+    trust_coefficient = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 3)
     momentum = tl.load(scalars_ptr + 2)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
+    theta_norm = _root(sum_theta_squared)
+    own_norm = _root(sum_g_squared)
+    ratio_2 = tl.where((theta_norm == 0.0) | (own_norm == 0.0), 1.0, _quotient(trust_coefficient*theta_norm, own_norm + eps))
+    scale = -lr*ratio_2
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_g_squared)
+        tl.store(tensor_ptr + 3, theta_norm)
+        tl.store(tensor_ptr + 4, own_norm)
+        tl.store(tensor_ptr + 5, ratio_2)
+        tl.store(tensor_ptr + 6, scale)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -334,8 +308,8 @@ def lr_in_buffer__safe_ratio_elements_2(
                 theta_ptr,
                 g_ptr,
                 v_ptr,
-                scale,
                 momentum,
+                scale,
                 _number,
                 _offsets,
                 None,
@@ -347,8 +321,8 @@ def lr_in_buffer__safe_ratio_elements_2(
                 theta_ptr,
                 g_ptr,
                 v_ptr,
-                scale,
                 momentum,
+                scale,
                 _number,
                 _offsets,
                 _offsets < _n,

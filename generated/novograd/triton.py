@@ -128,41 +128,13 @@ def default_elements(
 
 
 @triton.jit
-def default_tensor(rows_ptr, scalars_ptr, _dot_g_g_parts_type: tl.constexpr, BLOCK: tl.constexpr):
-    """Numbers of one tensor, by one program."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*3
-    dot_g_g_parts_ptr = _array(_row_ptr + 0, _dot_g_g_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 1, _number, False)
-    _dot_g_g_count = tl.load(_row_ptr + 2)
-    v = tl.load(tensor_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 0)
-    one_minus_beta2 = tl.load(scalars_ptr + 1)
-    t = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
-    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
-    tl.store(tensor_ptr + 0, dot_g_g)
-    square = dot_g_g
-    v_new = square
-    v_new_2 = beta2*v + one_minus_beta2*square
-    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
-    total = _root(v_new_3) + eps
-    tl.store(tensor_ptr + 2, square)
-    tl.store(tensor_ptr + 3, v_new)
-    tl.store(tensor_ptr + 4, v_new_2)
-    tl.store(tensor_ptr + 5, v_new_3)
-    tl.store(tensor_ptr + 6, total)
-
-
-@triton.jit
 def _default_elements_2_block(
     theta_ptr,
     g_ptr,
     m_ptr,
-    total,
     beta1,
     lr,
+    total,
     _number: tl.constexpr,
     _offsets,
     _mask,
@@ -185,29 +157,49 @@ def default_elements_2(
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
     _m_type: tl.constexpr,
+    _dot_g_g_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 3, _number, False)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    total = tl.load(tensor_ptr + 6)
+    dot_g_g_parts_ptr = _array(_row_ptr + 3, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 4, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 5)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    v = tl.load(tensor_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 0)
+    one_minus_beta2 = tl.load(scalars_ptr + 1)
+    t = tl.load(scalars_ptr + 2)
+    eps = tl.load(scalars_ptr + 3)
     beta1 = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 5)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
+    square = dot_g_g
+    v_new = square
+    v_new_2 = beta2*v + one_minus_beta2*square
+    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
+    total = _root(v_new_3) + eps
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, dot_g_g)
+        tl.store(tensor_ptr + 2, square)
+        tl.store(tensor_ptr + 3, v_new)
+        tl.store(tensor_ptr + 4, v_new_2)
+        tl.store(tensor_ptr + 5, v_new_3)
+        tl.store(tensor_ptr + 6, total)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_2_block(theta_ptr, g_ptr, m_ptr, total, beta1, lr, _number, _offsets, None)
+            _default_elements_2_block(theta_ptr, g_ptr, m_ptr, beta1, lr, total, _number, _offsets, None)
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
@@ -215,9 +207,9 @@ def default_elements_2(
                 theta_ptr,
                 g_ptr,
                 m_ptr,
-                total,
                 beta1,
                 lr,
+                total,
                 _number,
                 _offsets,
                 _offsets < _n,
@@ -225,32 +217,93 @@ def default_elements_2(
 
 
 @triton.jit
-def eps_root_tensor(rows_ptr, scalars_ptr, _dot_g_g_parts_type: tl.constexpr, BLOCK: tl.constexpr):
-    """Numbers of one tensor, by one program."""
+def _eps_root_elements_2_block(
+    theta_ptr,
+    g_ptr,
+    m_ptr,
+    beta1,
+    lr,
+    total,
+    _number: tl.constexpr,
+    _offsets,
+    _mask,
+):
+    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    d = _quotient(g, total)
+    m_new = beta1*m + d
+    theta_update = -lr*m_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    tl.store(m_ptr + _offsets, m_new, _mask)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def eps_root_elements_2(
+    rows_ptr,
+    chunks_ptr,
+    scalars_ptr,
+    _theta_type: tl.constexpr,
+    _g_type: tl.constexpr,
+    _m_type: tl.constexpr,
+    _dot_g_g_parts_type: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*3
-    dot_g_g_parts_ptr = _array(_row_ptr + 0, _dot_g_g_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 1, _number, False)
-    _dot_g_g_count = tl.load(_row_ptr + 2)
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    dot_g_g_parts_ptr = _array(_row_ptr + 3, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 4, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 5)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
     v = tl.load(tensor_ptr + 1)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
     t = tl.load(scalars_ptr + 2)
     eps = tl.load(scalars_ptr + 3)
     eps_root = tl.load(scalars_ptr + 6)
+    beta1 = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 5)
+    _chunk = tl.load(chunks_ptr + 2*_program + 1)
     dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
-    tl.store(tensor_ptr + 0, dot_g_g)
     square = dot_g_g
     v_new = square
     v_new_2 = beta2*v + one_minus_beta2*square
     v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
     total = _root(v_new_3 + eps_root) + eps
-    tl.store(tensor_ptr + 2, square)
-    tl.store(tensor_ptr + 3, v_new)
-    tl.store(tensor_ptr + 4, v_new_2)
-    tl.store(tensor_ptr + 5, v_new_3)
-    tl.store(tensor_ptr + 6, total)
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, dot_g_g)
+        tl.store(tensor_ptr + 2, square)
+        tl.store(tensor_ptr + 3, v_new)
+        tl.store(tensor_ptr + 4, v_new_2)
+        tl.store(tensor_ptr + 5, v_new_3)
+        tl.store(tensor_ptr + 6, total)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_root_elements_2_block(theta_ptr, g_ptr, m_ptr, beta1, lr, total, _number, _offsets, None)
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_root_elements_2_block(
+                theta_ptr,
+                g_ptr,
+                m_ptr,
+                beta1,
+                lr,
+                total,
+                _number,
+                _offsets,
+                _offsets < _n,
+            )
 
 
 @triton.jit
@@ -258,10 +311,10 @@ def _weight_decay_elements_2_block(
     theta_ptr,
     g_ptr,
     m_ptr,
-    total,
     weight_decay,
     beta1,
     lr,
+    total,
     _number: tl.constexpr,
     _offsets,
     _mask,
@@ -284,24 +337,44 @@ def weight_decay_elements_2(
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
     _m_type: tl.constexpr,
+    _dot_g_g_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    tensor_ptr = _array(_row_ptr + 3, _number, False)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    total = tl.load(tensor_ptr + 6)
+    dot_g_g_parts_ptr = _array(_row_ptr + 3, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 4, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 5)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    v = tl.load(tensor_ptr + 1)
+    beta2 = tl.load(scalars_ptr + 0)
+    one_minus_beta2 = tl.load(scalars_ptr + 1)
+    t = tl.load(scalars_ptr + 2)
+    eps = tl.load(scalars_ptr + 3)
     weight_decay = tl.load(scalars_ptr + 7)
     beta1 = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 5)
     _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
+    square = dot_g_g
+    v_new = square
+    v_new_2 = beta2*v + one_minus_beta2*square
+    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
+    total = _root(v_new_3) + eps
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, dot_g_g)
+        tl.store(tensor_ptr + 2, square)
+        tl.store(tensor_ptr + 3, v_new)
+        tl.store(tensor_ptr + 4, v_new_2)
+        tl.store(tensor_ptr + 5, v_new_3)
+        tl.store(tensor_ptr + 6, total)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -311,10 +384,10 @@ def weight_decay_elements_2(
                 theta_ptr,
                 g_ptr,
                 m_ptr,
-                total,
                 weight_decay,
                 beta1,
                 lr,
+                total,
                 _number,
                 _offsets,
                 None,
@@ -326,10 +399,10 @@ def weight_decay_elements_2(
                 theta_ptr,
                 g_ptr,
                 m_ptr,
-                total,
                 weight_decay,
                 beta1,
                 lr,
+                total,
                 _number,
                 _offsets,
                 _offsets < _n,

@@ -138,10 +138,8 @@ class Prepared:
         self.model_size = sum(theta.numel() for theta in self.parameters)
         dtypes = {arithmetic_dtype(theta) for theta in self.parameters}
         self.model_dtype = torch.float64 if torch.float64 in dtypes else torch.float32
-        depths = {entry.depth for case in rule.cases for entry in case.states}
-        #: After as many steps values of histories stand in the same places again.
-        self._period = math.lcm(*depths)
-        self._phases: dict[int, _Phase] = {}
+        self._has_history = any(entry.depth > 1 for case in rule.cases for entry in case.states)
+        self._phase: _Phase | None = None
         self._addresses: np.ndarray | None = None
 
     def run(self, t: int, hyperparameters: Mapping[str, Any], team: object = None) -> None:
@@ -153,28 +151,37 @@ class Prepared:
             team: is for kernels of the CPU.
         """
         with torch.no_grad(), on_device(self.parameters[0]):
-            at = t % self._period
-            if at not in self._phases:
-                self._phases[at] = _Phase(self, t)
-            phase = self._phases[at]
-            if self._addresses is not None:
-                phase.move_gradients(self._addresses)
-            phase.run(t, {name: float(value) for name, value in hyperparameters.items()})
+            if self._phase is None:
+                self._phase = _Phase(self, t)
+                # Whoever drops them gets their memory back.
+                self.gradients = []
+            elif self._addresses is not None:
+                self._phase.move_gradients(self._addresses)
+            self._phase.run(t, {name: float(value) for name, value in hyperparameters.items()})
 
     def move_gradients(self, addresses: Sequence[int]) -> bool:
         """Have the steps to come read gradients, of the same shapes and dtypes and without gaps, at other places.
 
         Returns:
-            whether they can: not where one was a copy, or an address is less aligned.
+            whether they can: not where one was a copy, an address is less aligned, or the rule keeps histories, whose
+            values will stand elsewhere.
         """
-        if any(address % 16 for address in addresses) or any(not phase.can_move for phase in self._phases.values()):
+        if self._has_history or any(address % 16 for address in addresses):
+            return False
+        if self._phase is None or not self._phase.can_move:
             return False
         self._addresses = np.array(addresses, np.uint64)
         return True
 
 
 class _Phase:
-    """The kernels of a step, for one place of the values of histories."""
+    """The kernels of a step, for one place of the values of histories.
+
+    Attributes:
+        before, after: what is copied, to the first of each pair from the second.
+        calls: of kernels, in order.
+        can_move: whether all gradients are read where they are.
+    """
 
     def __init__(self, prepared: Prepared, t: int) -> None:
         self.given = prepared
@@ -183,6 +190,7 @@ class _Phase:
         self.before: list[tuple[Tensor, Tensor]] = []
         self.after: list[tuple[Tensor, Tensor]] = []
         self.calls: list[Call] = []
+        self.owned: list[Tensor] = []
         self.can_move = True
         self._addresses: np.ndarray | None = None
         self.model = torch.zeros(max(1, len(self.plan.model_numbers)), dtype=prepared.model_dtype, device=self.device)
@@ -197,6 +205,8 @@ class _Phase:
         self.whole = Held(-1, (), prepared.model_dtype)
         self.place_model_parts()
         self.work_through()
+        for group in self.groups:
+            group.members.clear()
 
     @property
     def plan(self) -> KernelPlan:
@@ -275,6 +285,7 @@ class _Phase:
         names = self.plan.tensor_numbers
         host = torch.tensor([numbers.get(name, 0.0) for name in names] or [0.0], dtype=dtype)
         held.numbers = sent(host.numpy(), None, self.device)
+        self.owned.append(held.numbers)
         for buffer in case.buffers:
             held.arrays[buffer.name] = self.memory(count_of(Kind(buffer.kind), shape), dtype)
         for entry in case.states:
@@ -301,8 +312,9 @@ class _Phase:
         return held
 
     def memory(self, count: int, dtype: torch.dtype) -> Tensor:
-        """Memory that a step needs besides."""
-        return torch.empty(count, dtype=dtype, device=self.device)
+        """Memory that a step needs besides, as long as this lives."""
+        self.owned.append(torch.empty(count, dtype=dtype, device=self.device))
+        return self.owned[-1]
 
     def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> Tensor:
         """A tensor as kernels take it: itself if it has no gaps, else memory from and to which it is copied."""
@@ -351,7 +363,7 @@ class _Phase:
             total = sum(_aligned(count) for _, count in adding.values())
             neutral = {"sum": 0.0, "max": -math.inf, "min": math.inf}[fold.operation]
             # Between one tensor's parts and the next there are places that no kernel writes.
-            parts = torch.full((total,), neutral, dtype=self.given.model_dtype, device=self.device)
+            parts = self.memory(total, self.given.model_dtype).fill_(neutral)
             first = 0
             for _, (held, count) in sorted(adding.items()):
                 held.parts[fold.name] = parts[first : first + count]

@@ -135,11 +135,13 @@ class Launcher:
         return dict(zip(function.returns, results, strict=True))
 
     def parts_of(self, launch: Launch, shape: tuple[int, ...], model_size: int) -> int:
-        """How many partial results a launch leaves for each of its folds."""
+        """How many programs a launch has for a tensor, each of which leaves a partial result for each of its folds."""
         if launch.form != BLOCKS:
             return 1
         count = count_of(Kind(launch.domain), shape)
-        return -(-count // self.sizes.chunk(count, model_size))
+        # The first one computes the tensor's numbers, also where it has no elements.
+        least = 1 if launch.totals else 0
+        return max(least, -(-count // self.sizes.chunk(count, model_size)))
 
     def calls(
         self,

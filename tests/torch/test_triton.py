@@ -18,8 +18,8 @@ pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 REPOSITORY = Path(__file__).parents[2]
 
 #: Class → launches of one step for the whole model; None: it depends on the shapes. Where a rule folds over tensors,
-#: they are for partial results, for the numbers of the tensors, and for the parameters.
-LAUNCHES = {"AdamW": 1, "SGD": 1, "Lion": 1, "NAdam": 1, "Rprop": 1, "Lamb": 3, "Adafactor": None, "SM3": None}
+#: they are for partial results, and for the parameters.
+LAUNCHES = {"AdamW": 1, "SGD": 1, "Lion": 1, "NAdam": 1, "Rprop": 1, "Lamb": 2, "Adafactor": None, "SM3": None}
 
 
 @pytest.mark.parametrize("names", [["AdamW", "NAdam", "Lamb"], ["SGD", "Lion", "Rprop"], ["Adafactor", "SM3"]])
@@ -33,7 +33,7 @@ def test_steps_are_those_of_torchs_own_functions(names):
         assert found["float32"] <= 1e-6, name
         # float32 that differs in its last place may be rounded to two neighbours in float16.
         assert found["mixed"] <= 2**-10, name
-        assert found["run"] == 4
+        assert (found["run"], found["held"]) == (4, 0)
         if LAUNCHES[name] is not None:
             assert (found["start"], found["prepared"]) == (4 * LAUNCHES[name], 1)
 

@@ -4,7 +4,7 @@
 
 A process of its own, since the interpreter has to be chosen before Triton is imported. Prints one JSON object: for each
 class the largest relative differences of parameters and states, and how often in all steps a kernel was started, arrays
-were looked up anew, and a step was made.
+were looked up anew, and a step was made; and how many tensors keep the memory of gradients that were dropped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 
 os.environ["TRITON_INTERPRET"] = "1"
 
+import gc
 import json
 import sys
 import warnings
@@ -79,6 +80,20 @@ def steps(name: str, backend: str, *dtypes: torch.dtype, way: str = "plain") -> 
     return [p.detach() for p in parameters] + [torch.as_tensor(part) for part in parts]
 
 
+def held_after_a_step(name: str) -> int:
+    """How many tensors there are in the memory of gradients that have been dropped."""
+    os.environ["OPTGEN_BACKEND"] = "triton"
+    parameters = model((torch.float32,), "plain")
+    optimizer = getattr(optgen.torch, name)(parameters, lr=0.01)
+    for p in parameters:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    places = {p.grad.data_ptr() for p in parameters if p.grad is not None and p.numel()}
+    for p in parameters:
+        p.grad = None
+    return sum(isinstance(one, torch.Tensor) and one.data_ptr() in places for one in gc.get_objects())
+
+
 def difference(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> float:
     """The largest, relative to 1 or to the larger number; infinite if what is compared differs in kind."""
     worst = 0.0
@@ -100,6 +115,7 @@ def main() -> None:
         expected = steps(name, "arrays", torch.float64)
         counted |= dict.fromkeys(counted, 0)
         found[name] = {"plain": difference(steps(name, "triton", torch.float64), expected), **counted}
+        found[name]["held"] = held_after_a_step(name)
         for way in ("apart", "unaligned"):
             found[name][way] = difference(steps(name, "triton", torch.float64, way=way), expected)
         for which, dtypes in (("float32", (torch.float32,)), ("mixed", MIXED)):

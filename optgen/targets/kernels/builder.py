@@ -123,6 +123,14 @@ class KernelBuilder(ABC, Generic[K]):
             self.compute(definition.name, definition.expression)
             self.known.add(definition.name)
 
+    def compute_first(self, totals: Sequence[Definition], definitions: Sequence[Definition]) -> None:
+        """Have a kernel over elements finish folds, and compute numbers of its tensor, before it begins.
+
+        Raises:
+            NotImplementedError: this target's kernels cannot.
+        """
+        raise NotImplementedError
+
     def axis_operands(self, definition: Definition) -> list[str]:
         """The families of vectors that a fold over the axes reads; single numbers it needs have been loaded."""
         value = definition.value

@@ -78,9 +78,12 @@ class CaseEmitter(ABC, Generic[K]):
 
     Attributes:
         host: spells the numbers of the step.
+        computes_numbers: whether a kernel over the elements of a tensor can compute the tensor's numbers by itself, so
+            that these need no kernel of their own.
     """
 
     host: ClassVar[ExpressionPrinter]
+    computes_numbers: ClassVar[bool] = False
 
     def __init__(self, pool: Pool[K], variant: Variant, index: int, case: CompiledCase) -> None:
         self.pool = pool
@@ -93,6 +96,8 @@ class CaseEmitter(ABC, Generic[K]):
         self.bases: dict[str, int] = {}
         #: Folds over a tensor, and over the model, whose partial results are not added up yet.
         self.open_folds: dict[Kind, list[Definition]] = {Kind.TENSOR: [], Kind.GLOBAL: []}
+        #: Folds and numbers of a tensor that wait for a kernel which computes them.
+        self.waiting: list[tuple[list[Definition], tuple[Definition, ...]]] = []
 
     def plan(self) -> CasePlan:
         """Emit everything that the case needs."""
@@ -102,6 +107,7 @@ class CaseEmitter(ABC, Generic[K]):
             self.emit_pass(part, later)
         self.add_up(Kind.GLOBAL, self.open_folds[Kind.GLOBAL])
         self.add_up(Kind.TENSOR, self.open_folds[Kind.TENSOR])
+        self.emit_waiting()
         folds = [d for d in self.program.definitions if isinstance(d.value, Reduce)]
         return CasePlan(
             step=step,
@@ -147,7 +153,13 @@ class CaseEmitter(ABC, Generic[K]):
 
     def emit_blocks(self, part: Pass, folds: list[Definition], later: set[str]) -> None:
         """A kernel that goes through all numbers of a pass, stores what it writes and what it adds to folds."""
+        if part.domain is not Kind.ELEMENT:
+            self.emit_waiting()
         builder = self.builder(part.domain)
+        totals = [fold.name for finished, _ in self.waiting for fold in finished]
+        for finished, numbers in self.waiting:
+            builder.compute_first(finished, numbers)
+        self.waiting.clear()
         roots = [*(symbol(name) for name in part.writes), *(fold.expression for fold in folds)]
         builder.define(needed(part.definitions, roots))
         # Folds first: their operands may be what a store is about to overwrite.
@@ -161,10 +173,12 @@ class CaseEmitter(ABC, Generic[K]):
         plural = _PLURALS[part.domain]
         summary = f"All {plural} of a tensor: {listing([*part.writes, *(f.name for f in folds)])}."
         names = tuple(f.name for f in folds)
-        self.launches.append(self.pool.kernel(builder.kernel(self.name(plural), BLOCKS, summary, folds=names)))
+        kernel = builder.kernel(self.name(plural), BLOCKS, summary, folds=names, totals=tuple(totals))
+        self.launches.append(self.pool.kernel(kernel))
 
     def emit_slices(self, part: Pass, extent: str, folds: list[Definition]) -> None:
         """A kernel that folds a pass's numbers along axes; each program makes a few of the results."""
+        self.emit_waiting()
         builder = self.builder(part.domain)
         builder.define(needed(part.definitions, [fold.expression for fold in folds]))
         builder.fold_slices(folds)
@@ -175,33 +189,54 @@ class CaseEmitter(ABC, Generic[K]):
 
     def emit_numbers(self, part: Pass, totals: list[Definition]) -> None:
         """One program: finishes folds, then computes the single numbers that follow from them."""
-        totals = list(totals)
-        builder = self.builder(part.domain)
-        for fold in totals:
-            builder.total(fold)
-            self.open_folds[fold.kind].remove(fold)
-        builder.define(part.definitions)
-        for definition in part.definitions:
-            builder.store_number(definition.name)
-        for fold in part.folds:
-            builder.store_part(fold)
-            self.open_folds[fold.kind].append(fold)
-        self.finish_numbers(builder, part.domain, totals, part.folds)
+        self.numbers(part.domain, totals, part.definitions, part.folds)
 
     def add_up(self, kind: Kind, totals: list[Definition]) -> None:
         """One program that only finishes folds."""
+        if totals:
+            self.numbers(kind, totals, (), ())
+
+    def numbers(
+        self,
+        kind: Kind,
+        totals: list[Definition],
+        definitions: tuple[Definition, ...],
+        folds: tuple[Definition, ...],
+    ) -> None:
+        """Numbers of a tensor or the model: by a program of their own, or by the kernel that comes next."""
         totals = list(totals)
-        if not totals:
+        for fold in totals:
+            self.open_folds[fold.kind].remove(fold)
+        if self.computes_numbers and kind is Kind.TENSOR and not folds:
+            self.waiting.append((totals, definitions))
             return
+        self.emit_waiting()
+        self.emit_program(kind, totals, definitions, folds)
+        for fold in folds:
+            self.open_folds[fold.kind].append(fold)
+
+    def emit_waiting(self) -> None:
+        """Programs for the numbers that no kernel has computed."""
+        for totals, definitions in self.waiting:
+            self.emit_program(Kind.TENSOR, totals, definitions, ())
+        self.waiting.clear()
+
+    def emit_program(
+        self,
+        kind: Kind,
+        totals: list[Definition],
+        definitions: tuple[Definition, ...],
+        folds: tuple[Definition, ...],
+    ) -> None:
+        """A kernel of one program for each tensor, or for the model."""
         builder = self.builder(kind)
         for fold in totals:
             builder.total(fold)
-            self.open_folds[kind].remove(fold)
-        self.finish_numbers(builder, kind, totals, ())
-
-    def finish_numbers(
-        self, builder: KernelBuilder[K], kind: Kind, totals: list[Definition], folds: tuple[Definition, ...]
-    ) -> None:
+        builder.define(definitions)
+        for definition in definitions:
+            builder.store_number(definition.name)
+        for fold in folds:
+            builder.store_part(fold)
         base = "model" if kind is Kind.GLOBAL else "tensor"
         summary = f"Numbers of {'the model' if kind is Kind.GLOBAL else 'one tensor'}, by one program."
         kernel = builder.kernel(

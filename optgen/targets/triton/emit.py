@@ -68,7 +68,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
 
 def _kernel_text(pool: Pool[TritonKernel]) -> Iterator[str]:
     for kernel in pool.kernels:
-        yield from kernel.lines
+        yield from (*kernel.first, *kernel.lines)
         for fold in kernel.folds:
             yield from (fold.join("_mask"), fold.fold)
 
@@ -77,6 +77,7 @@ class _TritonEmitter(CaseEmitter[TritonKernel]):
     """Makes the Triton kernels of one case; what states start at is left to the array targets."""
 
     host = HostPrinter()
+    computes_numbers = True
 
     def builder(self, domain: Kind) -> TritonBuilder:
         return TritonBuilder(self.program, self.pool.tables, self.places, domain)

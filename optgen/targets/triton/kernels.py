@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,6 +92,8 @@ class TritonKernel:
         summary: one line.
         columns: what its rows of the table hold: names, and how each is loaded.
         numbers: single numbers, and how each is loaded.
+        first: lines before the blocks, which compute numbers of the tensor.
+        stores: of these, done by the program of a tensor's first chunk.
         lines: what is done for one block; what is to be folded is left in `_part_NAME`.
         folds: of blocks.
     """
@@ -99,13 +102,15 @@ class TritonKernel:
     summary: str
     columns: tuple[tuple[str, str], ...]
     numbers: tuple[tuple[str, str], ...]
+    first: tuple[str, ...]
+    stores: tuple[str, ...]
     lines: tuple[str, ...]
     folds: tuple[BlockFold, ...] = ()
 
     @property
     def body(self) -> object:
         """What two kernels have in common that are one."""
-        return (self.launch.form, self.launch.constants, self.columns, self.numbers, self.lines, self.folds)
+        return (self.launch.form, self.launch.constants, self.columns, self.numbers, self.first, self.lines, self.folds)
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -117,10 +122,14 @@ class TritonKernel:
     @property
     def per_block(self) -> tuple[str, ...]:
         """What the function for one block takes."""
-        passed = [a for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk")]
-        own = tuple(parameter(argument) for argument in passed)
+        known = [
+            parameter(a) for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk", "count")
+        ]
+        known += [name for name, _ in self.numbers]
+        known += [line.partition(" = ")[0] for line in self.first]
         rank = ("RANK",) if "RANK" in self.launch.constants else ()
-        return (*own, *(name for name, _ in self.numbers), "_number", *rank)
+        used = set(re.findall(r"\w+", "\n".join(self.lines)))
+        return (*(name for name in known if name in used), "_number", *rank)
 
     @property
     def per_block_declared(self) -> tuple[str, ...]:
@@ -141,6 +150,18 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         self.integers: set[str] = set()
         self.folds: list[BlockFold] = []
         self.reads_axes = False
+        self.first: list[str] = []
+        self.stores: list[str] = []
+
+    def compute_first(self, totals: Sequence[Definition], definitions: Sequence[Definition]) -> None:
+        for fold in totals:
+            self.total(fold)
+        self.define(definitions)
+        for definition in definitions:
+            self.store_number(definition.name)
+        self.first += [line for line in self.lines if not line.startswith("tl.store(")]
+        self.stores += [line for line in self.lines if line.startswith("tl.store(")]
+        self.lines.clear()
 
     def load_number(self, name: str, role: str, index: int) -> None:
         self.tables_used[role] = None
@@ -266,7 +287,16 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         names = [*(parameter(a) for a in arguments), *launch.constants]
         if len(set(names)) != len(names):
             raise UnsupportedByTarget(f"two arguments of a Triton kernel have one name: {', '.join(names)}")
-        return TritonKernel(launch, summary, columns, tuple(self.numbers), tuple(self.lines), tuple(self.folds))
+        return TritonKernel(
+            launch,
+            summary,
+            columns,
+            tuple(self.numbers),
+            tuple(self.first),
+            tuple(self.stores),
+            tuple(self.lines),
+            tuple(self.folds),
+        )
 
     def column(self, place: int, argument: Argument, form: str) -> str:
         """How what stands in a column of the table is loaded."""

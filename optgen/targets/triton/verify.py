@@ -42,8 +42,8 @@ PRECISIONS = {
     "bfloat16": (tl.bfloat16, tl.float32),
     "float64": (tl.float64, tl.float64),
 }
-#: A program has 128 threads on NVIDIA's and 256 on AMD's: with as many registers, 4 programs run on a multiprocessor.
-MOST_REGISTERS = 128
+#: Of a thread. A multiprocessor of NVIDIA's has 65536, and runs at least 3 programs of 128 threads with as many.
+MOST_REGISTERS = 160
 
 _CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
