@@ -118,8 +118,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -131,7 +131,7 @@ def default_elements(
     """All elements of a tensor: m_new, s_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -145,7 +145,7 @@ def default_elements(
     one_minus_beta2 = tl.load(scalars_ptr + 4)
     inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -221,8 +221,8 @@ def _eps_root_elements_block(
 
 @triton.jit
 def eps_root_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -234,7 +234,7 @@ def eps_root_elements(
     """All elements of a tensor: m_new, s_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -249,7 +249,7 @@ def eps_root_elements(
     eps = tl.load(scalars_ptr + 3)
     inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -328,8 +328,8 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -341,7 +341,7 @@ def weight_decay_elements(
     """All elements of a tensor: m_new, s_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -356,7 +356,7 @@ def weight_decay_elements(
     one_minus_beta2 = tl.load(scalars_ptr + 4)
     inverse_correction_beta2 = tl.load(scalars_ptr + 5)
     scale = tl.load(scalars_ptr + 6)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -83,8 +83,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -96,7 +96,7 @@ def default_elements(
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -107,7 +107,7 @@ def default_elements(
     rho = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -175,8 +175,8 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -188,7 +188,7 @@ def weight_decay_elements(
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -200,7 +200,7 @@ def weight_decay_elements(
     rho = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -269,8 +269,8 @@ def _unscaled_weight_decay__weight_decay_elements_block(
 
 @triton.jit
 def unscaled_weight_decay__weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -282,7 +282,7 @@ def unscaled_weight_decay__weight_decay_elements(
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -294,7 +294,7 @@ def unscaled_weight_decay__weight_decay_elements(
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
     weight_decay = tl.load(scalars_ptr + 4)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -90,8 +90,8 @@ def _default_elements_block(theta_ptr, g_ptr, G_ptr, eps, step_size, _number: tl
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -102,7 +102,7 @@ def default_elements(
     """All elements of a tensor: G_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
@@ -110,7 +110,7 @@ def default_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -145,8 +145,8 @@ def _eps_in_sqrt_elements_block(
 
 @triton.jit
 def eps_in_sqrt_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -157,7 +157,7 @@ def eps_in_sqrt_elements(
     """All elements of a tensor: G_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
@@ -165,7 +165,7 @@ def eps_in_sqrt_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -211,8 +211,8 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -223,7 +223,7 @@ def weight_decay_elements(
     """All elements of a tensor: G_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
@@ -232,7 +232,7 @@ def weight_decay_elements(
     weight_decay = tl.load(scalars_ptr + 2)
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -288,8 +288,8 @@ def _unscaled_weight_decay__weight_decay_elements_block(
 
 @triton.jit
 def unscaled_weight_decay__weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -300,7 +300,7 @@ def unscaled_weight_decay__weight_decay_elements(
     """All elements of a tensor: G_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
@@ -309,7 +309,7 @@ def unscaled_weight_decay__weight_decay_elements(
     eps = tl.load(scalars_ptr + 0)
     step_size = tl.load(scalars_ptr + 1)
     weight_decay = tl.load(scalars_ptr + 2)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

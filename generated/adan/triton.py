@@ -145,8 +145,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -160,7 +160,7 @@ def default_elements(
     """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
@@ -181,7 +181,7 @@ def default_elements(
     inverse_2 = tl.load(scalars_ptr + 9)
     scale = tl.load(scalars_ptr + 10)
     lr = tl.load(scalars_ptr + 11)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -286,8 +286,8 @@ def _eps_root_elements_block(
 
 @triton.jit
 def eps_root_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -301,7 +301,7 @@ def eps_root_elements(
     """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
@@ -323,7 +323,7 @@ def eps_root_elements(
     inverse_2 = tl.load(scalars_ptr + 9)
     scale = tl.load(scalars_ptr + 10)
     lr = tl.load(scalars_ptr + 11)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

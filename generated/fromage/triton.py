@@ -107,8 +107,8 @@ def _default_elements_block(theta_ptr, g_ptr, _number: tl.constexpr, _offsets, _
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -120,14 +120,14 @@ def default_elements(
     """All elements of a tensor: sum_theta_squared, sum_d_squared."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
     sum_d_squared_parts_ptr = _array(_row_ptr + 3, _sum_d_squared_parts_type, False)
     _n = tl.load(_row_ptr + 4)
     _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
     _all_sum_d_squared = tl.full((BLOCK,), 0.0, _number)
@@ -171,8 +171,8 @@ def _default_elements_2_block(theta_ptr, g_ptr, root, scale, _number: tl.constex
 
 @triton.jit
 def default_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -184,7 +184,7 @@ def default_elements_2(
     """All elements of a tensor: theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*9
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*9
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
@@ -197,7 +197,7 @@ def default_elements_2(
     min_norm = tl.load(scalars_ptr + 0)
     lr = tl.load(scalars_ptr + 1)
     root = tl.load(scalars_ptr + 2)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
     ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
@@ -243,8 +243,8 @@ def _momentum_elements_block(
 
 @triton.jit
 def momentum_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -257,7 +257,7 @@ def momentum_elements(
     """All elements of a tensor: m_new, sum_theta_squared, sum_d_squared."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -267,7 +267,7 @@ def momentum_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
     momentum = tl.load(scalars_ptr + 3)
     one_minus_momentum = tl.load(scalars_ptr + 4)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
     _all_sum_d_squared = tl.full((BLOCK,), 0.0, _number)
@@ -317,8 +317,8 @@ def _momentum_elements_2_block(theta_ptr, m_ptr, root, scale, _number: tl.conste
 
 @triton.jit
 def momentum_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _m_type: tl.constexpr,
@@ -330,7 +330,7 @@ def momentum_elements_2(
     """All elements of a tensor: theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*9
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*9
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
     sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
@@ -343,7 +343,7 @@ def momentum_elements_2(
     min_norm = tl.load(scalars_ptr + 0)
     lr = tl.load(scalars_ptr + 1)
     root = tl.load(scalars_ptr + 2)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
     ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))

@@ -137,8 +137,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -152,7 +152,7 @@ def default_elements(
     """All elements of a tensor: m_new, v_new, sum_theta_squared, sum_r_squared."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -168,7 +168,7 @@ def default_elements(
     eps = tl.load(scalars_ptr + 4)
     inverse_correction_beta1 = tl.load(scalars_ptr + 5)
     inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
     _all_sum_r_squared = tl.full((BLOCK,), 0.0, _number)
@@ -242,8 +242,8 @@ def _default_elements_2_block(
 
 @triton.jit
 def default_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _m_type: tl.constexpr,
@@ -256,7 +256,7 @@ def default_elements_2(
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -271,7 +271,7 @@ def default_elements_2(
     eps = tl.load(scalars_ptr + 4)
     inverse_correction_beta1 = tl.load(scalars_ptr + 5)
     inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_r_squared = _sum_of_parts(sum_r_squared_parts_ptr, _sum_r_squared_count, _number, BLOCK)
     theta_norm = _root(sum_theta_squared)

@@ -97,8 +97,8 @@ def _default_elements_block(theta_ptr, g_ptr, _number: tl.constexpr, _offsets, _
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -110,14 +110,14 @@ def default_elements(
     """All elements of a tensor: sum_theta_squared, sum_g_squared."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
     sum_g_squared_parts_ptr = _array(_row_ptr + 3, _sum_g_squared_parts_type, False)
     _n = tl.load(_row_ptr + 4)
     _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
     _all_sum_g_squared = tl.full((BLOCK,), 0.0, _number)
@@ -174,8 +174,8 @@ def _default_elements_2_block(
 
 @triton.jit
 def default_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -188,7 +188,7 @@ def default_elements_2(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -203,7 +203,7 @@ def default_elements_2(
     trust_coefficient = tl.load(scalars_ptr + 1)
     momentum = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
     ratio = _quotient(trust_coefficient*_root(sum_theta_squared), _root(sum_g_squared) + eps)
@@ -256,8 +256,8 @@ def _lr_in_buffer__safe_ratio_elements_2_block(
 
 @triton.jit
 def lr_in_buffer__safe_ratio_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -270,7 +270,7 @@ def lr_in_buffer__safe_ratio_elements_2(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -285,7 +285,7 @@ def lr_in_buffer__safe_ratio_elements_2(
     trust_coefficient = tl.load(scalars_ptr + 1)
     lr = tl.load(scalars_ptr + 3)
     momentum = tl.load(scalars_ptr + 2)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
     theta_norm = _root(sum_theta_squared)

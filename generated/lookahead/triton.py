@@ -139,8 +139,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -153,7 +153,7 @@ def default_elements(
     """All elements of a tensor: base_m_new, base_v_new, slow_new_3, theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     base_m_ptr = _array(_row_ptr + 2, _base_m_type, WIDE)
@@ -170,7 +170,7 @@ def default_elements(
     scale = tl.load(scalars_ptr + 6)
     alpha = tl.load(scalars_ptr + 7)
     mod_value = tl.load(scalars_ptr + 8)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -244,8 +244,8 @@ def _given_elements_block(
 
 @triton.jit
 def given_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _slow_type: tl.constexpr,
@@ -256,7 +256,7 @@ def given_elements(
     """All elements of a tensor: slow_new_3, theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     slow_ptr = _array(_row_ptr + 1, _slow_type, WIDE)
     given_step_ptr = _array(_row_ptr + 2, _given_step_type, WIDE)
@@ -264,7 +264,7 @@ def given_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     alpha = tl.load(scalars_ptr + 7)
     mod_value = tl.load(scalars_ptr + 8)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -59,8 +59,8 @@ def _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number: tl.c
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -71,7 +71,7 @@ def default_elements(
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     noise_ptr = _array(_row_ptr + 2, _noise_type, WIDE)
@@ -79,7 +79,7 @@ def default_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     lr = tl.load(scalars_ptr + 0)
     root = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -94,8 +94,8 @@ def _default_elements_block(g_ptr, _number: tl.constexpr, _offsets, _mask):
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _g_type: tl.constexpr,
     _dot_g_g_parts_type: tl.constexpr,
@@ -105,12 +105,12 @@ def default_elements(
     """All elements of a tensor: dot_g_g."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*4
     g_ptr = _array(_row_ptr + 0, _g_type, WIDE)
     dot_g_g_parts_ptr = _array(_row_ptr + 1, _dot_g_g_parts_type, False)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_dot_g_g = tl.full((BLOCK,), 0.0, _number)
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -151,8 +151,8 @@ def _default_elements_2_block(
 
 @triton.jit
 def default_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -164,7 +164,7 @@ def default_elements_2(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -180,7 +180,7 @@ def default_elements_2(
     eps = tl.load(scalars_ptr + 3)
     beta1 = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
     square = dot_g_g
     v_new = square
@@ -240,8 +240,8 @@ def _eps_root_elements_2_block(
 
 @triton.jit
 def eps_root_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -253,7 +253,7 @@ def eps_root_elements_2(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -270,7 +270,7 @@ def eps_root_elements_2(
     eps_root = tl.load(scalars_ptr + 6)
     beta1 = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
     square = dot_g_g
     v_new = square
@@ -331,8 +331,8 @@ def _weight_decay_elements_2_block(
 
 @triton.jit
 def weight_decay_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -344,7 +344,7 @@ def weight_decay_elements_2(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -361,7 +361,7 @@ def weight_decay_elements_2(
     weight_decay = tl.load(scalars_ptr + 7)
     beta1 = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
     square = dot_g_g
     v_new = square

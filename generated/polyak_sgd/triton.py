@@ -88,8 +88,8 @@ def _default_elements_block(g_ptr, scaling, _number: tl.constexpr, _offsets, _ma
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _g_type: tl.constexpr,
     _dot_d_d_over_model_parts_type: tl.constexpr,
@@ -99,13 +99,13 @@ def default_elements(
     """All elements of a tensor: dot_d_d_over_model."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*4
     g_ptr = _array(_row_ptr + 0, _g_type, WIDE)
     dot_d_d_over_model_parts_ptr = _array(_row_ptr + 1, _dot_d_d_over_model_parts_type, False)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
     scaling = tl.load(scalars_ptr + 0)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_dot_d_d_over_model = tl.full((BLOCK,), 0.0, _number)
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -130,7 +130,7 @@ def default_elements(
 
 @triton.jit
 def default_model(
-    rows_ptr,
+    _rows_ptr,
     scalars_ptr,
     model_ptr,
     _dot_d_d_over_model_parts_type: tl.constexpr,
@@ -139,7 +139,7 @@ def default_model(
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*2
+    _row_ptr = _rows_ptr + _program*2
     dot_d_d_over_model_parts_ptr = _array(_row_ptr + 0, _dot_d_d_over_model_parts_type, False)
     _dot_d_d_over_model_count = tl.load(_row_ptr + 1)
     eps = tl.load(scalars_ptr + 1)
@@ -164,8 +164,8 @@ def _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number: tl.cons
 
 @triton.jit
 def default_elements_2(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     model_ptr,
     _theta_type: tl.constexpr,
@@ -176,14 +176,14 @@ def default_elements_2(
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*4
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
     scaling = tl.load(scalars_ptr + 0)
     gamma = tl.load(model_ptr + 2).to(_number)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -198,7 +198,7 @@ def default_elements_2(
 
 @triton.jit
 def variant_sps_plus_model(
-    rows_ptr,
+    _rows_ptr,
     scalars_ptr,
     model_ptr,
     _dot_d_d_over_model_parts_type: tl.constexpr,
@@ -207,7 +207,7 @@ def variant_sps_plus_model(
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*2
+    _row_ptr = _rows_ptr + _program*2
     dot_d_d_over_model_parts_ptr = _array(_row_ptr + 0, _dot_d_d_over_model_parts_type, False)
     _dot_d_d_over_model_count = tl.load(_row_ptr + 1)
     eps = tl.load(scalars_ptr + 1)

@@ -110,11 +110,11 @@ def default_step(lr, beta1, beta2):
 
 
 @triton.jit
-def default_model(rows_ptr, scalars_ptr, model_ptr, BLOCK: tl.constexpr):
+def default_model(_rows_ptr, scalars_ptr, model_ptr, BLOCK: tl.constexpr):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*0
+    _row_ptr = _rows_ptr + _program*0
     d = tl.load(model_ptr + 0).to(_number)
     one_minus_beta1 = tl.load(scalars_ptr + 0)
     alpha = tl.load(scalars_ptr + 1)
@@ -174,8 +174,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     model_ptr,
     _theta_type: tl.constexpr,
@@ -192,7 +192,7 @@ def default_elements(
     """All elements of a tensor: start_new, m_new, v_new, s_new, theta_update, sum_over_model, sum_over_model_2."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*10
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     start_ptr = _array(_row_ptr + 2, _start_type, WIDE)
@@ -212,7 +212,7 @@ def default_elements(
     scale_2 = tl.load(model_ptr + 2).to(_number)
     scale_3 = tl.load(model_ptr + 3).to(_number)
     scale_4 = tl.load(model_ptr + 4).to(_number)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_over_model = tl.full((BLOCK,), 0.0, _number)
     _all_sum_over_model_2 = tl.full((BLOCK,), 0.0, _number)
@@ -273,7 +273,7 @@ def default_elements(
 
 @triton.jit
 def default_model_2(
-    rows_ptr,
+    _rows_ptr,
     scalars_ptr,
     model_ptr,
     _sum_over_model_parts_type: tl.constexpr,
@@ -283,7 +283,7 @@ def default_model_2(
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + _program*4
+    _row_ptr = _rows_ptr + _program*4
     sum_over_model_parts_ptr = _array(_row_ptr + 0, _sum_over_model_parts_type, False)
     sum_over_model_2_parts_ptr = _array(_row_ptr + 1, _sum_over_model_2_parts_type, False)
     _sum_over_model_count = tl.load(_row_ptr + 2)

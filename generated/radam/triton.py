@@ -159,8 +159,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -172,7 +172,7 @@ def default_elements(
     """All elements of a tensor: m_new, v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -190,7 +190,7 @@ def default_elements(
     r = tl.load(scalars_ptr + 8)
     rho = tl.load(scalars_ptr + 9)
     threshold = tl.load(scalars_ptr + 10)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -278,8 +278,8 @@ def _inclusive_threshold_elements_block(
 
 @triton.jit
 def inclusive_threshold_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -291,7 +291,7 @@ def inclusive_threshold_elements(
     """All elements of a tensor: m_new, v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -309,7 +309,7 @@ def inclusive_threshold_elements(
     rho = tl.load(scalars_ptr + 9)
     threshold = tl.load(scalars_ptr + 10)
     lr = tl.load(scalars_ptr + 7)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

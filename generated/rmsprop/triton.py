@@ -106,8 +106,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -118,7 +118,7 @@ def default_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -128,7 +128,7 @@ def default_elements(
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -187,8 +187,8 @@ def _no_eps_in_sqrt_elements_block(
 
 @triton.jit
 def no_eps_in_sqrt_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -199,7 +199,7 @@ def no_eps_in_sqrt_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -209,7 +209,7 @@ def no_eps_in_sqrt_elements(
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -270,8 +270,8 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -282,7 +282,7 @@ def weight_decay_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -293,7 +293,7 @@ def weight_decay_elements(
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

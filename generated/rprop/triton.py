@@ -79,8 +79,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -92,7 +92,7 @@ def default_elements(
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
@@ -103,7 +103,7 @@ def default_elements(
     eta_plus = tl.load(scalars_ptr + 1)
     step_max = tl.load(scalars_ptr + 2)
     step_min = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -170,8 +170,8 @@ def _keep_step_elements_block(
 
 @triton.jit
 def keep_step_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -183,7 +183,7 @@ def keep_step_elements(
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
@@ -194,7 +194,7 @@ def keep_step_elements(
     eta_plus = tl.load(scalars_ptr + 1)
     step_max = tl.load(scalars_ptr + 2)
     step_min = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -261,8 +261,8 @@ def _as_printed_elements_block(
 
 @triton.jit
 def as_printed_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -274,7 +274,7 @@ def as_printed_elements(
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
@@ -285,7 +285,7 @@ def as_printed_elements(
     eta_plus = tl.load(scalars_ptr + 1)
     step_max = tl.load(scalars_ptr + 2)
     step_min = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -108,8 +108,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -120,7 +120,7 @@ def default_elements(
     """All elements of a tensor: z_new, theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     z_ptr = _array(_row_ptr + 2, _z_type, WIDE)
@@ -131,7 +131,7 @@ def default_elements(
     c = tl.load(scalars_ptr + 2)
     one_minus_beta = tl.load(scalars_ptr + 3)
     one_minus_c = tl.load(scalars_ptr + 4)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -193,8 +193,8 @@ def _given_elements_block(
 
 @triton.jit
 def given_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _z_type: tl.constexpr,
@@ -205,7 +205,7 @@ def given_elements(
     """All elements of a tensor: z_new, theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     z_ptr = _array(_row_ptr + 1, _z_type, WIDE)
     given_step_ptr = _array(_row_ptr + 2, _given_step_type, WIDE)
@@ -215,7 +215,7 @@ def given_elements(
     c = tl.load(scalars_ptr + 2)
     one_minus_beta = tl.load(scalars_ptr + 3)
     one_minus_c = tl.load(scalars_ptr + 4)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -280,8 +280,8 @@ def _keep_average_elements_block(
 
 @triton.jit
 def keep_average_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -293,7 +293,7 @@ def keep_average_elements(
     """All elements of a tensor: z_new, x_new, theta_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     z_ptr = _array(_row_ptr + 2, _z_type, WIDE)
@@ -305,7 +305,7 @@ def keep_average_elements(
     one_minus_c = tl.load(scalars_ptr + 4)
     beta = tl.load(scalars_ptr + 1)
     one_minus_beta = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

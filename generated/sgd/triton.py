@@ -59,8 +59,8 @@ def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offset
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -70,13 +70,13 @@ def default_elements(
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*4
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
     lr = tl.load(scalars_ptr + 0)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -102,8 +102,8 @@ def _momentum_elements_block(theta_ptr, g_ptr, v_ptr, momentum, lr, _number: tl.
 
 @triton.jit
 def momentum_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -114,7 +114,7 @@ def momentum_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -122,7 +122,7 @@ def momentum_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     momentum = tl.load(scalars_ptr + 1)
     lr = tl.load(scalars_ptr + 0)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -157,8 +157,8 @@ def _nesterov__momentum_elements_block(
 
 @triton.jit
 def nesterov__momentum_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -169,7 +169,7 @@ def nesterov__momentum_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -177,7 +177,7 @@ def nesterov__momentum_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     momentum = tl.load(scalars_ptr + 1)
     lr = tl.load(scalars_ptr + 0)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -222,8 +222,8 @@ def _lr_in_buffer__momentum_elements_block(
 
 @triton.jit
 def lr_in_buffer__momentum_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -234,7 +234,7 @@ def lr_in_buffer__momentum_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -242,7 +242,7 @@ def lr_in_buffer__momentum_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     lr = tl.load(scalars_ptr + 0)
     momentum = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -296,8 +296,8 @@ def _lr_in_buffer__nesterov__momentum_elements_block(
 
 @triton.jit
 def lr_in_buffer__nesterov__momentum_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -308,7 +308,7 @@ def lr_in_buffer__nesterov__momentum_elements(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
@@ -316,7 +316,7 @@ def lr_in_buffer__nesterov__momentum_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     lr = tl.load(scalars_ptr + 0)
     momentum = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -47,8 +47,8 @@ def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offset
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -58,13 +58,13 @@ def default_elements(
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*4
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
     lr = tl.load(scalars_ptr + 0)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -100,8 +100,8 @@ def _beta_elements_block(
 
 @triton.jit
 def beta_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -112,7 +112,7 @@ def beta_elements(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -121,7 +121,7 @@ def beta_elements(
     beta = tl.load(scalars_ptr + 1)
     one_minus_beta = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 0)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

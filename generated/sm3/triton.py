@@ -90,8 +90,8 @@ def default_step(momentum):
 
 @triton.jit
 def default_fold_other_axes(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _g_type: tl.constexpr,
     _V_type: tl.constexpr,
@@ -102,7 +102,7 @@ def default_fold_other_axes(
     """Folds over other axes: max_nu_over_other_axes."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*12
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*12
     g_ptr = _array(_row_ptr + 0, _g_type, False)
     V_ptr = _array(_row_ptr + 1, _V_type, False)
     max_nu_over_other_axes_ptr = _array(_row_ptr + 2, _number, False)
@@ -115,7 +115,7 @@ def default_fold_other_axes(
     _in_turn = tl.load(_row_ptr + 9)
     _in_far = tl.load(_row_ptr + 10)
     _in_near = tl.load(_row_ptr + 11)
-    _out = tl.load(chunks_ptr + 2*_program + 1)*OUTER + tl.arange(0, OUTER)
+    _out = tl.load(_chunks_ptr + 2*_program + 1)*OUTER + tl.arange(0, OUTER)
     _first = _out // _out_turn*_out_far + _out % _out_turn*_out_near
     _all_max_nu_over_other_axes = tl.full((OUTER, INNER), float("-inf"), _number)
     for _start in range(0, _inner, INNER):
@@ -172,8 +172,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -186,7 +186,7 @@ def default_elements(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     V_ptr = _array(_row_ptr + 2, _V_type, WIDE)
@@ -198,7 +198,7 @@ def default_elements(
     momentum = tl.load(scalars_ptr + 1)
     one_minus_momentum = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -247,16 +247,16 @@ def _default_axes_block(V_new_ptr, max_nu_over_other_axes_ptr, _number: tl.const
 
 
 @triton.jit
-def default_axes(rows_ptr, chunks_ptr, scalars_ptr, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+def default_axes(_rows_ptr, _chunks_ptr, scalars_ptr, WIDE: tl.constexpr, BLOCK: tl.constexpr):
     """All axes of a tensor: V_new."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*4
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*4
     V_new_ptr = _array(_row_ptr + 0, _number, WIDE)
     max_nu_over_other_axes_ptr = _array(_row_ptr + 1, _number, WIDE)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

@@ -144,8 +144,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -158,7 +158,7 @@ def default_elements(
     """All elements of a tensor: m_new, h_new_3, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -176,7 +176,7 @@ def default_elements(
     gamma = tl.load(scalars_ptr + 7)
     weight_decay = tl.load(scalars_ptr + 8)
     lr = tl.load(scalars_ptr + 9)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -267,8 +267,8 @@ def _bias_correction__hessian_of_last_step_elements_block(
 
 @triton.jit
 def bias_correction__hessian_of_last_step_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -281,7 +281,7 @@ def bias_correction__hessian_of_last_step_elements(
     """All elements of a tensor: m_new, h_new_3, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*7
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -300,7 +300,7 @@ def bias_correction__hessian_of_last_step_elements(
     inverse_correction_beta1 = tl.load(scalars_ptr + 10)
     weight_decay = tl.load(scalars_ptr + 8)
     lr = tl.load(scalars_ptr + 9)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

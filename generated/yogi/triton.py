@@ -129,8 +129,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -142,7 +142,7 @@ def default_elements(
     """All elements of a tensor: m_new, v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -155,7 +155,7 @@ def default_elements(
     eps = tl.load(scalars_ptr + 3)
     inverse_correction_beta2 = tl.load(scalars_ptr + 4)
     scale = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -229,8 +229,8 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -242,7 +242,7 @@ def weight_decay_elements(
     """All elements of a tensor: m_new, v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -256,7 +256,7 @@ def weight_decay_elements(
     eps = tl.load(scalars_ptr + 3)
     inverse_correction_beta2 = tl.load(scalars_ptr + 4)
     scale = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -329,8 +329,8 @@ def _no_bias_correction_elements_block(
 
 @triton.jit
 def no_bias_correction_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -342,7 +342,7 @@ def no_bias_correction_elements(
     """All elements of a tensor: m_new, v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -354,7 +354,7 @@ def no_bias_correction_elements(
     one_minus_beta2 = tl.load(scalars_ptr + 2)
     eps = tl.load(scalars_ptr + 3)
     lr = tl.load(scalars_ptr + 7)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:

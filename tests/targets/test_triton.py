@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,8 +133,8 @@ def _default_elements_block(theta_ptr, g_ptr, m_ptr, beta, lr, _number: tl.const
 
 @triton.jit
 def default_elements(
-    rows_ptr,
-    chunks_ptr,
+    _rows_ptr,
+    _chunks_ptr,
     scalars_ptr,
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
@@ -144,7 +145,7 @@ def default_elements(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = rows_ptr + tl.load(chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
@@ -152,7 +153,7 @@ def default_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
     beta = tl.load(scalars_ptr + 0)
     lr = tl.load(scalars_ptr + 1)
-    _chunk = tl.load(chunks_ptr + 2*_program + 1)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
@@ -166,7 +167,18 @@ def default_elements(
 '''
 
 
-@pytest.mark.parametrize("name", ["g_ptr", "BLOCK", "scalars"])
+@pytest.mark.parametrize("name", ["g_ptr", "BLOCK", "scalars", "WIDE", "float"])
 def test_names_that_kernels_need_are_refused(name):
     with pytest.raises(SpecError, match=rf"^<taken>:1:1: '{name}' is a "):
         define_spec("taken", f"theta[t] = theta[t-1] - {name}*g", {name: 0.1})
+
+
+@pytest.mark.parametrize("name", ["chunks", "table", "number", "stored"])
+def test_a_state_may_be_called_like_a_table(name):
+    """No argument of the kernel is overwritten."""
+    rule = f"{name}[t] = 0.9*{name}[t-1] + g\ntheta[t] = theta[t-1] - lr*{name}[t]/(1 + max(abs({name}[t])))"
+    text = emit_triton(compile_optimizer(define_spec("named", rule, {"lr": 0.1}))).text
+    for kernel in text.split("@triton.jit")[1:]:
+        arguments, _, body = kernel.partition('"""')
+        given = re.findall(r"(\w+)(?:: tl\.constexpr)?[,)]", arguments.partition("(")[2])
+        assert not set(given) & set(re.findall(r"^    (\w+) = ", body, re.MULTILINE))

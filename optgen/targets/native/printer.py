@@ -26,8 +26,8 @@ _WORDS = frozenset(
 )
 
 
-#: Types and constants of stdint.h, and the names that are optgen's own there.
-_TAKEN = re.compile(r"u?int\w*_t|(U?INT|SIZE|PTRDIFF|SIG_ATOMIC|WCHAR|WINT|OPTGEN)\w*|(from|to)_b?float(16|32)")
+#: Types and constants of stdint.h and string.h, and the names that are optgen's own there.
+_TAKEN = re.compile(r"u?int\w*_t|(U?INT|SIZE|PTRDIFF|SIG_ATOMIC|WCHAR|WINT|OPTGEN)\w*|NULL|(from|to)_b?float(16|32)")
 
 
 def c_name(name: str) -> str:

@@ -115,7 +115,7 @@ class TritonKernel:
     @property
     def declared(self) -> tuple[str, ...]:
         """All arguments as the kernel declares them."""
-        given = ["rows_ptr"] if self.launch.form == NUMBER else ["rows_ptr", "chunks_ptr"]
+        given = ["_rows_ptr"] if self.launch.form == NUMBER else ["_rows_ptr", "_chunks_ptr"]
         given += [parameter(argument) for argument in self.launch.arguments if argument.role in WHOLE]
         return (*given, *(f"{name}: tl.constexpr" for name in self.launch.constants))
 

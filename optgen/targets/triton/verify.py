@@ -181,7 +181,7 @@ def _compiled(
 def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str) -> Any:
     stored, arithmetic = PRECISIONS[precision]
     kernel = getattr(module, launch.kernel)
-    tables = {"rows_ptr": "*i64", "chunks_ptr": "*i64"}
+    tables = {"_rows_ptr": "*i64", "_chunks_ptr": "*i64"}
     sizes = Sizes()
     outer, inner = sizes.tiles.get(launch.extent, (0, 0))
     values = {"BLOCK": sizes.block, "RANK": 3, "OUTER": outer, "INNER": inner, "WIDE": True}
