@@ -75,7 +75,7 @@ class EagerTarget:
 
 def on_host(value: Any) -> Any:
     """A copy as an array of numpy."""
-    return np.array(value.cpu() if isinstance(value, torch.Tensor) else value)
+    return value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else np.array(value)
 
 
 def compile_target(
