@@ -429,12 +429,11 @@ def verify(names: tuple[str, ...], target: str, gpus: tuple[str, ...], specs: Pa
     rows, wrong = [], 0
     for name in chosen:
         spec = read_spec(folder / f"{name}.toml")
-        wrapped = wrapped_rule(spec, folder)
-        found = list(kernels.verify(spec, wrapped, gpus or tuple(kernels.GPUS)))
-        for variant, moved, said in kernels.bytes_by_case(spec, wrapped, found):
+        found = kernels.verify(spec, wrapped_rule(spec, folder), gpus or tuple(kernels.GPUS))
+        for variant, moved, said in found.bytes:
             if moved != said:
                 raise click.ClickException(f"{name} {variant}: {moved} bytes per element, and the schedule says {said}")
-        for one in found:
+        for one in found.kernels:
             problems = one.problems()
             wrong += bool(problems)
             each = "" if one.bytes is None else str(one.bytes)

@@ -173,7 +173,7 @@ def default_elements_2(
     _dot_g_g_count = tl.load(_row_ptr + 5)
     _n = tl.load(_row_ptr + 6)
     _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
-    v = tl.load(tensor_ptr + 1)
+    v = tl.load(tensor_ptr + 0)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
     t = tl.load(scalars_ptr + 2)
@@ -188,7 +188,7 @@ def default_elements_2(
     v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
     total = _root(v_new_3) + eps
     if _chunk == 0:
-        tl.store(tensor_ptr + 0, dot_g_g)
+        tl.store(tensor_ptr + 1, dot_g_g)
         tl.store(tensor_ptr + 2, square)
         tl.store(tensor_ptr + 3, v_new)
         tl.store(tensor_ptr + 4, v_new_2)
@@ -262,7 +262,7 @@ def eps_root_elements_2(
     _dot_g_g_count = tl.load(_row_ptr + 5)
     _n = tl.load(_row_ptr + 6)
     _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
-    v = tl.load(tensor_ptr + 1)
+    v = tl.load(tensor_ptr + 0)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
     t = tl.load(scalars_ptr + 2)
@@ -278,7 +278,7 @@ def eps_root_elements_2(
     v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
     total = _root(v_new_3 + eps_root) + eps
     if _chunk == 0:
-        tl.store(tensor_ptr + 0, dot_g_g)
+        tl.store(tensor_ptr + 1, dot_g_g)
         tl.store(tensor_ptr + 2, square)
         tl.store(tensor_ptr + 3, v_new)
         tl.store(tensor_ptr + 4, v_new_2)
@@ -353,7 +353,7 @@ def weight_decay_elements_2(
     _dot_g_g_count = tl.load(_row_ptr + 5)
     _n = tl.load(_row_ptr + 6)
     _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
-    v = tl.load(tensor_ptr + 1)
+    v = tl.load(tensor_ptr + 0)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
     t = tl.load(scalars_ptr + 2)
@@ -369,7 +369,7 @@ def weight_decay_elements_2(
     v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
     total = _root(v_new_3) + eps
     if _chunk == 0:
-        tl.store(tensor_ptr + 0, dot_g_g)
+        tl.store(tensor_ptr + 1, dot_g_g)
         tl.store(tensor_ptr + 2, square)
         tl.store(tensor_ptr + 3, v_new)
         tl.store(tensor_ptr + 4, v_new_2)

@@ -50,3 +50,8 @@ class InPlaceRule(Protocol):
         Raises:
             TreeMismatch: parameters, gradients and state do not fit together.
         """
+
+
+def single(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs of which there is one number for the model."""
+    return {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}

@@ -15,9 +15,8 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.in_place import InPlaceRule, PreparedStep
+from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
-from optgen.runtime.native.rule import single
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
 from optgen.spec.model import Dialect, Input
 from optgen.targets.manifest import StateInfo

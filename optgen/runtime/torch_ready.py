@@ -114,6 +114,8 @@ class Ready:
             return None
         if list(map(_dtype, parameters)) != list(map(_dtype, gradients)):
             return None
+        if not prepared.move_gradients(list(map(Tensor.data_ptr, gradients))):
+            return None
         return cls(
             layout,
             prepared,

@@ -17,7 +17,7 @@ import torch
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.native.rule import single
+from optgen.runtime.in_place import single
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import Call, Held, Launcher, Sizes, arithmetic_dtype, on_device, sent
 from optgen.runtime.variant import ArrayVariant, ModelState
@@ -138,9 +138,9 @@ class Prepared:
         self.model_size = sum(theta.numel() for theta in self.parameters)
         dtypes = {arithmetic_dtype(theta) for theta in self.parameters}
         self.model_dtype = torch.float64 if torch.float64 in dtypes else torch.float32
+        #: Values of histories stand elsewhere in each step.
         self._has_history = any(entry.depth > 1 for case in rule.cases for entry in case.states)
         self._phase: _Phase | None = None
-        self._addresses: np.ndarray | None = None
 
     def run(self, t: int, hyperparameters: Mapping[str, Any], team: object = None) -> None:
         """Make the step.
@@ -151,26 +151,22 @@ class Prepared:
             team: is for kernels of the CPU.
         """
         with torch.no_grad(), on_device(self.parameters[0]):
-            if self._phase is None:
-                self._phase = _Phase(self, t)
+            phase = self._phase or _Phase(self, t)
+            if not self._has_history and self._phase is None:
+                self._phase = phase
                 # Whoever drops them gets their memory back.
                 self.gradients = []
-            elif self._addresses is not None:
-                self._phase.move_gradients(self._addresses)
-            self._phase.run(t, {name: float(value) for name, value in hyperparameters.items()})
+            phase.run(t, {name: float(value) for name, value in hyperparameters.items()})
 
     def move_gradients(self, addresses: Sequence[int]) -> bool:
         """Have the steps to come read gradients, of the same shapes and dtypes and without gaps, at other places.
 
         Returns:
-            whether they can: not where one was a copy, an address is less aligned, or the rule keeps histories, whose
-            values will stand elsewhere.
+            whether they can: not before the first step, where one is a copy or less aligned, or the rule has histories.
         """
-        if self._has_history or any(address % 16 for address in addresses):
+        if self._phase is None or not self._phase.can_move or any(address % 16 for address in addresses):
             return False
-        if self._phase is None or not self._phase.can_move:
-            return False
-        self._addresses = np.array(addresses, np.uint64)
+        self._phase.move_gradients(np.array(addresses, np.uint64))
         return True
 
 
@@ -192,7 +188,7 @@ class _Phase:
         self.calls: list[Call] = []
         self.owned: list[Tensor] = []
         self.can_move = True
-        self._addresses: np.ndarray | None = None
+        self._addresses = np.array([gradient.data_ptr() for gradient in prepared.gradients], np.uint64)
         self.model = torch.zeros(max(1, len(self.plan.model_numbers)), dtype=prepared.model_dtype, device=self.device)
         groups: dict[int, _Group] = {}
         for index, theta in enumerate(prepared.parameters):
@@ -202,6 +198,9 @@ class _Phase:
                 groups[case] = self.group(prepared.rule.cases[case], t)
             groups[case].members.append(self.held(groups[case], index, t))
         self.groups = list(groups.values())
+        inputs = {one.name for group in self.groups for one in group.case.inputs}
+        #: Inputs that kernels read as numbers of the model, and where among these they stand.
+        self.inputs_of_model = {name: at for at, name in enumerate(self.plan.model_numbers) if name in inputs}
         self.whole = Held(-1, (), prepared.model_dtype)
         self.place_model_parts()
         self.work_through()
@@ -229,9 +228,8 @@ class _Phase:
                 host = torch.tensor([known.get(name, 0.0) for name in self.plan.scalars] or [0.0], dtype=dtype)
                 sent(host.numpy(), scalars)
             new |= {entry.name: known[entry.new] for entry in _of_kind(group.case, Kind.STEP)}
-        for place, name in enumerate(self.plan.model_numbers):
-            if name in self.inputs_of_model():
-                self.model[place].fill_(values[name])
+        for name, place in self.inputs_of_model.items():
+            self.model[place].fill_(values[name])
         _copy(self.before)
         for call in self.calls:
             call.start()
@@ -241,14 +239,9 @@ class _Phase:
                 kept = given.state.shared[entry.name]
                 kept[(t - 1) % entry.depth if entry.depth > 1 else ()] = new[entry.name]
 
-    def inputs_of_model(self) -> set[str]:
-        """Inputs that are one number, which kernels may read as one of the model's."""
-        kinds = (Kind.STEP.value, Kind.GLOBAL.value)
-        return {one.name for group in self.groups for one in group.case.inputs if one.kind in kinds}
-
     def move_gradients(self, addresses: np.ndarray) -> None:
-        """Have kernels read gradients at other places."""
-        if self._addresses is not addresses:
+        """Have kernels read gradients at other places; nothing is sent if they are the same."""
+        if not np.array_equal(self._addresses, addresses):
             self._addresses = addresses
             for call in self.calls:
                 call.move_gradients(addresses)
@@ -307,7 +300,7 @@ class _Phase:
         for fold in case.folds:
             if fold.kind == Kind.TENSOR.value:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
-                count = self.launcher.parts_of(launch, shape, given.model_size)
+                count = self.launcher.programs_of(launch, shape, given.model_size)
                 held.parts[fold.name] = self.memory(count, dtype)
         return held
 
@@ -354,7 +347,7 @@ class _Phase:
         folds = {f.name: f for group in self.groups for f in group.case.folds if f.kind == Kind.GLOBAL.value}
         for fold in folds.values():
             adding = {
-                held.index: (held, self.launcher.parts_of(launch, held.shape, self.given.model_size))
+                held.index: (held, self.launcher.programs_of(launch, held.shape, self.given.model_size))
                 for group in self.groups
                 for launch in group.case.launches
                 if fold.name in launch.folds

@@ -15,7 +15,7 @@ import triton.language as tl
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
-from optgen.targets.kernels.plan import BLOCKS, SLICES, HostFunction, KernelPlan, Launch
+from optgen.targets.kernels.plan import BLOCKS, SLICES, Argument, HostFunction, KernelPlan, Launch
 
 Tensor = torch.Tensor
 
@@ -134,7 +134,7 @@ class Launcher:
         results = getattr(self.module, function.name)(*(float(values[name]) for name in function.arguments))
         return dict(zip(function.returns, results, strict=True))
 
-    def parts_of(self, launch: Launch, shape: tuple[int, ...], model_size: int) -> int:
+    def programs_of(self, launch: Launch, shape: tuple[int, ...], model_size: int) -> int:
         """How many programs a launch has for a tensor, each of which leaves a partial result for each of its folds."""
         if launch.form != BLOCKS:
             return 1
@@ -206,7 +206,7 @@ class Launcher:
                 if launch.form == SLICES:
                     programs.append(-(-given["outer"] // constants["OUTER"]))
                 else:
-                    programs.append(self.parts_of(launch, member.shape, model_size))
+                    programs.append(self.programs_of(launch, member.shape, model_size))
         if not sum(programs):
             return None
         device = scalars.device
@@ -218,9 +218,7 @@ class Launcher:
             rest.append(sent(np.stack([first, counted], axis=1), None, device))
         whole = {"scalars": scalars, "model": model}
         rest += [whole[argument.role] for argument in launch.arguments if argument.role in whole]
-        columns = [
-            place for place, argument in enumerate(launch.columns) if (argument.role, argument.name) == _GRADIENT
-        ]
+        columns = [place for place, argument in enumerate(launch.columns) if argument == Argument("array", "g")]
         return Call(
             getattr(self.module, launch.kernel),
             sum(programs),
@@ -254,9 +252,6 @@ class Launcher:
             case "rows" | "columns":
                 return shape_numbers(member.shape)[role]
         return given[role]
-
-
-_GRADIENT = ("array", "g")
 
 
 def sent(array: np.ndarray, to: Tensor | None, device: torch.device | None = None) -> Tensor:

@@ -8,20 +8,48 @@ import pytest
 from optgen.errors import NoCompiler
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import library
+from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, Formats
 from tests.native.sweep import rule_of, run
 
+PLACE, TAKES = Kernels.place, Kernels.takes
+
+
+def expected(name: str, formats: Formats) -> Formats | None:
+    """What kernels take a rule's arrays as. Inputs are float64 here, and states that are read again stay float32."""
+    rule, _ = rule_of(name)
+    cases = rule.kernels.plan.variant(rule.variant.info.name).cases
+    if any(given.kind == "element" for case in cases for given in case.inputs):
+        return None
+    kept = any(state.kind == "element" for case in cases for state in case.states)
+    if kept and formats.kept != "float32" and any(map(read_again, cases)):
+        return None
+    pair = formats if kept else Formats(formats.stored, "float32")
+    return pair if pair in FORMATS else None
+
 
 def compare(name: str, formats: Formats, monkeypatch: pytest.MonkeyPatch, way: str = "plain") -> None:
     rule, _ = rule_of(name)
-    found = []
-    for takes in (Kernels.takes, lambda *_: False):
+    asked = set[Formats | None]()
+
+    def asking(kernels: Kernels, function: str, wanted: Formats | None = None) -> int:
+        asked.add(wanted)
+        return PLACE(kernels, function, wanted)
+
+    monkeypatch.setattr(Kernels, "place", asking)
+    found, used = [], []
+    for takes in (TAKES, lambda *_: False):
         rule._tables.clear()
+        asked.clear()
         monkeypatch.setattr(Kernels, "takes", takes)
         found.append(run(name, 2, formats.stored, way, kept_as=formats.kept))
+        used.append(asked - {None})
     rule._tables.clear()
     direct, brought = found
+    pair = expected(name, formats) if way in ("plain", "unaligned") else None
+    assert used[0] >= {pair} - {None}
+    assert used[1] == set()
     assert all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in zip(direct, brought, strict=True))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from optgen._paths import specs_folder
 from optgen.compiler.wrapping import wrapped_rule
-from optgen.targets.triton.verify import PRECISIONS, bytes_by_case, verify
+from optgen.targets.triton.verify import PRECISIONS, verify
 from tests.targets.triton_rules import spec_named
 
 
@@ -26,10 +26,9 @@ def main() -> None:
     moved: list[tuple[str, str, int, int]] = []
     for name in names:
         spec = spec_named(name)
-        wrapped = wrapped_rule(spec, specs_folder())
-        found = list(verify(spec, wrapped, precisions=precisions))
-        kernels += [{**asdict(one), "problems": one.problems()} for one in found]
-        moved += [(name, *one) for one in bytes_by_case(spec, wrapped, found)]
+        found = verify(spec, wrapped_rule(spec, specs_folder()), precisions=precisions)
+        kernels += [{**asdict(one), "problems": one.problems()} for one in found.kernels]
+        moved += [(name, *one) for one in found.bytes]
     sys.stdout.write(json.dumps({"kernels": kernels, "bytes": moved}))
 
 

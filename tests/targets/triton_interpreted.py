@@ -107,6 +107,22 @@ def layouts(rule: Rule, target: TritonTarget) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(views, plain, strict=True))
 
 
+def repeated(target: TritonTarget) -> float:
+    """The difference between one prepared step that is made three times, and three steps."""
+    generator = torch.Generator().manual_seed(0)
+    start, gradient = (torch.randn(5, 7, dtype=torch.float64, generator=generator) for _ in range(2))
+    found = []
+    for once in (True, False):
+        theta = start.clone()
+        state = target.variant.init([theta], target.hyperparameters)
+        prepared = target.rule.prepared([theta], [gradient], state)
+        for t in (1, 2, 3):
+            step = prepared if once else target.rule.prepared([theta], [gradient], state)
+            step.run(t, target.hyperparameters)
+        found.append(theta)
+    return float((found[0] - found[1]).abs().max())
+
+
 def results(name: str, which: str) -> dict[str, float]:
     """All checks of one rule's variants; of others than those generated ahead, only that they follow the equations."""
     spec = spec_named(name)
@@ -128,6 +144,8 @@ def results(name: str, which: str) -> dict[str, float]:
         found[f"{key} special"] = special_values(rule, target)
         found[f"{key} special float32"] = special_float32(rule, target)
         found[f"{key} layouts"] = layouts(rule, target)
+        if not rule.inputs:
+            found[f"{key} repeated"] = repeated(target)
         found[f"{key} float32"] = within_float32(rule, values, target, steps=4)
     return found
 

@@ -29,11 +29,10 @@ def test_steps_are_those_of_torchs_own_functions(names):
     assert done.returncode == 0, done.stderr[-4000:]
     for name, found in json.loads(done.stdout).items():
         for way in ("plain", "apart", "unaligned"):
-            assert found[way] <= 1e-14, (name, way)
-        assert found["float32"] <= 1e-6, name
-        # float32 that differs in its last place may be rounded to two neighbours in float16.
-        assert found["mixed"] <= 2**-10, name
-        assert (found["run"], found["held"]) == (4, 0)
+            assert found[way] <= 2e-15, (name, way)
+        # Also in the mixed model, where no number lies so near a tie that float16 would round it in two ways.
+        assert max(found["float32"], found["mixed"]) <= 5e-7, name
+        assert (found["run"], found["held"], found["sent"]) == (4, 0, 0)
         if LAUNCHES[name] is not None:
             assert (found["start"], found["prepared"]) == (4 * LAUNCHES[name], 1)
 

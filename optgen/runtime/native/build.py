@@ -75,6 +75,7 @@ class Source:
     defines: tuple[str, ...] = ()
 
 
+@functools.cache
 def digest(source: Source) -> str:
     """What tells a source apart: its text and macros, the headers of `SOURCES`, and `FLAGS`."""
     headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))

@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 
 from optgen.compiler.kinds import Kind
+from optgen.runtime.in_place import single
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.choice import backend, made_or_told
@@ -27,7 +28,6 @@ from optgen.runtime.native.launches import read_again, written_late
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.loading import compiled
 from optgen.runtime.native.places import TYPES, Place, dense_place
-from optgen.runtime.native.rule import single
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo

@@ -73,5 +73,5 @@ def formats_of(case: CasePlan) -> dict[str, str]:
     found |= {given.name: "stored" for given in case.inputs if Kind(given.kind) is Kind.ELEMENT}
     for state in case.states:
         if Kind(state.kind) is Kind.ELEMENT:
-            found |= dict.fromkeys((*(state.older(lag) for lag in range(1, state.depth + 1)), state.new), "kept")
+            found |= dict.fromkeys(state.names, "kept")
     return found

@@ -11,6 +11,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.runtime.in_place import single
 from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
 from optgen.runtime.native.places import SIZES, Place, place_of
 from optgen.runtime.native.table import Tensor, make_table
@@ -253,11 +254,6 @@ class _Call:
         self.addresses.append(found.address)
         is_ring = info is not None and info.depth > 1
         return place_of(len(self.addresses) - 1, found.dtype, found.shape, found.strides, order, is_ring=is_ring)
-
-
-def single(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs of which there is one number for the model."""
-    return {name: value for name, value in inputs.items() if not isinstance(value, list | tuple)}
 
 
 def _key(tensor: Tensor) -> tuple[Any, ...]:

@@ -214,11 +214,7 @@ class _Table:
         wide, narrow = self.allocated(len(self.plan.scalars)), self.allocated(len(self.plan.scalars), 4)
         model = self.allocated(len(self.plan.model_numbers))
         self.group_rows.append((self.kernels.place(case.step.name) if case.step else -1, wide, narrow, model))
-        kinds = {array.name: Kind(array.kind) for array in (*case.buffers, *case.inputs)}
-        for state in case.states:
-            kinds |= dict.fromkeys((state.older(lag) for lag in range(1, state.depth + 1)), Kind(state.kind))
-            kinds.setdefault(state.new, Kind(state.kind))
-        return _Group(index, case, model, wide, kinds, read_again(case), formats_of(case))
+        return _Group(index, case, model, wide, case.kinds, read_again(case), formats_of(case))
 
     def member(self, group: _Group, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""

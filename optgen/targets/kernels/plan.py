@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optgen.compiler.kinds import Kind
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
@@ -118,6 +119,11 @@ class StatePlan:
         """The name of the value `lag` steps back."""
         return self.name if lag == 1 else f"{self.name}_lag{lag}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its values, the new one last."""
+        return (*(self.older(lag) for lag in range(1, self.depth + 1)), self.new)
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
@@ -156,6 +162,12 @@ class CasePlan:
     buffers: tuple[Buffer, ...]
     folds: tuple[Fold, ...]
     launches: tuple[Launch, ...]
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What each array has a number for, by the name that launches have for it; all others are per element."""
+        found = {state_name: Kind(state.kind) for state in self.states for state_name in state.names}
+        return found | {array.name: Kind(array.kind) for array in (*self.buffers, *self.inputs)}
 
 
 @dataclass(frozen=True, slots=True)

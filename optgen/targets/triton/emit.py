@@ -68,7 +68,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
 
 def _kernel_text(pool: Pool[TritonKernel]) -> Iterator[str]:
     for kernel in pool.kernels:
-        yield from (*kernel.first, *kernel.lines)
+        yield from (*(text for _, text in kernel.first), *kernel.lines)
         for fold in kernel.folds:
             yield from (fold.join("_mask"), fold.fold)
 

@@ -92,8 +92,8 @@ class TritonKernel:
         summary: one line.
         columns: what its rows of the table hold: names, and how each is loaded.
         numbers: single numbers, and how each is loaded.
-        first: lines before the blocks, which compute numbers of the tensor.
-        stores: of these, done by the program of a tensor's first chunk.
+        first: numbers of the tensor that are computed before the blocks, and how.
+        stores: lines that store these, for the program of a tensor's first chunk.
         lines: what is done for one block; what is to be folded is left in `_part_NAME`.
         folds: of blocks.
     """
@@ -102,7 +102,7 @@ class TritonKernel:
     summary: str
     columns: tuple[tuple[str, str], ...]
     numbers: tuple[tuple[str, str], ...]
-    first: tuple[str, ...]
+    first: tuple[tuple[str, str], ...]
     stores: tuple[str, ...]
     lines: tuple[str, ...]
     folds: tuple[BlockFold, ...] = ()
@@ -110,7 +110,8 @@ class TritonKernel:
     @property
     def body(self) -> object:
         """What two kernels have in common that are one."""
-        return (self.launch.form, self.launch.constants, self.columns, self.numbers, self.first, self.lines, self.folds)
+        own = (self.columns, self.numbers, self.first, self.stores, self.lines, self.folds)
+        return (self.launch.form, self.launch.constants, own)
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -125,8 +126,7 @@ class TritonKernel:
         known = [
             parameter(a) for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk", "count")
         ]
-        known += [name for name, _ in self.numbers]
-        known += [line.partition(" = ")[0] for line in self.first]
+        known += [name for name, _ in (*self.numbers, *self.first)]
         rank = ("RANK",) if "RANK" in self.launch.constants else ()
         used = set(re.findall(r"\w+", "\n".join(self.lines)))
         return (*(name for name in known if name in used), "_number", *rank)
@@ -150,18 +150,17 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         self.integers: set[str] = set()
         self.folds: list[BlockFold] = []
         self.reads_axes = False
-        self.first: list[str] = []
+        self.first: list[tuple[str, str]] = []
         self.stores: list[str] = []
 
     def compute_first(self, totals: Sequence[Definition], definitions: Sequence[Definition]) -> None:
-        for fold in totals:
-            self.total(fold)
-        self.define(definitions)
-        for definition in definitions:
-            self.store_number(definition.name)
-        self.first += [line for line in self.lines if not line.startswith("tl.store(")]
-        self.stores += [line for line in self.lines if line.startswith("tl.store(")]
-        self.lines.clear()
+        self.first += [(fold.name, self.totalled(fold)) for fold in totals]
+        self.known |= {fold.name for fold in totals}
+        own = {definition.name for definition in definitions}
+        self.load_all(n for d in definitions for n in ordered_reads(d, self.program) if n not in own)
+        self.first += [(definition.name, _PRINTER.text(definition.expression)) for definition in definitions]
+        self.known |= own
+        self.stores += [self.stored_number(definition.name) for definition in (*totals, *definitions)]
 
     def load_number(self, name: str, role: str, index: int) -> None:
         self.tables_used[role] = None
@@ -218,9 +217,13 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         self.lines.append(f"tl.store({array}_ptr + _offsets, {value}, _mask)")
 
     def store_number(self, name: str) -> None:
+        self.lines.append(self.stored_number(name))
+
+    def stored_number(self, name: str) -> str:
+        """The line that writes a number."""
         role, index = self.tables.place(name, self.kinds[name])
         self.tables_used[role] = None
-        self.lines.append(f"tl.store({role}_ptr + {index}, {name})")
+        return f"tl.store({role}_ptr + {index}, {name})"
 
     def operand(self, definition: Definition) -> str:
         """A fold's operand as text, with what it reads loaded."""
@@ -239,14 +242,18 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         self.lines.append(f"{self.folds[-1].part} = {operand}")
 
     def total(self, definition: Definition) -> None:
+        self.lines.append(f"{definition.name} = {self.totalled(definition)}")
+        self.known.add(definition.name)
+        self.store_number(definition.name)
+
+    def totalled(self, definition: Definition) -> str:
+        """A fold's partial results, taken together."""
         value = definition.value
         assert isinstance(value, Reduce)
         name = definition.name
         self.parts[name] = None
         self.counts[name] = None
-        self.lines.append(f"{name} = {_FOLD_PARTS[value.operation]}({name}_parts_ptr, _{name}_count, _number, BLOCK)")
-        self.known.add(name)
-        self.store_number(name)
+        return f"{_FOLD_PARTS[value.operation]}({name}_parts_ptr, _{name}_count, _number, BLOCK)"
 
     def fold_slices(self, folds: Sequence[Definition]) -> None:
         for fold in folds:

@@ -27,6 +27,7 @@ from optgen.compiler.rule import Rule
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_launch import LAUNCH_OPTIONS, Sizes
 from optgen.spec.model import Spec
+from optgen.targets.code import Optimizer
 from optgen.targets.kernels.plan import BLOCKS, CasePlan, KernelPlan, Launch
 from optgen.targets.triton.emit import emit_triton
 
@@ -45,6 +46,9 @@ PRECISIONS = {
 #: Of a thread. A multiprocessor of NVIDIA's has 65536, and runs at least 3 programs of 128 threads with as many.
 MOST_REGISTERS = 160
 
+#: Axes of the tensors that kernels are compiled for, where that makes a difference.
+_RANK = 3
+
 _CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
@@ -53,13 +57,11 @@ class Compiled:
     """What became of one kernel.
 
     Attributes:
-        form, domain: see `Launch`.
         bytes: of arrays that have a number for each element, what a whole block moves for each of these; None where
             a kernel has no such blocks.
         wide: accesses of 128 bits (64 where numbers have 16), and how many are needed for these arrays at least.
         registers: of each thread, 32 bits each.
         own_memory: bytes that a thread keeps in memory of its own.
-        shared: bytes through which threads exchange numbers.
         exchanges: how often loaded numbers change hands.
         uses_float64, uses_atomics: whether instructions do.
         literals: numbers that stand in the kernel.
@@ -69,13 +71,10 @@ class Compiled:
     kernel: str
     gpu: str
     precision: str
-    form: str
-    domain: str
     bytes: int | None
     wide: tuple[int, int]
     registers: int
     own_memory: int
-    shared: int
     exchanges: int
     uses_float64: bool
     uses_atomics: bool
@@ -107,10 +106,24 @@ def kernels_of(plan: KernelPlan) -> dict[str, tuple[Launch, CasePlan]]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What became of the kernels of a spec.
+
+    Attributes:
+        kernels: all that are generated ahead, or the default's if these are too long to be.
+        bytes: for each variant's cases what its kernels move for an element, and what the schedule says, in float32;
+            without cases that fold along axes, where a kernel for each reads once more what the schedule reads once.
+    """
+
+    kernels: tuple[Compiled, ...]
+    bytes: tuple[tuple[str, int, int], ...]
+
+
 def verify(
     spec: Spec, wrapped: Rule | None, gpus: Sequence[str] = tuple(GPUS), precisions: Sequence[str] = ("float32",)
-) -> Iterator[Compiled]:
-    """Compile the kernels of what is generated ahead of a spec, or all of them if it has none ahead.
+) -> Verified:
+    """Compile the kernels of a spec; float32 is among the precisions.
 
     Raises:
         UnsupportedByTarget: a rule asks for something that these kernels have no form of.
@@ -119,19 +132,16 @@ def verify(
     optimizer = compile_optimizer(spec, None, wrapped)
     generated = emit_triton(optimizer)
     module = module_from_text(f"optgen_verified.{spec.name}", generated.text, f"<verified {spec.name}>")
-    for launch, case in kernels_of(generated.plan).values():
-        for gpu in gpus:
-            for precision in precisions:
-                yield _compiled(spec.name, module, launch, case, gpu, precision)
+    found = tuple(
+        _compiled(spec.name, module, launch, case, gpu, precision)
+        for launch, case in kernels_of(generated.plan).values()
+        for gpu in gpus
+        for precision in precisions
+    )
+    return Verified(found, tuple(_bytes(optimizer, generated.plan, found)))
 
 
-def bytes_by_case(spec: Spec, wrapped: Rule | None, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
-    """For each case of each variant what its kernels move for an element, and what the schedule says, in float32.
-
-    Cases with folds along axes are left out: a kernel for each of these reads once more what the schedule reads once.
-    """
-    optimizer = compile_optimizer(spec, None, wrapped)
-    plan = emit_triton(optimizer).plan
+def _bytes(optimizer: Optimizer, plan: KernelPlan, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
     moved = {one.kernel: one.bytes for one in found if one.precision == "float32"}
     for variant, planned in zip(optimizer.variants, plan.variants, strict=True):
         for compiled, case in zip(variant.cases, planned.cases, strict=True):
@@ -147,30 +157,28 @@ def _compiled(
     made = _compile(module, launch, gpu, precision)
     is_cuda = "ptx" in made.asm
     text = made.asm["ptx" if is_cuda else "amdgcn"]
-    arrays = _element_arrays(launch, case)
     whole = launch.form == BLOCKS and launch.domain == Kind.ELEMENT.value
     loads, stores = _unmasked(made.asm["ttir"])
-    # Every other array has one number for several elements, and is loaded once.
-    others = [a.name for a in launch.columns if a.role in ("array", "axes") and a.name not in arrays]
+    kinds = [case.kinds.get(a.name, Kind.ELEMENT) for a in launch.columns if a.role == "array"]
+    # One number for several elements is loaded for each nevertheless, and those of the axes one after the other.
+    others = sum(_RANK if kind is Kind.AXIS else 1 for kind in kinds if kind is not Kind.ELEMENT)
     needed = 0
-    if whole and not others and "for _axis" not in text:
+    if whole:
         threads = LAUNCH_OPTIONS["num_warps"] * GPUS[gpu].warp_size
         # A number that is stored where it was loaded from is left where it is by some compilers.
         changed = [one for one in stores if (one.value, one.pointer) not in {(a.value, a.pointer) for a in loads}]
-        needed = (len(loads) + len(changed)) * max(1, Sizes().block // threads // 4)
+        needed = (len(loads) - others + len(changed)) * max(1, Sizes().block // threads // 4)
+    itemsize = PRECISIONS[precision][1].primitive_bitwidth // 8
     registers, own_memory = _resources(made, text, is_cuda)
     return Compiled(
         name,
         launch.kernel,
         gpu,
         precision,
-        launch.form,
-        launch.domain,
-        sum(one.size for one in (*loads, *stores)) - 4 * len(others) if whole else None,
+        sum(one.size for one in (*loads, *stores)) - itemsize * others if whole else None,
         (_wide(text, is_cuda, precision), needed),
         registers,
         own_memory,
-        made.metadata.shared,
         made.asm["ttgir"].count("convert_layout"),
         re.search(r"\.f64|_f64", text) is not None,
         re.search(r"\b(atom|red)\.|_atomic_", text) is not None,
@@ -184,7 +192,7 @@ def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str)
     tables = {"_rows_ptr": "*i64", "_chunks_ptr": "*i64"}
     sizes = Sizes()
     outer, inner = sizes.tiles.get(launch.extent, (0, 0))
-    values = {"BLOCK": sizes.block, "RANK": 3, "OUTER": outer, "INNER": inner, "WIDE": True}
+    values = {"BLOCK": sizes.block, "RANK": _RANK, "OUTER": outer, "INNER": inner, "WIDE": True}
     values |= {"_theta_type": stored, "_g_type": stored}
     constants = {(kernel.arg_names.index(name),): values.get(name, arithmetic) for name in launch.constants}
     signature = {name: tables.get(name, f"*{arithmetic}") for name in kernel.arg_names}
@@ -196,15 +204,6 @@ def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str)
     }
     source = ASTSource(kernel, signature, constants, aligned)
     return triton.compile(source, target=GPUS[gpu], options=dict(LAUNCH_OPTIONS))
-
-
-def _element_arrays(launch: Launch, case: CasePlan) -> set[str]:
-    """The arrays of a kernel that have a number for each element."""
-    kinds = {one.name: one.kind for one in (*case.buffers, *case.inputs)}
-    for state in case.states:
-        kinds |= dict.fromkeys((state.new, *(state.older(lag) for lag in range(1, state.depth + 1))), state.kind)
-    arrays = (a.name for a in launch.columns if a.role == "array")
-    return {name for name in arrays if kinds.get(name, Kind.ELEMENT.value) == Kind.ELEMENT.value}
 
 
 @dataclass(frozen=True, slots=True)
