@@ -18,6 +18,7 @@ import torch
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.in_place import single
+from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import Call, Held, Launcher, Sizes, arithmetic_dtype, on_device, sent
 from optgen.runtime.variant import ArrayVariant, ModelState
@@ -100,17 +101,11 @@ class _Group:
 
     Attributes:
         scalars: numbers of the step on the device, in each precision that a kernel computes in.
-        position: of the next launch.
     """
 
     case: CasePlan
     scalars: dict[torch.dtype, Tensor]
     members: list[Held] = field(default_factory=list)
-    position: int = 0
-
-    def is_complete(self, fold: str) -> bool:
-        """Whether all that these tensors add to a fold over the model is computed by now."""
-        return all(fold not in launch.folds for launch in self.case.launches[self.position :])
 
 
 class Prepared:
@@ -365,19 +360,12 @@ class _Phase:
 
     def work_through(self) -> None:
         """The kernels of all cases together, so that folds over the model see every tensor."""
-        while True:
-            for group in self.groups:
-                while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
-                    self.call(group, _next(group), group.members)
-                    group.position += 1
-            waiting = [group for group in self.groups if group.position < len(group.case.launches)]
-            if not waiting:
-                return
-            ready = [g for g in waiting if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
-            assert ready, "the cases of a rule wait for each other's folds"
-            for group in ready:
-                self.call(group, _next(group), [self.whole])
-                group.position += 1
+        for one in rounds([group.case for group in self.groups]):
+            for group, launches in zip(self.groups, one.of_tensors, strict=True):
+                for launch in launches:
+                    self.call(group, launch, group.members)
+            for index, launch in one.of_model:
+                self.call(self.groups[index], launch, [self.whole])
 
     def call(self, group: _Group, launch: Launch, members: Sequence[Held]) -> None:
         """A kernel on some tensors."""
@@ -407,7 +395,3 @@ def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
 
 def _aligned(count: int) -> int:
     return -(-count // _ALIGNMENT) * _ALIGNMENT
-
-
-def _next(group: _Group) -> Launch:
-    return group.case.launches[group.position]

@@ -19,6 +19,7 @@ from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, c
 from optgen.runtime.native.launches import as_results, formats_of, read_again, written, written_late
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, NAMES, TYPES, Formats, Place, in_memory_order, size_of
+from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.targets.kernels.plan import SLICES, CasePlan, Launch, StatePlan
 
@@ -134,11 +135,6 @@ class _Group:
     read_again: set[str]
     formats: dict[str, str]
     members: list[_Member] = field(default_factory=list)
-    position: int = 0
-
-    def is_complete(self, fold: str) -> bool:
-        """Whether all that these tensors add to a fold over the model has been stored."""
-        return all(fold not in launch.folds for launch in self.case.launches[self.position :])
 
 
 class _Table:
@@ -326,25 +322,17 @@ class _Table:
 
     def work_through(self) -> None:
         """The kernels of all cases side by side, so that folds over the model see every tensor."""
-        while True:
-            waiting: list[list[list[tuple[int, ...]]]] = []
-            for group in self.groups:
-                steps = []
-                while group.position < len(group.case.launches) and _next(group).domain != Kind.GLOBAL.value:
-                    members = [member for member in group.members if not member.leaves(_next(group))]
-                    steps.append([i for member in members for i in self.launched(group, _next(group), member)])
-                    group.position += 1
-                waiting.append(steps)
-            for together in zip_longest(*waiting, fillvalue=[]):
+        for one in rounds([group.case for group in self.groups]):
+            steps = [
+                [
+                    [i for m in group.members if not m.leaves(launch) for i in self.launched(group, launch, m)]
+                    for launch in launches
+                ]
+                for group, launches in zip(self.groups, one.of_tensors, strict=True)
+            ]
+            for together in zip_longest(*steps, fillvalue=[]):
                 self.phase(item for items in together for item in items)
-            late = [group for group in self.groups if group.position < len(group.case.launches)]
-            if not late:
-                return
-            ready = [g for g in late if all(o.is_complete(f) for o in self.groups for f in _next(g).totals)]
-            assert ready, "the cases of a rule wait for each other's folds"
-            self.phase(self.of_model(group, _next(group)) for group in ready)
-            for group in ready:
-                group.position += 1
+            self.phase(self.of_model(self.groups[index], launch) for index, launch in one.of_model)
 
     def work_late(self) -> None:
         """The kernels that have been left to the end."""
@@ -544,10 +532,6 @@ class _Table:
 
 #: Where in an item's row the number of its chunks stands; the one before says how many come first.
 _CHUNKS = 11
-
-
-def _next(group: _Group) -> Launch:
-    return group.case.launches[group.position]
 
 
 def _number(bits: int) -> int:
