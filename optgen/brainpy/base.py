@@ -6,6 +6,7 @@ import inspect
 import itertools
 import warnings
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,7 +22,7 @@ from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell
 from optgen.runtime.entry import Entry
 from optgen.runtime.optax_trees import all_finite
-from optgen.runtime.own_arguments import SKIP_NONFINITE, checked_flag
+from optgen.runtime.own_arguments import ADDED, checked_flag
 from optgen.runtime.saved import STATE_FORMAT, count_of, expect, unpacked
 from optgen.runtime.stateful import GeneratedRule, check_identity
 from optgen.runtime.weights import Weights, flat_weights
@@ -57,12 +58,13 @@ class Optimizer:
             raise NotImplementedError(f"{label} is the base of the optimizers; use one of them")
         given = bind(label, self.__signature__, args, kwargs)
         self._skips = checked_flag(label, given.pop("skip_nonfinite", False))
+        state_dtype = given.pop("state_dtype", None)
         own = {a.name: given.pop(a.name, None) for a in self.dialect.arguments if not a.targets}
         if own.get("name") is not None and not isinstance(own["name"], str):
             raise HyperparameterTypeError(f"{label}: name is a string, not {own['name']!r}")
         self.name: str = own.get("name") or f"{label}{next(_NUMBERS)}"
         chosen = settings(self.entry.manifest, self.dialect, {n: v for n, v in given.items() if n != "lr"})
-        self._rule = GeneratedRule(self.entry, chosen)
+        self._rule = GeneratedRule(self.entry, replace(chosen, state_dtype=state_dtype))
         try:
             self.lr: Scheduler = make_schedule(given.get("lr", arguments_of(self.dialect, chosen)["lr"]))
         except InvalidHyperparameter as error:
@@ -293,4 +295,4 @@ class Optimizer:
 
 def optimizer_class(entry: Entry, dialect: Dialect) -> type[Optimizer]:
     """The class of one optimizer, with brainpy's name and arguments."""
-    return generated_class(Optimizer, entry, dialect, "optgen.brainpy", signature(dialect, SKIP_NONFINITE))
+    return generated_class(Optimizer, entry, dialect, "optgen.brainpy", signature(dialect, *ADDED))

@@ -12,7 +12,7 @@ from optgen.runtime.arguments import takes_schedule
 from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
 from optgen.runtime.optax_arguments import LIBRARY
-from optgen.runtime.own_arguments import SKIP_NONFINITE, SKIPPING, own_argument
+from optgen.runtime.own_arguments import added, own_argument
 from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
@@ -245,9 +245,9 @@ def _parameters(manifest: Manifest, dialect: Dialect) -> str:
             if dialect.library == "brainpy":
                 kind = kind.replace(" | Schedule |", " |")
         parts.append(f"{argument.name}: {kind}{default}")
-    if dialect.library in SKIPPING:
-        parts += [] if starred else ["*"]
-        parts.append(f"{SKIP_NONFINITE.name}: bool = {SKIP_NONFINITE.default}")
+    extra = added(dialect)
+    parts += ["*"] if extra and not starred else []
+    parts += [f"{name}: {argument.type} = {p.default!r}" for name, (p, argument) in extra.items()]
     return ", ".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell, refreshed
 from optgen.runtime.entry import Entry
 from optgen.runtime.optax_trees import all_finite
-from optgen.runtime.own_arguments import SKIP_NONFINITE, checked_flag
+from optgen.runtime.own_arguments import ADDED, checked_flag
 from optgen.runtime.stateful import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, rate_name
 from optgen.runtime.transformation import transformation
 from optgen.runtime.weights import Weights, flat_weights, shown
@@ -44,7 +45,8 @@ class Optimizer(Rated):
         lr = self._own.pop("lr", None) if "lr" in self._own else given.get("lr")
         if isinstance(lr, LRScheduler) and "lr" in given:
             given["lr"] = lr.current_lrs.value[0]
-        self._settings: Settings = settings(self.entry.manifest, self.dialect, given)
+        state_dtype = given.pop("state_dtype", None)
+        self._settings: Settings = replace(settings(self.entry.manifest, self.dialect, given), state_dtype=state_dtype)
         self.weights = Weights(label)
         self._groups = []
         self._added = []
@@ -129,7 +131,7 @@ class Optimizer(Rated):
         assert isinstance(rule, GeneratedRule)
         chosen = rule.settings
         if rule.rate is not None:
-            chosen = Settings(chosen.options, chosen.values, {**chosen.schedules, rule.rate: self._rate_now})
+            chosen = replace(chosen, schedules={**chosen.schedules, rule.rate: self._rate_now})
         return transformation(self.entry, chosen, self.dialect)
 
     def _rate_now(self, count: Any) -> Any:
@@ -212,7 +214,7 @@ class Optimizer(Rated):
 
     def _group_rule(self, kwargs: Mapping[str, Any]) -> Rule:
         label = type(self).__name__
-        fixed = [name for name in kwargs if name in self._own or name == "skip_nonfinite"]
+        fixed = [name for name in kwargs if name in self._own or name in {p.name for p in ADDED}]
         if fixed:
             raise TypeError(f"{label}: {', '.join(fixed)} is the optimizer's, not a group's")
         first = self._first.rule
@@ -225,7 +227,7 @@ class Optimizer(Rated):
         values = dict(chosen.values)
         if name is not None:
             values[name] = first.settings.values[name]
-        return GeneratedRule(first.entry, Settings(chosen.options, values, first.settings.schedules))
+        return GeneratedRule(first.entry, replace(first.settings, options=chosen.options, values=values))
 
     # Steps.
 
@@ -344,7 +346,7 @@ def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimi
     arguments = [argument.name for argument in dialect.arguments if not argument.instead]
     # A user's hyperparameter of the name of a method is read by `param_groups[0][name]` alone.
     members = {name: _property(name) for name in arguments if not hasattr(parent, name)}
-    return generated_class(parent, entry, dialect, "optgen.optim", signature(dialect, SKIP_NONFINITE), members)
+    return generated_class(parent, entry, dialect, "optgen.optim", signature(dialect, *ADDED), members)
 
 
 def _property(name: str) -> property:

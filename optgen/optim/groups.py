@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from optgen.errors import InvalidHyperparameter, StateMismatch
@@ -156,7 +157,7 @@ class Group(MutableMapping[str, Any]):
         values = dict(changed.values)
         if name is not None and name in values:
             values[name] = before.values[name]
-        rule = GeneratedRule(self.rule.entry, Settings(changed.options, values, before.schedules))
+        rule = GeneratedRule(self.rule.entry, replace(before, options=changed.options, values=values))
         if self.state is not None:
             fresh = rule.start(self._owner.weights.values(self.paths), self.rate)
             try:
@@ -197,6 +198,6 @@ class Group(MutableMapping[str, Any]):
             declared = {h.name: h for h in self._owner.entry.manifest.hyperparameters}
             values = {n: check_value(f"{self.label}: {n}", declared[n], value) for n, value in kept.items()}
             values = {**rule.settings.values, **values}
-            rule = GeneratedRule(rule.entry, Settings(rule.settings.options, values, rule.settings.schedules))
+            rule = GeneratedRule(rule.entry, replace(rule.settings, values=values))
         like = rule.start(self._owner.weights.values(self.paths), self.rate)
         return rule, unpacked(self.label, arrays, like)

@@ -31,11 +31,13 @@ class Settings:
         options: a value for every option.
         values: a value for every hyperparameter; None for one that is absent.
         schedules: hyperparameters given as functions of the step count, instead of a value.
+        state_dtype: in what formats states are kept, see `optgen.runtime.state_dtypes`.
     """
 
     options: Mapping[str, OptionValue]
     values: Mapping[str, Any]
     schedules: Mapping[str, Schedule]
+    state_dtype: Any = None
 
 
 def dialect_of(manifest: Manifest, library: str) -> Dialect:

@@ -69,6 +69,34 @@ class Arrays(ABC):
         """The sum, maximum or minimum of two parts of a fold."""
 
     @abstractmethod
+    def bits(self, array: Array) -> Array:
+        """The bits of a float32 array, int32."""
+
+    @abstractmethod
+    def floats(self, bits: Array) -> Array:
+        """The opposite."""
+
+    @abstractmethod
+    def where(self, condition: Array, a: Any, b: Any) -> Array:
+        """One or the other; Python numbers are float32 or int32."""
+
+    @abstractmethod
+    def places(self, count: int, like: Array) -> Array:
+        """0, 1, ... as int32, where `like` is; beyond 2**31 they wrap around."""
+
+    @abstractmethod
+    def to(self, array: Array, dtype: str) -> Array:
+        """An array in another dtype, by name."""
+
+    @abstractmethod
+    def rows(self, array: Array, length: int) -> Array:
+        """An array's numbers in rows of a length, with zeros behind them."""
+
+    @abstractmethod
+    def largest(self, array: Array) -> Array:
+        """The largest number of each row of an int32 array, in a column."""
+
+    @abstractmethod
     def call_for_step(
         self, modules: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any
     ) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from optgen.runtime.own_arguments import SKIP_NONFINITE, SKIPPING, own_argument
+from optgen.runtime.own_arguments import added, own_argument
 from optgen.spec.model import Argument, Dialect
 from optgen.targets.manifest import Manifest, VariantInfo
 
@@ -73,8 +73,7 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
             meaning, domain = meanings[target]
             told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
-    if dialect.library in SKIPPING:
-        lines.append(f"    {SKIP_NONFINITE.name}: {own_argument(dialect.library, SKIP_NONFINITE.name).meaning}.")
+    lines += [f"    {name}: {argument.meaning}." for name, (_, argument) in added(dialect).items()]
     return "\n".join(lines) if len(lines) > 1 else ""
 
 

@@ -16,7 +16,7 @@ FLAGS: dict[str, dict[str, OptionValue | None]] = {
 }
 
 #: What every class here takes besides, by keyword.
-ADDED: dict[str, OptionValue | None] = {"skip_nonfinite": False}
+ADDED: dict[str, OptionValue | None] = {"skip_nonfinite": False, "state_dtype": None}
 
 #: These hyperparameters are one argument, `betas`, as in the libraries' own.
 _BETAS = ("beta1", "beta2", "beta3")

@@ -12,10 +12,14 @@ from jax import lax
 
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
+from optgen.runtime.formats import Blocks
 from optgen.runtime.variant import PARAMETER_FORM, UPDATE, UPDATE_FORM, ArrayVariant, ModelState
 from optgen.targets.manifest import Function, VariantInfo
 
 __all__ = ["PARAMETER_FORM", "UPDATE", "UPDATE_FORM", "JaxArrays", "JaxVariant", "ModelState", "arithmetic_dtype"]
+
+
+jax.tree_util.register_dataclass(Blocks, ["codes", "scales"], [])
 
 
 class JaxArrays(Arrays):
@@ -61,6 +65,27 @@ class JaxArrays(Arrays):
         if operation == "sum":
             return first + second
         return jnp.maximum(first, second) if operation == "max" else jnp.minimum(first, second)
+
+    def bits(self, array: jax.Array) -> jax.Array:
+        return lax.bitcast_convert_type(array, jnp.int32)
+
+    def floats(self, bits: jax.Array) -> jax.Array:
+        return lax.bitcast_convert_type(bits, jnp.float32)
+
+    def where(self, condition: jax.Array, a: Any, b: Any) -> jax.Array:
+        return jnp.where(condition, _narrow(a), _narrow(b))
+
+    def places(self, count: int, like: jax.Array) -> jax.Array:
+        return lax.iota(jnp.int32, count)
+
+    def to(self, array: jax.Array, dtype: str) -> jax.Array:
+        return array.astype(dtype)
+
+    def rows(self, array: jax.Array, length: int) -> jax.Array:
+        return jnp.pad(array.reshape(-1), (0, -array.size % length)).reshape(-1, length)
+
+    def largest(self, array: jax.Array) -> jax.Array:
+        return jnp.max(array, axis=1, keepdims=True)
 
     def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
         with jax.enable_x64(True):
@@ -138,6 +163,11 @@ def complex_dtype(array: jax.Array) -> Any:
     if jnp.iscomplexobj(array):
         return jnp.dtype("complex128") if array.dtype == jnp.complex128 else jnp.dtype("complex64")
     return arithmetic_dtype(array)
+
+
+def _narrow(value: Any) -> Any:
+    """A Python number as one of 32 bits, whatever the default is."""
+    return jnp.float32(value) if isinstance(value, float) else jnp.int32(value) if isinstance(value, int) else value
 
 
 def _real(dtype: Any) -> Any:

@@ -16,11 +16,12 @@ from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
-from optgen.runtime.lucid_state import NumpyLayout, NumpyStep, restored
+from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.rule import numpy_memory
 from optgen.runtime.own_arguments import checked_flag
 from optgen.runtime.per_parameter import Kept, Work, check_inputs
+from optgen.runtime.state_dtypes import formats_of
 from optgen.spec.model import Dialect
 
 Parameter = Any
@@ -42,7 +43,7 @@ class Optimizer:
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
         params: Iterable[Any] = given.pop("params")
-        self._layouts: dict[str, NumpyLayout] = {}
+        self._layouts: dict[Any, NumpyLayout] = {}
         self.defaults: dict[str, Any] = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
         self._chosen(self.defaults)
         self.param_groups: list[dict[str, Any]] = []
@@ -166,7 +167,7 @@ class Optimizer:
             kept = dict(saved.get(number, {}))
             layout.check(f"{name}: the state of parameter {number}", parameter, kept)
             if kept:
-                found[parameter] = {entry: restored(parameter, value) for entry, value in kept.items()}
+                found[parameter] = layout.loaded(parameter, kept)
         self.param_groups = [
             {**self.defaults, **copy.deepcopy({k: v for k, v in g.items() if k != "params"}), "params": mine["params"]}
             for g, mine in zip(groups, self.param_groups, strict=True)
@@ -204,10 +205,13 @@ class Optimizer:
                 raise HyperparameterTypeError(f"{name}: {spelled} is a number, not {value!r}")
         checked_flag(name, group["skip_nonfinite"])
         variant = self.entry.numpy_variant(chosen.options, chosen.values)
-        if variant.info.name not in self._layouts:
+        formats = formats_of(name, group["state_dtype"], variant.info, self.dialect.states)
+        key = (variant.info.name, *formats.items())
+        if key not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, numpy_memory)
-            self._layouts[variant.info.name] = NumpyLayout(variant, self.dialect, functools.partial(made_or_told, make))
-        layout = self._layouts[variant.info.name]
+            native = functools.partial(made_or_told, make)
+            self._layouts[key] = NumpyLayout(variant, self.dialect, native, formats)
+        layout = self._layouts[key]
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}
 
     def _parameters(self) -> list[Parameter]:

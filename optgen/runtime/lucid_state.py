@@ -34,6 +34,12 @@ class NumpyLayout(StateLayout):
     def outside(self, parameter: Any, info: StateInfo, value: Any) -> Any:
         return value
 
+    def moved(self, parameter: Any, value: np.ndarray) -> np.ndarray:
+        return value.copy()
+
+    def restored(self, parameter: Any, name: str, value: Any) -> Any:
+        return _restored(parameter, value)
+
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
             return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))
@@ -48,7 +54,7 @@ class NumpyStep(GroupStep):
     """A step on parameters that hold numpy arrays, in place."""
 
     def in_place(self, parameters: list[Any]) -> InPlaceRule | None:
-        return self.layout.native()
+        return None if self.layout.formats else self.layout.native()
 
     def team(self) -> Team:
         return Team(thread_count())
@@ -61,10 +67,10 @@ class NumpyStep(GroupStep):
         parameter.data[...] = value
 
 
-def restored(parameter: Any, value: Any) -> Any:
-    """An entry of a checkpoint as it is kept: a copy, in the precision of the parameter's arithmetic."""
+def _restored(parameter: Any, value: Any) -> Any:
+    """A copy of what a checkpoint holds, in the precision of the parameter's arithmetic."""
     if isinstance(value, tuple | list):
-        return tuple(restored(parameter, part) for part in value)
+        return tuple(_restored(parameter, part) for part in value)
     if not isinstance(value, np.ndarray) or value.ndim == 0:
         return value.copy() if isinstance(value, np.ndarray) else value
     return value.astype(np.float64 if parameter.data.dtype == np.float64 else np.float32)

@@ -70,8 +70,43 @@ class NumpyArrays(Arrays):
     def combined(self, operation: str, first: Any, second: Any) -> Any:
         return {"sum": np.add, "max": np.maximum, "min": np.minimum}[operation](first, second)
 
+    def bits(self, array: np.ndarray) -> Any:
+        return array.view(np.int32)
+
+    def floats(self, bits: np.ndarray) -> np.ndarray:
+        return np.asarray(bits, np.int32).view(np.float32)
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        return np.where(condition, _narrow(a), _narrow(b))
+
+    def places(self, count: int, like: np.ndarray) -> np.ndarray:
+        return np.arange(count, dtype=np.int64).astype(np.int32)
+
+    def to(self, array: np.ndarray, dtype: str) -> Any:
+        return array.astype(_dtype(dtype), copy=False)
+
+    def rows(self, array: np.ndarray, length: int) -> np.ndarray:
+        return np.pad(array.reshape(-1), (0, -array.size % length)).reshape(-1, length)
+
+    def largest(self, array: np.ndarray) -> Any:
+        return array.max(axis=1, keepdims=True)
+
     def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
         return call_in_float64(module, function, values)
+
+
+def _narrow(value: Any) -> Any:
+    """A Python number as one of 32 bits."""
+    return np.float32(value) if isinstance(value, float) else np.int32(value) if isinstance(value, int) else value
+
+
+def _dtype(name: str) -> Any:
+    """A dtype by name; bfloat16 is one that ml_dtypes adds to numpy, which comes with jax."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 def call_in_float64(module: types.ModuleType, function: Function, values: Mapping[str, Any]) -> list[Any]:

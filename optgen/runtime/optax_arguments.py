@@ -16,7 +16,7 @@ import optax
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.arguments import Settings, signature
 from optgen.runtime.jax import JaxVariant
-from optgen.runtime.own_arguments import SKIP_NONFINITE, checked_flag
+from optgen.runtime.own_arguments import ADDED, SKIP_NONFINITE, STATE_DTYPE, added, checked_flag
 from optgen.spec.model import Dialect, StateLayout
 from optgen.targets.manifest import Manifest
 
@@ -41,6 +41,7 @@ class Extras:
         draws: input → the argument that its key is kept under.
         keys: that argument → key.
         skip_nonfinite: whether a step with a gradient that is not finite is left out.
+        state_dtype: in what formats states are kept, see `optgen.runtime.state_dtypes`.
     """
 
     arguments: Mapping[str, Any]
@@ -55,6 +56,7 @@ class Extras:
     draws: Mapping[str, str]
     keys: Mapping[str, jax.Array]
     skip_nonfinite: bool
+    state_dtype: Any = None
 
 
 #: For a rule that is told nothing else.
@@ -69,8 +71,7 @@ def front_end_signature(dialect: Dialect) -> inspect.Signature:
         p.replace(default=theirs[name].default if name in theirs else None) if p.default == LIBRARY else p
         for name, p in called.parameters.items()
     ]
-    extra = () if SKIP_NONFINITE.name in called.parameters else (SKIP_NONFINITE,)
-    return called.replace(parameters=[*parameters, *extra])
+    return called.replace(parameters=[*parameters, *(parameter for parameter, _ in added(dialect).values())])
 
 
 def _library_signature(name: str) -> Mapping[str, inspect.Parameter]:
@@ -97,11 +98,18 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
     skip = checked_flag(dialect.name, arguments.get(SKIP_NONFINITE.name, False))
     layout = dialect.layout
     spelled_as = {target: argument.name for argument in dialect.arguments for target in argument.targets}
-    spelled = {
-        name: value for name, value in given.items() if name != SKIP_NONFINITE.name or SKIP_NONFINITE.name in spelled_as
-    }
+    ours = {p.name for p in ADDED} - {argument.name for argument in dialect.arguments}
+    spelled = {name: value for name, value in given.items() if name not in ours}
+    state_dtype = given.get(STATE_DTYPE.name) if STATE_DTYPE.name in ours else None
     if layout is None:
-        return replace(NOTHING, arguments=arguments, spelled=spelled, spelled_as=spelled_as, skip_nonfinite=skip)
+        return replace(
+            NOTHING,
+            arguments=arguments,
+            spelled=spelled,
+            spelled_as=spelled_as,
+            skip_nonfinite=skip,
+            state_dtype=state_dtype,
+        )
     for option, words in layout.words.items():
         name = spelled_as[option]
         if isinstance(spelled.get(name), str):
@@ -127,6 +135,7 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
         draws,
         keys,
         skip,
+        state_dtype,
     )
 
 

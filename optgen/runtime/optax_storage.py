@@ -42,12 +42,14 @@ class Storage:
         variant: one of them.
         plain: whether states are stored as the rule keeps them.
         rings: the states that are stored as histories of one length, which is longer than what the rule keeps.
+        formatted: the states that come and go as `optgen.runtime.formats` stores them.
     """
 
-    def __init__(self, variant: JaxVariant, plain: bool, rings: Rings) -> None:
+    def __init__(self, variant: JaxVariant, plain: bool, rings: Rings, formatted: frozenset[str] = frozenset()) -> None:
         self.variant = variant
         self.plain = plain
         self.rings = rings
+        self.formatted = formatted
         self.infos = {state.name: state for case in variant.info.cases for state in case.states}
 
     def info(self, name: str, shape: tuple[int, ...]) -> StateInfo | None:
@@ -91,7 +93,7 @@ class Storage:
         info = self.info(name, shape)
         if info is None:
             return None if self.plain else (like if like is not None else jnp.zeros((1,), dtype))
-        if self.plain:
+        if self.plain or name in self.formatted:
             return value
         if name in self.rings.states:
             if like is None:
@@ -115,7 +117,7 @@ class Storage:
         info = self.info(name, shape)
         if info is None:
             return None
-        if self.plain:
+        if self.plain or name in self.formatted:
             return stored
         if self._is_single(name):
             stored = self.rings.last(stored, count)

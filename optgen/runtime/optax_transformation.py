@@ -15,11 +15,13 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
+from optgen.runtime.formats import closed
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
+from optgen.runtime.state_dtypes import formats_of
 from optgen.spec.model import Dialect, StateLayout
 
 
@@ -76,7 +78,9 @@ class Transformation:
                 lambda argument: arguments.get(argument) is not None,
             )
         self.rings = self._rings()
-        self.storage = Storage(self.variant, self.said is None, self.rings)
+        shown = {slot.source: slot.name for slot in self.layout.slots if slot.source in self.names}
+        self.formats = formats_of(self.name, own.state_dtype or chosen.state_dtype, self.variant.info, shown)
+        self.storage = Storage(self.variant, self.said is None, self.rings, frozenset(self.formats))
         self.parameters = self.said.parameters if self.said is not None else None
         self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()
         self.clock = self.layout.clock()
@@ -106,6 +110,7 @@ class Transformation:
         first = [slot.first() if slot.counts else jnp.zeros((), jnp.int32) for slot in self.layout.slots]
         variant = self._variants(leaves)[(True,) * len(self.own.masks)][0]
         state = variant.init(leaves, self._hyperparameters(self.variant, first, self.chosen.values))
+        started = closed(variant.arrays, state.tensors, self.formats, self.names, None)
         values = []
         for slot in self.layout.slots:
             if slot.counts:
@@ -126,7 +131,7 @@ class Transformation:
                     self.storage.stored(
                         slot.source, leaf.shape, kept.get(slot.source), None, leaf.dtype if dtype is None else dtype
                     )
-                    for leaf, kept in zip(leaves, state.tensors, strict=True)
+                    for leaf, kept in zip(leaves, started, strict=True)
                 ]
                 values.append(jax.tree.unflatten(structure, stored))
         return self.layout.pack(values)
@@ -325,7 +330,7 @@ class Transformation:
             variant, numbers = self._variants(model.gradients)[group]
             found, after = variant.step(
                 [model.gradients[i] for i in places],
-                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead),
+                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead, self.formats),
                 None if model.parameters is None else [model.parameters[i] for i in places],
                 optax.safe_increment(count),
                 self._hyperparameters(variant, values, numbers),
@@ -392,7 +397,8 @@ class Transformation:
         """The dtype of a tensor's update: what its gradient, its state and its parameter together have in optax."""
         variant, _ = self.variants[tuple(mask[index] for mask in model.taken)]
         dtypes = [model.gradients[index].dtype]
-        dtypes += [leaf.dtype for column in stored.values() for leaf in jax.tree.leaves(column[index])]
+        columns = (column for name, column in stored.items() if name not in self.formats)
+        dtypes += [leaf.dtype for column in columns for leaf in jax.tree.leaves(column[index])]
         if variant.reads_parameters and model.parameters is not None:
             dtypes.append(model.parameters[index].dtype)
         return jnp.result_type(*dtypes)

@@ -11,10 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError
+from optgen.spec.model import Dialect
 
-#: What the front-ends that carry a state along add to every library's arguments.
+#: What the front-ends that carry a state along add to every library's arguments, where a dialect has none of that name.
 SKIP_NONFINITE = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)
-SKIPPING = ("optax", "braintools", "brainpy")
+STATE_DTYPE = inspect.Parameter("state_dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
+ADDED = (SKIP_NONFINITE, STATE_DTYPE)
+ADDING = ("optax", "braintools", "brainpy")
 
 
 def checked_flag(label: str, value: object) -> bool:
@@ -39,6 +42,12 @@ _MASKS = "a tree of True and False, a prefix of one, or a function that makes on
 _TRANSFORMATION = "optax.GradientTransformation"
 _SKIP = "leave a step out, and count it in `skipped_steps`, when a gradient is not finite"
 
+_STATE_DTYPE = OwnArgument(
+    "in what format states are kept: 'bfloat16', '8bit', '8bit_stochastic', or a mapping of states to these; None: "
+    "that of the arithmetic",
+    "Any",
+)
+
 _OF_EVERY_LIBRARY = {
     "foreach": OwnArgument("taken for torch's sake; all tensors are stepped together either way", "bool | None"),
     "capturable": OwnArgument("whether the step may be captured in a CUDA graph; refused where it cannot be", "bool"),
@@ -61,6 +70,7 @@ _OF_EVERY_LIBRARY = {
         "the learning rate of the wrapped optimizer, a number or a scheduler; its own if None", "Number | None"
     ),
     SKIP_NONFINITE.name: OwnArgument(_SKIP, "bool"),
+    STATE_DTYPE.name: _STATE_DTYPE,
 }
 
 _OF_OPTAX = {
@@ -88,6 +98,18 @@ _OF_OPTAX = {
         "leave a step out when a gradient is not finite, and count it, as optax.apply_if_finite does", "bool"
     ),
 }
+
+
+def added(dialect: Dialect) -> dict[str, tuple[inspect.Parameter, OwnArgument]]:
+    """What a front-end adds to a dialect's arguments, by name."""
+    if dialect.library not in ADDING:
+        return {}
+    own = {argument.name for argument in dialect.arguments}
+    return {
+        p.name: (p, _STATE_DTYPE if p is STATE_DTYPE else own_argument(dialect.library, p.name))
+        for p in ADDED
+        if p.name not in own
+    }
 
 
 def own_argument(library: str, name: str) -> OwnArgument:

@@ -15,6 +15,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.formats import Blocks, block_count, closed, encoded, is_eight_bit
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
@@ -37,10 +38,19 @@ class StateLayout(ABC):
         dialect: the names.
         native: makes the same variant as C functions that change arrays in place, or None where there are none. It is
             asked when a step could use them: where parameters are on another device nothing is to be compiled.
+        formats: of states, see `optgen.runtime.formats`. One in 8 bits is kept as its codes, and beside them, under
+            its name and `_scales`, their scales.
     """
 
-    def __init__(self, variant: ArrayVariant, dialect: Dialect, native: Callable[[], InPlaceRule | None]) -> None:
+    def __init__(
+        self,
+        variant: ArrayVariant,
+        dialect: Dialect,
+        native: Callable[[], InPlaceRule | None],
+        formats: Mapping[str, str],
+    ) -> None:
         self.variant = variant
+        self.formats = formats
         self.native = functools.cache(native)
         self.count = dialect.count
         infos = {info.name: info for case in variant.info.cases for info in case.states}
@@ -86,6 +96,28 @@ class StateLayout(ABC):
     def written(self, old: Any, new: Any) -> Any:
         """A state's new value where the old one was kept; never memory of a parameter or a gradient."""
 
+    @abstractmethod
+    def moved(self, parameter: Parameter, value: Array) -> Array:
+        """A copy of an array of a checkpoint, where the parameter is."""
+
+    @abstractmethod
+    def restored(self, parameter: Parameter, name: str, value: Any) -> Any:
+        """A copy of an entry of a checkpoint as it is kept, in the precision of the parameter's arithmetic."""
+
+    def loaded(self, parameter: Parameter, kept: Mapping[str, Any]) -> Kept:
+        """The state of a parameter from a checkpoint that `check` has passed."""
+        found: Kept = {}
+        for info in self.infos(parameter):
+            name, format = self.names[info.name], self.formats.get(info.name)
+            if format is None or kept.get(name) is None:
+                continue
+            if scales_of(name) in kept:
+                found |= {n: self.moved(parameter, kept[n]) for n in (name, scales_of(name))}
+            else:
+                value = encoded(self.variant.arrays, self.moved(parameter, self.inside(info, kept[name])), format, None)
+                found |= self.entries(parameter, info, value)
+        return found | {n: self.restored(parameter, n, value) for n, value in kept.items() if n not in found}
+
     def infos(self, parameter: Parameter) -> list[StateInfo]:
         """The states that are kept with a parameter."""
         states = self.variant.case_of(tuple(self.array(parameter).shape)).states
@@ -107,13 +139,14 @@ class StateLayout(ABC):
             hyperparameters: of the group.
         """
         state = self.variant.init([self.array(parameter)], hyperparameters)
+        (tensors,) = closed(self.variant.arrays, state.tensors, self.formats, self.variant.state_names(), None)
         if self.count:
             kept[self.count] = self.counted(kept, 0)
         for info in self.infos(parameter):
             if info.name in self.of_step:
                 kept[self.names[info.name]] = self.step_number(parameter, np.array(state.shared[info.name]))
             else:
-                kept[self.names[info.name]] = self.outside(parameter, info, state.tensors[0][info.name])
+                kept |= self.entries(parameter, info, tensors[info.name])
         for name in self.of_model:
             if name in state.shared:
                 first.setdefault(self.names[name], state.shared[name])
@@ -126,11 +159,21 @@ class StateLayout(ABC):
 
     def tensors(self, parameter: Parameter, kept: Kept) -> dict[str, Any]:
         """A parameter's state as the rule takes it."""
-        return {
-            info.name: self.inside(info, kept[self.names[info.name]])
-            for info in self.infos(parameter)
-            if info.name not in self.of_step
-        }
+        return {info.name: self.taken(info, kept) for info in self.infos(parameter) if info.name not in self.of_step}
+
+    def taken(self, info: StateInfo, kept: Kept) -> Any:
+        """A state of a parameter as the rule takes it."""
+        name = self.names[info.name]
+        if is_eight_bit(self.formats.get(info.name)):
+            return Blocks(kept[name], kept[scales_of(name)])
+        return kept[name] if info.name in self.formats else self.inside(info, kept[name])
+
+    def entries(self, parameter: Parameter, info: StateInfo, value: Any) -> Kept:
+        """A state as it is kept, by name."""
+        name = self.names[info.name]
+        if isinstance(value, Blocks):
+            return {name: value.codes, scales_of(name): value.scales}
+        return {name: value if info.name in self.formats else self.outside(parameter, info, value)}
 
     def step_numbers(self, kept: Kept) -> dict[str, np.ndarray]:
         """The numbers of the step that a parameter keeps, as the rule takes them."""
@@ -147,7 +190,8 @@ class StateLayout(ABC):
             if info.name in self.of_step:
                 kept[name] = self.step_number(parameter, np.array(shared[info.name]))
             else:
-                kept[name] = self.written(kept[name], self.outside(parameter, info, tensors[info.name]))
+                for entry, value in self.entries(parameter, info, tensors[info.name]).items():
+                    kept[entry] = self.written(kept[entry], value)
 
     def check(self, label: str, parameter: Parameter, kept: Kept) -> None:
         """Refuse a state that is not one of this rule.
@@ -157,6 +201,9 @@ class StateLayout(ABC):
         """
         infos = {self.names[info.name]: info for info in self.infos(parameter)}
         wanted = {*infos, *([self.count] if self.count else ())}
+        scales = {scales_of(name): name for name, info in infos.items() if is_eight_bit(self.formats.get(info.name))}
+        # What another optimizer has kept in full is rounded when it is loaded.
+        wanted |= {name for name in scales if kept.get(name) is not None}
         known = wanted | {self.names[name] for name in self.of_model}
         found = {name for name, value in kept.items() if value is not None}
         if found and (not wanted <= found or not found <= known):
@@ -170,10 +217,14 @@ class StateLayout(ABC):
             info = infos[name]
             history = (info.depth,) if info.depth > 1 else ()
             shapes = [history + s for s in kept_shapes(Kind(info.kind), tuple(self.array(parameter).shape))]
-            inner = self.inside(info, kept[name])
+            inner = kept[name] if info.name in self.formats else self.inside(info, kept[name])
             given = [tuple(np.shape(part)) for part in (inner if isinstance(inner, tuple) else (inner,))]
             if given != shapes:
                 raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
+        for name in found & set(scales):
+            given, full = [tuple(np.shape(kept[name]))], [(block_count(tuple(self.array(parameter).shape)),)]
+            if given != full:
+                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {full}")
 
 
 @dataclass(slots=True)
@@ -257,7 +308,7 @@ class GroupStep(ABC):
             return
         new, after = layout.variant.step(
             [self.gradient(p) for p in parameters],
-            ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared),
+            self.model_state(parameters, kept, shared),
             [layout.array(p) for p in parameters],
             t,
             self.work.hyperparameters,
@@ -272,6 +323,11 @@ class GroupStep(ABC):
         for name in layout.of_model:
             self.first[layout.names[name]] = after.shared[name]
 
+    def model_state(self, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, Any]) -> ModelState:
+        """What the rule keeps for some parameters, as it takes it."""
+        tensors = tuple(self.layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True))
+        return ModelState(tensors, shared, formats=self.layout.formats)
+
     def step_in_place(
         self, rule: InPlaceRule, parameters: list[Parameter], kept: list[Kept], t: int, inputs: Mapping[str, Any]
     ) -> None:
@@ -282,7 +338,7 @@ class GroupStep(ABC):
         prepared = rule.prepared(
             [layout.array(p) for p in parameters],
             [self.gradient(p) for p in parameters],
-            ModelState(tuple(layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True)), shared | of_model),
+            self.model_state(parameters, kept, shared | of_model),
             inputs,
         )
         prepared.run(t, {**self.work.hyperparameters, **single(inputs)}, self.team())
@@ -300,6 +356,11 @@ class GroupStep(ABC):
     ) -> None:
         """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
         return
+
+
+def scales_of(name: str) -> str:
+    """Under which name the scales of a state in 8 bits are kept."""
+    return f"{name}_scales"
 
 
 def _writable(value: Any) -> Any:

@@ -16,8 +16,10 @@ import optax
 from optgen.errors import StateMismatch, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
+from optgen.runtime.formats import closed
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
 from optgen.runtime.saved import expect
+from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.weights import Path
 
 #: A tree of arrays for each weight.
@@ -70,6 +72,7 @@ class GeneratedRule:
         self.settings = settings
         self.variant: JaxVariant = entry.variant(settings.options, {**settings.values, **settings.schedules})
         manifest = entry.manifest
+        self.formats = formats_of(manifest.class_name, settings.state_dtype, self.variant.info)
         named = rate_name(entry)
         used = [n for n in self.variant.info.hyperparameters if n not in settings.schedules]
         self.rate = named if named in used else None
@@ -92,7 +95,8 @@ class GeneratedRule:
         count = jnp.zeros([], jnp.int32)
         first = {name: schedule(count) for name, schedule in self.settings.schedules.items()}
         state = self.variant.init(_leaves(values), {**self.fixed, **self._numbers(rate), **first})
-        tensors = dict(zip(leaf_names(values), map(dict, state.tensors), strict=True))
+        started = closed(self.variant.arrays, state.tensors, self.formats, self.variant.state_names(), None)
+        tensors = dict(zip(leaf_names(values), map(dict, started), strict=True))
         return {"count": count, "tensors": tensors, "shared": dict(state.shared)}
 
     def late(self, state: Any, values: Values, new: Iterable[Path], rate: Any) -> Any:
@@ -128,9 +132,9 @@ class GeneratedRule:
     def _compiled(self) -> Callable[..., Any]:
         """The jitted step: shared by all optimizers of the same settings, unless a schedule is part of it."""
         if not self.settings.schedules:
-            return compiled_step(self.variant, tuple(self.fixed.items()))
+            return compiled_step(self.variant, tuple(self.fixed.items()), tuple(self.formats.items()))
         if self._scheduled is None:
-            self._scheduled = _jitted_step(self.variant, self.fixed, self.settings.schedules)
+            self._scheduled = _jitted_step(self.variant, self.fixed, self.formats, self.settings.schedules)
         return self._scheduled
 
     def identity(self) -> dict[str, Any]:
@@ -139,13 +143,18 @@ class GeneratedRule:
 
 
 @functools.lru_cache(maxsize=128)
-def compiled_step(variant: JaxVariant, fixed: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+def compiled_step(
+    variant: JaxVariant, fixed: tuple[tuple[str, Any], ...], formats: tuple[tuple[str, str], ...] = ()
+) -> Callable[..., Any]:
     """One step of a variant under jit, for hyperparameters that are known for good."""
-    return _jitted_step(variant, dict(fixed), {})
+    return _jitted_step(variant, dict(fixed), dict(formats), {})
 
 
 def _jitted_step(
-    variant: JaxVariant, fixed: Mapping[str, Any], schedules: Mapping[str, Callable[..., Any]]
+    variant: JaxVariant,
+    fixed: Mapping[str, Any],
+    formats: Mapping[str, str],
+    schedules: Mapping[str, Callable[..., Any]],
 ) -> Callable[..., Any]:
     """One step under jit; hyperparameters that vary, and the step, are arguments of what is compiled."""
 
@@ -154,9 +163,8 @@ def _jitted_step(
         count, tensors, shared = state
         hyperparameters = {**fixed, **varying, **{name: schedule(count) for name, schedule in schedules.items()}}
         t = optax.safe_increment(count)
-        new, after = variant.step(
-            gradients, ModelState(tuple(tensors), shared), parameters, t, hyperparameters, inputs, PARAMETER_FORM
-        )
+        before = ModelState(tuple(tensors), shared, formats=formats)
+        new, after = variant.step(gradients, before, parameters, t, hyperparameters, inputs, PARAMETER_FORM)
         result = list(new), (t, [dict(tensor) for tensor in after.tensors], dict(after.shared))
         return result if ok is None else selected(ok, result, (list(parameters), state))
 

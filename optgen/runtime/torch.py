@@ -165,11 +165,41 @@ class TorchArrays(Arrays):
             return first + second
         return torch.maximum(first, second) if operation == "max" else torch.minimum(first, second)
 
+    def bits(self, array: Tensor) -> Tensor:
+        return array.contiguous().view(torch.int32)
+
+    def floats(self, bits: Tensor) -> Tensor:
+        return bits.contiguous().view(torch.float32)
+
+    def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
+        return torch.where(condition, _narrow(a, condition), _narrow(b, condition))
+
+    def places(self, count: int, like: Tensor) -> Tensor:
+        return torch.arange(count, dtype=torch.int64, device=like.device).to(torch.int32)
+
+    def to(self, array: Tensor, dtype: str) -> Tensor:
+        return array.to(getattr(torch, dtype))
+
+    def rows(self, array: Tensor, length: int) -> Tensor:
+        flat = array.reshape(-1)
+        return torch.nn.functional.pad(flat, (0, -flat.numel() % length)).reshape(-1, length)
+
+    def largest(self, array: Tensor) -> Tensor:
+        return array.amax(dim=1, keepdim=True)
+
     def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
         if not any(isinstance(value, Tensor) for value in values.values()):
             return call_in_float64(self._host, function, values)
         wide = {n: _tensor(float(v)) if n == "t" or isinstance(v, np.ndarray) else v for n, v in values.items()}
         return getattr(module, function.name)(*(wide[name] for name in function.arguments))
+
+
+def _narrow(value: Any, like: Tensor) -> Tensor:
+    """A Python number as a tensor of 32 bits."""
+    if isinstance(value, Tensor):
+        return value
+    dtype = torch.float32 if isinstance(value, float) else torch.int32
+    return torch.full((), value, dtype=dtype, device=like.device)
 
 
 class TorchVariant(ArrayVariant):

@@ -19,9 +19,10 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.native.choice import made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
+from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.torch_memory import gradient_of, torch_memory
 from optgen.runtime.torch_ready import Ready
-from optgen.runtime.torch_state import TorchLayout, TorchStep, restored
+from optgen.runtime.torch_state import TorchLayout, TorchStep
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
@@ -213,17 +214,20 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         variant = self.entry.torch_variant(chosen.options, chosen.values)
         # Tensors as they were given: autograd may follow them.
         values = {**chosen.values, **_tensors_of(self.dialect, group)}
-        name = variant.info.name
-        if name not in self._layouts:
+        label = type(self).__name__
+        formats = formats_of(label, group.get("state_dtype"), variant.info, self.dialect.states)
+        key = (variant.info.name, *formats.items())
+        if key not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
             make_triton = functools.partial(self.entry.triton_rule, chosen.options, chosen.values, variant)
-            self._layouts[name] = TorchLayout(
+            self._layouts[key] = TorchLayout(
                 functools.partial(triton_or_told, make_triton),
                 variant,
                 self.dialect,
                 functools.partial(made_or_told, make),
+                formats,
             )
-        layout = self._layouts[name]
+        layout = self._layouts[key]
         return layout, {name: values[name] for name in variant.info.hyperparameters}
 
     def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:
@@ -275,7 +279,7 @@ def _is_constant(value: Any) -> bool:
     """Whether an object's value cannot change."""
     if isinstance(value, tuple):
         return all(map(_is_constant, value))
-    return value is None or isinstance(value, bool | int | float | str)
+    return value is None or isinstance(value, bool | int | float | str | torch.dtype)
 
 
 def _tensors_of(dialect: Dialect, group: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -301,12 +305,12 @@ def _hide(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any
 
 def _show(optimizer: torch.optim.Optimizer) -> None:
     assert isinstance(optimizer, GeneratedOptimizer)
-    counts = (optimizer.dialect.count,)
-    steps = {s for v in optimizer._layouts.values() for s in (v.names[n] for n in v.of_step)}
-    for parameter, kept in optimizer.state.items():
-        for name, value in list(kept.items()):
-            if isinstance(value, _Hidden):
-                kept[name] = restored(parameter, value.value, (*counts, *steps), name)
+    for group in optimizer.param_groups:
+        layout, _ = optimizer._chosen({**optimizer.defaults, **group})
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                hidden = {n: v.value if isinstance(v, _Hidden) else v for n, v in optimizer.state[parameter].items()}
+                optimizer.state[parameter] = layout.loaded(parameter, hidden)
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:

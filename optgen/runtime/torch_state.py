@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,17 @@ class TorchLayout(StateLayout):
             return torch.view_as_complex(value.contiguous())
         return value
 
+    def moved(self, parameter: Tensor, value: Tensor) -> Tensor:
+        return value.detach().to(device=parameter.device, copy=True)
+
+    def restored(self, parameter: Tensor, name: str, value: Any) -> Any:
+        if name not in (self.count, *(self.names[n] for n in self.of_step)):
+            return _restored(parameter, value)
+        if isinstance(value, int | float):
+            # Older checkpoints of torch have plain numbers of steps.
+            return torch.tensor(float(value), dtype=torch.float32)
+        return value.clone() if isinstance(value, Tensor) else value
+
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
             return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))
@@ -93,6 +104,8 @@ class TorchStep(GroupStep):
             return None
         layout = self.layout
         assert isinstance(layout, TorchLayout)
+        if layout.formats:
+            return None
         of_step = {layout.count, *(layout.names[name] for name in layout.of_step)}
         values = [v for p in parameters for name, v in self.kept(p).items() if name not in of_step]
         values += [self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first]
@@ -155,26 +168,15 @@ class TorchStep(GroupStep):
         layout.write(parameter, kept, whole, after.shared, t)
 
 
-def restored(parameter: Tensor, value: Any, as_it_is: Collection[str], name: str) -> Any:
-    """An entry of a checkpoint as it is kept: on the parameter's device, in the precision of its arithmetic.
-
-    Args:
-        parameter: whose state it is.
-        value: a tensor, a tuple of them, or anything else, which stays.
-        as_it_is: the names of entries that keep their dtype and device.
-        name: the entry's.
-    """
+def _restored(parameter: Tensor, value: Any) -> Any:
+    """A copy of what a checkpoint holds, in the precision of the parameter's arithmetic: the checkpoint stays."""
     if isinstance(value, tuple | list):
-        return tuple(restored(parameter, part, as_it_is, name) for part in value)
-    if name in as_it_is and isinstance(value, int | float):
-        # Older checkpoints of torch have plain numbers of steps.
-        return torch.tensor(float(value), dtype=torch.float32)
-    if not isinstance(value, Tensor) or name in as_it_is:
-        return value.clone() if isinstance(value, Tensor) else value
+        return tuple(_restored(parameter, part) for part in value)
+    if not isinstance(value, Tensor):
+        return value
     wide = parameter.dtype in (torch.float64, torch.complex128)
     if value.is_complex():
         dtype = torch.complex128 if wide else torch.complex64
     else:
         dtype = torch.float64 if wide else torch.float32
-    # A copy: the checkpoint stays what it is.
     return value.detach().to(device=parameter.device, dtype=dtype, copy=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array, Arrays
+from optgen.runtime.formats import closed, opened
 from optgen.runtime.layout import Layout
 from optgen.runtime.slices import shape_numbers
 from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
@@ -31,11 +32,13 @@ class ModelState:
     """All that a rule keeps: a mapping per tensor, and what is kept once for the model.
 
     Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
+    States that `formats` names are stored as `optgen.runtime.formats` says; they have one number per element.
     """
 
     tensors: tuple[Mapping[str, Stored], ...]
     shared: Mapping[str, Stored]
     ahead: int = 0
+    formats: Mapping[str, str] = field(default_factory=dict)
 
 
 class ArrayVariant:
@@ -158,6 +161,11 @@ class ArrayVariant:
         Returns:
             one array per tensor, and the state after the step.
         """
+        if state.formats:
+            wide = replace(state, tensors=opened(self.arrays, state.tensors, state.formats), formats={})
+            results, after = ArrayVariant.step(self, gradients, wide, parameters, t, hyperparameters, inputs, form)
+            tensors = closed(self.arrays, after.tensors, state.formats, self.state_names(), t)
+            return results, replace(after, tensors=tensors, formats=state.formats)
         layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
         if all(layout.is_plain for layout in layouts):
             return self._step(gradients, state, parameters, t, hyperparameters, inputs or {}, form)

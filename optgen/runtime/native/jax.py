@@ -93,6 +93,8 @@ class NativeJaxVariant(JaxVariant):
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
         inputs = inputs or {}
+        if state.formats:
+            return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         can_run = _can_run(gradients, state, parameters, inputs) and not self._is_better_left(form)
         kernels = made_or_told(self._kernels) if can_run else None
         if kernels is None:

@@ -1,0 +1,195 @@
+"""Formats for states that take less memory than the arithmetic's numbers, and the way into and out of them.
+
+`bfloat16` is rounded stochastically: to one of the two neighbours, each as probable as the number is near to it, so
+that the mean is the number itself. Rounded to the nearest, an average that changes by less than half a step stands
+still.
+
+`8bit` has one byte for each number, and a float32 scale for each block of 256 numbers in the order of the array: their
+largest absolute value. A byte is the share of the scale that a number is: an exponent, and three bits of fraction. In a
+block without negative numbers the exponent has five bits, down to 2**-31; in the others one bit is the sign and the
+exponent has four, down to 2**-15, and the scale is stored with a minus sign. A block with NaN or Inf has no finite
+number left. `8bit` rounds to the nearest, `8bit_stochastic` as bfloat16 does.
+
+Random bits follow from the number of the step, the tensor, the state and the place in it, so that every target draws
+the same ones. All is arithmetic of 32-bit integers that wraps around, which numpy, torch, jax, C and GPUs have alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optgen.runtime.arrays import Array, Arrays
+
+BFLOAT16, EIGHT_BIT, EIGHT_BIT_STOCHASTIC = "bfloat16", "8bit", "8bit_stochastic"
+FORMATS = (BFLOAT16, EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
+
+#: Numbers that share a scale.
+BLOCK = 256
+
+#: Streams of random bits of one tensor, one for each of its states.
+STREAMS = 64
+
+#: Shares are float32 numbers cut off after three bits of fraction; a code is such a number's bits, from these on.
+_FRACTION = 20
+_UNSIGNED, _SIGNED = 96 << 23, 112 << 23
+#: The code of the share 1, and the smallest share.
+_TOP_UNSIGNED, _TOP_SIGNED = 31 << 3, 15 << 3
+_LEAST_UNSIGNED, _LEAST_SIGNED = 1.125 * 2.0**-31, 1.125 * 2.0**-15
+
+_SIGN, _FINITE, _INFINITY, _QUIET = -(1 << 31), 0x7FFFFFFF, 0x7F800000, 0x00400000
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """An array in 8 bits.
+
+    Attributes:
+        codes: uint8, of the array's shape.
+        scales: float32, of one axis: one for each block of the array's numbers.
+    """
+
+    codes: Array
+    scales: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the array."""
+        return tuple(self.codes.shape)
+
+
+def is_eight_bit(format: str | None) -> bool:
+    """Whether arrays of a format are `Blocks`."""
+    return format in (EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
+
+
+def block_count(shape: Sequence[int]) -> int:
+    """How many scales an array of a shape has."""
+    return -(-math.prod(shape) // BLOCK)
+
+
+def decoded(arrays: Arrays, stored: Array | Blocks) -> Array:
+    """What is stored, as a float32 array."""
+    if not isinstance(stored, Blocks):
+        return arrays.to(stored, "float32")
+    count = math.prod(stored.shape)
+    if not count:
+        return arrays.to(stored.codes, "float32")
+    codes = arrays.rows(arrays.to(stored.codes, "int32"), BLOCK)
+    scale = arrays.bits(stored.scales).reshape(-1, 1)
+    is_signed = scale < 0
+    size = arrays.where(is_signed, codes & 0x7F, codes)
+    share = arrays.floats((size << _FRACTION) + arrays.where(is_signed, _SIGNED, _UNSIGNED))
+    value = arrays.where(size == 0, 0.0, share) * arrays.floats(scale & _FINITE)
+    value = arrays.where(is_signed & (codes > 0x7F), -value, value)
+    return value.reshape(-1)[:count].reshape(stored.shape)
+
+
+def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Blocks:
+    """A floating-point array as it is stored.
+
+    Args:
+        arrays: the library.
+        value: the array.
+        format: one of `FORMATS`.
+        key: of its random bits, see `key_of`; None rounds to the nearest.
+    """
+    value = arrays.to(value, "float32")
+    if format == BFLOAT16:
+        return arrays.to(value if key is None else _rounded(arrays, value, key), "bfloat16")
+    shape, count = tuple(value.shape), math.prod(value.shape)
+    if not count:
+        return Blocks(arrays.to(value, "uint8"), arrays.to(value.reshape(-1), "float32"))
+    value = arrays.rows(value, BLOCK)
+    is_negative = value < 0
+    largest = arrays.largest(arrays.bits(value) & _FINITE)
+    is_signed = arrays.largest(arrays.where(is_negative, 1, 0)) > 0
+    scale = arrays.floats(largest)
+    share = arrays.where(is_negative, -value, value) / arrays.where(largest == 0, 1.0, scale)
+    above = arrays.bits(share) - arrays.where(is_signed, _SIGNED, _UNSIGNED)
+    if format == EIGHT_BIT_STOCHASTIC and key is not None:
+        rest = _random(arrays, value, key) & ((1 << _FRACTION) - 1)
+    else:
+        rest = arrays.where(is_negative, 1 << _FRACTION - 1, 1 << _FRACTION - 1)
+    # All products are exact: 20 bits by 4.
+    least = arrays.where(is_signed, _LEAST_SIGNED, _LEAST_UNSIGNED) * (arrays.to(rest, "float32") * 2.0**-_FRACTION)
+    size = arrays.where(above < 1 << _FRACTION, arrays.where(share > least, 1, 0), above + rest >> _FRACTION)
+    top = arrays.where(is_signed, _TOP_SIGNED, _TOP_UNSIGNED)
+    # A share that is NaN has bits beyond those of 1.
+    size = arrays.where(size > top, top, size)
+    codes = arrays.to(size | arrays.where(is_negative, 0x80, 0), "uint8")
+    scales = arrays.floats(largest | arrays.where(is_signed, _SIGN, 0))
+    return Blocks(codes.reshape(-1)[:count].reshape(shape), scales.reshape(-1))
+
+
+def scrambled(x: Any) -> Any:
+    """A bijection of int32 arrays that leaves no pattern (`lowbias32` of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16 & 0xFFFF)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15 & 0x1FFFF)
+    x = x * -0x7B935975
+    return x ^ (x >> 16 & 0xFFFF)
+
+
+def seed_of(t: Any) -> Any:
+    """What random bits owe to the number of a step: 24 bits, which a float32 holds; an array of one number."""
+    one = np.array([t], np.int32) if isinstance(t, int) else t.reshape(1).astype(np.int32)
+    return scrambled(one) & 0xFFFFFF
+
+
+def key_of(t: Any, tensor: int, state: int) -> Any:
+    """The key of the random bits of one array in one step; an array of one number.
+
+    Args:
+        t: the number of the step, an int or an array of jax.
+        tensor: which of the model's.
+        state: which of the tensor's, see `STREAMS`.
+    """
+    return scrambled(seed_of(t) ^ scrambled(np.array([1 + tensor * STREAMS + state], np.int32)))
+
+
+def _random(arrays: Arrays, like: Array, key: Any) -> Array:
+    """Random bits for each number of an array, int32: a function of the key and of the number's place."""
+    places = arrays.places(math.prod(like.shape), like)
+    return scrambled(places ^ (int(key[0]) if isinstance(key, np.ndarray) else key)).reshape(like.shape)
+
+
+def _rounded(arrays: Arrays, value: Array, key: Any) -> Array:
+    """A float32 array with the last 16 bits rounded away."""
+    bits = arrays.bits(value)
+    up = bits + (_random(arrays, value, key) & 0xFFFF)
+    kept = arrays.where((bits & _FINITE) > _INFINITY, bits | _QUIET, bits)
+    is_finite = (bits & _FINITE) < _INFINITY
+    return arrays.floats(arrays.where(is_finite, up, kept) & -0x10000)
+
+
+def opened(arrays: Arrays, tensors: Sequence[Mapping[str, Any]], formats: Mapping[str, str]) -> tuple[Any, ...]:
+    """The states of a model as a rule computes with them."""
+    return tuple({n: decoded(arrays, v) if n in formats else v for n, v in kept.items()} for kept in tensors)
+
+
+def closed(
+    arrays: Arrays, tensors: Sequence[Mapping[str, Any]], formats: Mapping[str, str], names: Sequence[str], t: Any
+) -> tuple[Any, ...]:
+    """The states of a model as they are stored.
+
+    Args:
+        arrays: the library.
+        tensors: for each tensor its states.
+        formats: by state; those that are not named stay as they are.
+        names: all states of the rule, in order.
+        t: the number of the step that has made them; None before the first, when all are rounded to the nearest.
+    """
+    return tuple(
+        {
+            name: value
+            if name not in formats
+            else encoded(arrays, value, formats[name], None if t is None else key_of(t, index, names.index(name)))
+            for name, value in kept.items()
+        }
+        for index, kept in enumerate(tensors)
+    )

@@ -1,0 +1,62 @@
+"""The libraries of arrays that formats are computed with, and what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from optgen.runtime.arrays import Arrays
+from optgen.runtime.formats import BLOCK, Blocks, decoded
+from optgen.runtime.jax import JaxArrays
+from optgen.runtime.numpy import NumpyArrays
+from optgen.runtime.torch import TorchArrays
+
+#: By name: a library, and how it makes an array of one of numpy.
+LIBRARIES: dict[str, tuple[Arrays, Callable[[np.ndarray], Any]]] = {
+    "numpy": (NumpyArrays(), np.array),
+    "torch": (TorchArrays(np), torch.tensor),
+    "jax": (JaxArrays(), jnp.asarray),
+}
+
+
+def plain(array: Any) -> np.ndarray:
+    """An array of any library, float32."""
+    return array.float().numpy() if isinstance(array, torch.Tensor) else np.asarray(array).astype(np.float32)
+
+
+def value_of(library: str, stored: Any) -> np.ndarray:
+    """What is stored, as an array of numpy."""
+    return plain(decoded(LIBRARIES[library][0], stored))
+
+
+def shares(is_signed: bool) -> np.ndarray:
+    """All shares that a code can stand for, in order, float64: written down from the description of the format."""
+    exponents = 15 if is_signed else 31
+    found = [0.0]
+    for exponent in range(-exponents, 1):
+        found += [(1 + fraction / 8) * 2.0**exponent for fraction in range(8)]
+    # Code 0 is zero, and nothing is larger than the scale.
+    found.remove(2.0**-exponents)
+    found = [share for share in found if share <= 1]
+    return np.array(sorted({*found, *(-share for share in found)} if is_signed else found))
+
+
+def neighbours(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What numbers of one block can become in 8 bits: for each the largest that is not above it, the smallest not below."""
+    assert x.size <= BLOCK
+    largest = np.float64(np.abs(x).max())
+    known = shares(bool((x < 0).any())) * largest
+    below = known[np.searchsorted(known, x, side="right") - 1]
+    above = known[np.minimum(np.searchsorted(known, x, side="left"), len(known) - 1)]
+    return below, above
+
+
+def is_alike(a: Any, b: Any) -> bool:
+    """Whether two stored arrays, of whatever library, have the same bits."""
+    if isinstance(a, Blocks):
+        return is_alike(a.codes, b.codes) and is_alike(a.scales, b.scales)
+    return bool(np.array_equal(plain(a), plain(b), equal_nan=True))
