@@ -21,6 +21,7 @@ from optgen.runtime.arguments import arguments_of, bind, settings, signature
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell
 from optgen.runtime.entry import Entry
+from optgen.runtime.formats import Blocks, scales_of
 from optgen.runtime.optax_trees import all_finite
 from optgen.runtime.own_arguments import ADDED, checked_flag
 from optgen.runtime.saved import STATE_FORMAT, count_of, expect, unpacked
@@ -198,6 +199,8 @@ class Optimizer:
         spelled = self.dialect.states
 
         def named(whole: str, value: Any) -> Any:
+            if isinstance(value, Blocks):
+                return Blocks(whole, scales_of(whole))
             leaves, tree = jax.tree.flatten(value)
             several = isinstance(value, tuple)
             return jax.tree.unflatten(tree, [whole + (str(i) if several else "") for i in range(len(leaves))])

@@ -67,6 +67,11 @@ def is_eight_bit(format: str | None) -> bool:
     return format in (EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
 
 
+def scales_of(name: str) -> str:
+    """Under which name the scales of a state in 8 bits are kept, where arrays are kept by name."""
+    return f"{name}_scales"
+
+
 def block_count(shape: Sequence[int]) -> int:
     """How many scales an array of a shape has."""
     return -(-math.prod(shape) // BLOCK)
@@ -100,7 +105,7 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Bloc
     """
     value = arrays.to(value, "float32")
     if format == BFLOAT16:
-        return arrays.to(value if key is None else _rounded(arrays, value, key), "bfloat16")
+        return arrays.to(_rounded(arrays, value, key), "bfloat16")
     shape, count = tuple(value.shape), math.prod(value.shape)
     if not count:
         return Blocks(arrays.to(value, "uint8"), arrays.to(value.reshape(-1), "float32"))
@@ -149,7 +154,12 @@ def key_of(t: Any, tensor: int, state: int) -> Any:
         tensor: which of the model's.
         state: which of the tensor's, see `STREAMS`.
     """
-    return scrambled(seed_of(t) ^ scrambled(np.array([1 + tensor * STREAMS + state], np.int32)))
+    return scrambled(seed_of(t) ^ scrambled(np.array([stream_of(tensor, state)], np.int32)))
+
+
+def stream_of(tensor: int, state: int) -> int:
+    """Which stream of random bits a state of a tensor takes; more than 0."""
+    return 1 + tensor * STREAMS + state
 
 
 def _random(arrays: Arrays, like: Array, key: Any) -> Array:
@@ -159,8 +169,10 @@ def _random(arrays: Arrays, like: Array, key: Any) -> Array:
 
 
 def _rounded(arrays: Arrays, value: Array, key: Any) -> Array:
-    """A float32 array with the last 16 bits rounded away."""
+    """A float32 array with the last 16 bits rounded away; without a key as it is, in the order of its axes."""
     bits = arrays.bits(value)
+    if key is None:
+        return arrays.floats(bits)
     up = bits + (_random(arrays, value, key) & 0xFFFF)
     kept = arrays.where((bits & _FINITE) > _INFINITY, bits | _QUIET, bits)
     is_finite = (bits & _FINITE) < _INFINITY

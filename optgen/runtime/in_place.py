@@ -32,6 +32,9 @@ class PreparedStep(Protocol):
 class InPlaceRule(Protocol):
     """One variant, ready to run."""
 
+    def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether it can make a step on tensors of some shapes whose states are in formats of states."""
+
     def prepared(
         self,
         parameters: Sequence[Any],

@@ -54,7 +54,7 @@ class NumpyStep(GroupStep):
     """A step on parameters that hold numpy arrays, in place."""
 
     def in_place(self, parameters: list[Any]) -> InPlaceRule | None:
-        return None if self.layout.formats else self.layout.native()
+        return self.layout.native()
 
     def team(self) -> Team:
         return Team(thread_count())

@@ -15,7 +15,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks, block_count, closed, encoded, is_eight_bit
+from optgen.runtime.formats import Blocks, block_count, closed, encoded, is_eight_bit, scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
@@ -221,6 +221,10 @@ class StateLayout(ABC):
             given = [tuple(np.shape(part)) for part in (inner if isinstance(inner, tuple) else (inner,))]
             if given != shapes:
                 raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
+        for scale, name in scales.items():
+            is_in_bytes = str(getattr(kept.get(name), "dtype", "")).endswith("uint8")
+            if name in found and is_in_bytes != (scale in found):
+                raise TreeMismatch(f"{label}: '{name}' is of 8 bits only together with '{scale}'")
         for name in found & set(scales):
             given, full = [tuple(np.shape(kept[name]))], [(block_count(tuple(self.array(parameter).shape)),)]
             if given != full:
@@ -303,7 +307,8 @@ class GroupStep(ABC):
         shared |= {name: self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first}
         given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in self.inputs.items()}
         rule = self.in_place(parameters)
-        if rule is not None:
+        shapes = [tuple(layout.array(p).shape) for p in parameters]
+        if rule is not None and rule.takes(layout.formats, shapes):
             self.step_in_place(rule, parameters, kept, t, given)
             return
         new, after = layout.variant.step(
@@ -356,11 +361,6 @@ class GroupStep(ABC):
     ) -> None:
         """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
         return
-
-
-def scales_of(name: str) -> str:
-    """Under which name the scales of a state in 8 bits are kept."""
-    return f"{name}_scales"
 
 
 def _writable(value: Any) -> Any:

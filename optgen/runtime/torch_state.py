@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
+from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
@@ -104,19 +105,24 @@ class TorchStep(GroupStep):
             return None
         layout = self.layout
         assert isinstance(layout, TorchLayout)
-        if layout.formats:
+        formatted = {layout.names[name] for name in layout.formats}
+        formatted |= set(map(scales_of, formatted))
+        beside = {layout.count, *(layout.names[name] for name in layout.of_step)} | formatted
+        values = [v for p in parameters for name, v in self.kept(p).items() if name not in beside]
+        bytes_ = [v for p in parameters for name, v in self.kept(p).items() if name in formatted]
+        if not all(type(value) is Tensor and value.is_contiguous() for value in bytes_):
             return None
-        of_step = {layout.count, *(layout.names[name] for name in layout.of_step)}
-        values = [v for p in parameters for name, v in self.kept(p).items() if name not in of_step]
         values += [self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first]
         parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
         tensors = [*parameters, *map(gradient_of, parameters), *(part for part in parts if isinstance(part, Tensor))]
         if not all(map(is_plain, tensors)) or not all(map(can_be_written, parameters)):
             return None
-        devices = {tensor.device for tensor in tensors}
+        devices = {tensor.device for tensor in (*tensors, *bytes_)}
         if len(devices) > 1:
             return None
-        return layout.triton() if is_for_triton(devices.pop().type) else layout.native()
+        if is_for_triton(devices.pop().type):
+            return None if layout.formats else layout.triton()
+        return layout.native()
 
     def team(self) -> Team:
         return torch_team()

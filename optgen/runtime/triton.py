@@ -73,6 +73,10 @@ class TritonRule:
             prepared = self.prepared(parameters, gradients, state, inputs)
             prepared.run(t, {**hyperparameters, **single(inputs or {})})
 
+    def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
+        """See `InPlaceRule.takes`."""
+        return not formats
+
     def prepared(
         self,
         parameters: Sequence[Tensor],

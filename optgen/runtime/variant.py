@@ -164,7 +164,7 @@ class ArrayVariant:
         if state.formats:
             wide = replace(state, tensors=opened(self.arrays, state.tensors, state.formats), formats={})
             results, after = ArrayVariant.step(self, gradients, wide, parameters, t, hyperparameters, inputs, form)
-            tensors = closed(self.arrays, after.tensors, state.formats, self.state_names(), t)
+            tensors = closed(self.arrays, after.tensors, state.formats, self.state_names(), t + state.ahead)
             return results, replace(after, tensors=tensors, formats=state.formats)
         layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
         if all(layout.is_plain for layout in layouts):

@@ -46,7 +46,7 @@ def shares(is_signed: bool) -> np.ndarray:
 
 
 def neighbours(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What numbers of one block can become in 8 bits: for each the largest that is not above it, the smallest not below."""
+    """What numbers of one block can become in 8 bits: the largest that are not above them, the smallest not below."""
     assert x.size <= BLOCK
     largest = np.float64(np.abs(x).max())
     known = shares(bool((x < 0).any())) * largest

@@ -16,10 +16,12 @@ import ml_dtypes
 import numpy as np
 
 from optgen.runtime.entry import catalogue_entry
+from optgen.runtime.formats import FORMATS, Blocks, closed
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
+from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.variant import ModelState
 
 #: Several chunks, broken ones, rows shorter and longer than a stretch, nothing at all.
@@ -65,8 +67,22 @@ def narrowed(rule: NativeRule, kept: dict[str, Any], dtype: str) -> dict[str, An
     return {n: v.astype(getattr(ml_dtypes, dtype, dtype)) if n in narrow else v for n, v in kept.items()}
 
 
+def formats_for(rule: NativeRule, state_dtype: str) -> dict[str, str]:
+    """The formats of a rule's states; none where kernels cannot take them."""
+    if any(state.depth > 1 for case in rule.variant.info.cases for state in case.states):
+        return {}
+    found = formats_of("", state_dtype or None, rule.variant.info)
+    return found if rule.takes(found, SHAPES) else {}
+
+
 def run(
-    name: str, threads: int, dtype: str = "float32", way: str = "plain", steps: int = 3, kept_as: str = ""
+    name: str,
+    threads: int,
+    dtype: str = "float32",
+    way: str = "plain",
+    steps: int = 3,
+    kept_as: str = "",
+    state_dtype: str = "",
 ) -> list[np.ndarray]:
     """Parameters and states after some steps."""
     rule, hyperparameters = rule_of(name)
@@ -84,7 +100,9 @@ def run(
             for n, v in kept.items():
                 if kinds_of[n].kind == "element" and kinds_of[n].depth == 1:
                     kept[n] = laid_out(v, way)
-    state = ModelState(tensors, shared)
+    formats = formats_for(rule, state_dtype)
+    tensors = closed(rule.variant.arrays, tensors, formats, rule.variant.state_names(), None)
+    state = ModelState(tensors, shared, formats=formats)
     kinds = {declared.name: declared.kind for declared in catalogue_entry(name).manifest.inputs}
     for t in range(1, steps + 1):
         gradients = [laid_out(random.standard_normal(shape).astype(stored), way) for shape in SHAPES]
@@ -94,8 +112,14 @@ def run(
             given[need] = of_elements if kinds[need] == "element" else 1.5
         rule.step(parameters, gradients, state, t, hyperparameters, given, team=Team(threads))
     kept = [value for tensor in state.tensors for value in tensor.values()]
-    flat = [part for value in kept for part in (value if isinstance(value, tuple) else (value,))]
+    flat = [part for value in kept for part in _parts(value)]
     return [np.array(a, order="C") for a in (*parameters, *flat, *state.shared.values())]
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Blocks):
+        return value.codes, value.scales
+    return value if isinstance(value, tuple) else (value,)
 
 
 def main() -> None:
@@ -105,6 +129,9 @@ def main() -> None:
         for dtype in DTYPES:
             for way in ("plain", "unaligned", "gaps", "turned", "all turned"):
                 for array in run(name, int(threads), dtype, way, steps=2):
+                    digest.update(array.tobytes())
+            for state_dtype in FORMATS:
+                for array in run(name, int(threads), dtype, steps=2, state_dtype=state_dtype):
                     digest.update(array.tobytes())
         print(name, digest.hexdigest(), flush=True)  # noqa: T201
 

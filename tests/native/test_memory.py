@@ -16,6 +16,7 @@ import torch
 
 import optgen
 from optgen.errors import InvalidHyperparameter, TreeMismatch
+from optgen.runtime.formats import FORMATS
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import chunks
 from optgen.runtime.native.build import SOURCES, compiler
@@ -47,6 +48,17 @@ def test_threads_and_layouts_change_no_bit(name):
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(expected, run(name, 2, way=way), strict=True))
     plain, gaps = (run(name, 2, "bfloat16", way) for way in ("plain", "gaps"))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(plain, gaps, strict=True))
+
+
+@pytest.mark.parametrize("state_dtype", FORMATS)
+@pytest.mark.parametrize("name", ["adamw", "sm3", "nadam", "prodigy"])
+def test_threads_and_gaps_change_no_bit_of_states_in_formats(name, state_dtype):
+    """Also of rules that read rows and columns, whose lines end within blocks of 8 bits."""
+    expected = run(name, 1, state_dtype=state_dtype)
+    assert any(array.dtype.itemsize < 4 for array in expected)
+    for threads, way in ((2, "plain"), (5, "unaligned"), (2, "gaps"), (3, "turned")):
+        found = run(name, threads, way=way, state_dtype=state_dtype)
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize("way", ["turned", "all turned"])

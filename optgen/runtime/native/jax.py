@@ -11,6 +11,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from jax import lax
 
 from optgen.compiler.kinds import Kind
+from optgen.runtime.formats import Blocks, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, Source
@@ -27,7 +29,7 @@ from optgen.runtime.native.choice import backend, made_or_told
 from optgen.runtime.native.launches import read_again, written_late
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.loading import compiled
-from optgen.runtime.native.places import TYPES, Place, dense_place
+from optgen.runtime.native.places import TYPES, Place, dense_place, state_place
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo
@@ -93,11 +95,12 @@ class NativeJaxVariant(JaxVariant):
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
         inputs = inputs or {}
-        if state.formats:
-            return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         can_run = _can_run(gradients, state, parameters, inputs) and not self._is_better_left(form)
+        can_run = can_run and (not state.formats or all(self.layout(g.shape).is_plain for g in gradients))
         kernels = made_or_told(self._kernels) if can_run else None
         if kernels is None:
+            return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
+        if any(not state.formats.keys().isdisjoint(read_again(case)) for case in self._cases(kernels)):
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         self.check(gradients, state, parameters)
         # Python numbers are part of the program; everything else is an argument of what is called.
@@ -111,8 +114,10 @@ class NativeJaxVariant(JaxVariant):
             {name: value for name, value in hyperparameters.items() if name not in fixed},
             dict(inputs),
         )
-        arrays = functools.partial(self._by_arrays, fixed, state.ahead, form)
-        native = functools.partial(self._by_kernels, kernels, fixed, state.ahead, form)
+        # What does not change from step to step.
+        told = _Told(fixed, state.ahead, state.formats, form)
+        arrays = functools.partial(self._by_arrays, told)
+        native = functools.partial(self._by_kernels, kernels, told)
 
         @jax.custom_jvp
         def run(given: Any) -> Any:
@@ -130,7 +135,10 @@ class NativeJaxVariant(JaxVariant):
 
         run.defjvp(lambda primals, tangents: jax.jvp(arrays, primals, tangents))
         results, tensors, shared = run(given)
-        return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
+        return tuple(results), ModelState(tuple(tensors), shared, state.ahead, state.formats)
+
+    def _cases(self, kernels: Kernels) -> Sequence[CasePlan]:
+        return kernels.plan.variant(self.info.name).cases
 
     def _is_better_left(self, form: str) -> bool:
         """Whether XLA does better by itself: it makes one loop of an update and of what is done with that.
@@ -140,17 +148,17 @@ class NativeJaxVariant(JaxVariant):
         """
         return form == UPDATE_FORM and backend() == "auto" and all(case.passes == 1 for case in self.info.cases)
 
-    def _by_arrays(self, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
+    def _by_arrays(self, told: _Told, given: Any) -> Any:
         gradients, tensors, shared, parameters, t, varying, inputs = given
-        before = ModelState(tensors, shared, ahead)
-        results, after = super().step(gradients, before, parameters, t, {**fixed, **varying}, inputs, form)
+        before = ModelState(tensors, shared, told.ahead, told.formats)
+        results, after = super().step(gradients, before, parameters, t, {**told.fixed, **varying}, inputs, told.form)
         return tuple(results), tuple(dict(kept) for kept in after.tensors), dict(after.shared)
 
-    def _by_kernels(self, kernels: Kernels, fixed: Mapping[str, float], ahead: int, form: str, given: Any) -> Any:
+    def _by_kernels(self, kernels: Kernels, told: _Told, given: Any) -> Any:
         """One call of C, with an alias for every array that it changes."""
         gradients, tensors, shared, parameters, t, varying, inputs = given
-        is_update = form == UPDATE_FORM
-        cases = kernels.plan.variant(self.info.name).cases
+        is_update = told.form == UPDATE_FORM
+        cases = self._cases(kernels)
         wide = [read_again(case) for case in cases]
         over_gradient = is_update and all(_frees_gradient(case) for case in cases)
         call = _Call()
@@ -173,6 +181,11 @@ class NativeJaxVariant(JaxVariant):
             for name, value in tensors[index].items():
                 info = self._states[name]
                 own = order if Kind(info.kind) is Kind.ELEMENT else ()
+                if name in told.formats:
+                    stream = stream_of(index, self.state_names().index(name))
+                    kept[name] = call.change_formatted(value, told.formats[name], stream)
+                    arrays[name] = (kept[name],)
+                    continue
                 if name in wide[case]:
                     value = value.astype(self.arrays.arithmetic_dtype(theta))
                 parts = value if isinstance(value, tuple) else (value,)
@@ -188,7 +201,7 @@ class NativeJaxVariant(JaxVariant):
         model = {name: call.change(value, (), self._states[name]) for name, value in shared.items()}
         places = {**model, **{name: call.read(jnp.asarray(value)) for name, value in single(inputs).items()}}
         table = make_table(kernels, self.info.name, rows, places, is_update=is_update)
-        values = {**fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
+        values = {**told.fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
         values["model_size"] = float(sum(math.prod(g.shape) for g in gradients))
         with jax.enable_x64(True):
             numbers = [_wide(values.get(name, 0.0)) for name in kernels.plan.scalars] or [_wide(0.0)]
@@ -198,13 +211,15 @@ class NativeJaxVariant(JaxVariant):
                 # Batches are taken apart before.
                 vmap_method="sequential",
                 input_output_aliases={2 + at: out for out, at in enumerate(call.aliased) if at is not None},
-            )(jnp.stack(numbers), t + jnp.int32(ahead), *call.given, key=_registered(table, kernels))
+            )(jnp.stack(numbers), t + jnp.int32(told.ahead), *call.given, key=_registered(table, kernels))
 
         def output(place: Any) -> Any:
+            if not isinstance(place, tuple) and place.scales >= 0:
+                return Blocks(found[place.buffer // 2], found[place.scales // 2])
             return tuple(map(output, place)) if isinstance(place, tuple) else found[place.buffer // 2]
 
         def stored(before: Any, after: Any) -> Any:
-            return after if isinstance(after, tuple) else after.astype(before.dtype)
+            return after if isinstance(after, tuple | Blocks) else after.astype(before.dtype)
 
         return (
             tuple(output(place) for place in results),
@@ -214,6 +229,22 @@ class NativeJaxVariant(JaxVariant):
             ),
             {name: output(place) for name, place in model.items()},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is part of the program that a step is compiled to.
+
+    Attributes:
+        fixed: hyperparameters that are Python numbers.
+        ahead, formats: see `ModelState`.
+        form: see `ArrayVariant.step`.
+    """
+
+    fixed: Mapping[str, float]
+    ahead: int
+    formats: Mapping[str, str]
+    form: str
 
 
 class _Call:
@@ -231,17 +262,29 @@ class _Call:
 
     def write(self, like: Any, over: Place | None, order: tuple[int, ...] = ()) -> Place:
         """An array of the shape and dtype of another, made in the memory of one that is read if there is such."""
-        self.outputs.append(jax.ShapeDtypeStruct(like.shape, like.dtype))  # type: ignore[no-untyped-call]
-        self.aliased.append(None if over is None else over.buffer // 2)
-        return dense_place(2 * len(self.outputs) - 1, str(like.dtype), tuple(like.shape), order)
+        at = self._made(like, None if over is None else over.buffer // 2)
+        return dense_place(at, str(like.dtype), tuple(like.shape), order)
 
     def change(self, array: Any, order: tuple[int, ...], state: StateInfo) -> Place:
         """A state, which is changed where it is."""
-        before = self.read(array)
-        self.write(array, before)
-        return dense_place(
-            2 * len(self.outputs) - 1, str(array.dtype), tuple(array.shape), order, is_ring=state.depth > 1
-        )
+        at = self._changed(array)
+        return dense_place(at, str(array.dtype), tuple(array.shape), order, is_ring=state.depth > 1)
+
+    def change_formatted(self, value: Any, format: str, stream: int) -> Place:
+        """The same for a state in a format of states."""
+        parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
+        at, *scales = [self._changed(part) for part in parts]
+        return state_place(at, format, stream, *scales)
+
+    def _changed(self, array: Any) -> int:
+        """An array that is read and written over; which of the buffers it is then."""
+        self.given.append(array)
+        return self._made(array, len(self.given) - 1)
+
+    def _made(self, like: Any, over: int | None) -> int:
+        self.outputs.append(jax.ShapeDtypeStruct(like.shape, like.dtype))  # type: ignore[no-untyped-call]
+        self.aliased.append(over)
+        return 2 * len(self.outputs) - 1
 
 
 def _can_run(gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any]) -> bool:
@@ -252,7 +295,8 @@ def _can_run(gradients: Sequence[Any], state: ModelState, parameters: Any, input
     lengths = [n for gradient in gradients for n in gradient.shape]
     if not all(isinstance(n, int) for n in lengths) or sum(gradient.size for gradient in gradients) < SMALLEST:
         return False
-    leaves = jax.tree.leaves([list(gradients), state.tensors, dict(state.shared), parameters, dict(inputs)])
+    kept = [value for tensor in state.tensors for name, value in tensor.items() if name not in state.formats]
+    leaves = jax.tree.leaves([list(gradients), kept, dict(state.shared), parameters, dict(inputs)])
     return all(str(jnp.result_type(leaf)) in TYPES for leaf in leaves)
 
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from optgen.compiler.kinds import Kind
+from optgen.runtime import formats
 from optgen.targets.kernels.plan import CasePlan
 
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
-NAMES = {number: name for name, number in TYPES.items()}
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
+#: The same for the formats of states, see `optgen.runtime.formats`.
+STATE_TYPES = {formats.BFLOAT16: 6, formats.EIGHT_BIT: 7, formats.EIGHT_BIT_STOCHASTIC: 8}
+_BYTES = {TYPES[name]: size for name, size in SIZES.items()} | {6: 2, 7: 1, 8: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Place:
         lengths, strides: of an array with gaps, its shape and the bytes from one number to the next along each axis.
         depth, slot: of a ring of values, how many there are and the bytes from one to the next.
         lag: how many steps back the value is that is meant.
+        stream: of random bits, where it is rounded by such.
+        scales: which of the caller's buffers holds the scales of an array in 8 bits.
     """
 
     buffer: int
@@ -36,6 +41,8 @@ class Place:
     depth: int = 1
     slot: int = 0
     lag: int = 0
+    stream: int = 0
+    scales: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ FORMATS = tuple(
 
 def size_of(type: int) -> int:
     """Bytes of a number of a storage type."""
-    return SIZES[NAMES[type]]
+    return _BYTES[type]
 
 
 def place_of(
@@ -106,6 +113,18 @@ def dense_place(
     """The same for an array without gaps."""
     strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
+
+
+def state_place(buffer: int, format: str, stream: int, scales: int = -1) -> Place:
+    """A state that is stored in a format of states.
+
+    Args:
+        buffer: which of the caller's it is.
+        format: see `STATE_TYPES`.
+        stream: of its random bits, see `optgen.runtime.formats.key_of`.
+        scales: the buffer of the scales of an array in 8 bits.
+    """
+    return Place(buffer, STATE_TYPES[format], stream=stream, scales=scales)
 
 
 def in_memory_order(

@@ -11,9 +11,11 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.runtime.formats import Blocks, stream_of
 from optgen.runtime.in_place import single
+from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
-from optgen.runtime.native.places import SIZES, Place, place_of
+from optgen.runtime.native.places import SIZES, Place, place_of, state_place
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
 from optgen.targets.kernels.plan import RESULT
@@ -140,6 +142,12 @@ class NativeRule:
             t, {**hyperparameters, **single(inputs or {})}, team or Team(thread_count())
         )
 
+    def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
+        """See `InPlaceRule.takes`."""
+        cases = self.kernels.plan.variant(self.variant.info.name).cases
+        is_plain = all(self.variant.layout(shape).is_plain for shape in shapes)
+        return not formats or (is_plain and all(formats.keys().isdisjoint(read_again(case)) for case in cases))
+
     def prepared(
         self,
         parameters: Sequence[Array],
@@ -157,7 +165,7 @@ class NativeRule:
         call = _Call(self.memory)
         is_update = results is not None
         tensors = [
-            self._tensor(call, index, theta, gradient, kept, inputs or {}, results)
+            self._tensor(call, index, theta, gradient, kept, inputs or {}, results, state.formats)
             for index, (theta, gradient, kept) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
         ]
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
@@ -181,6 +189,7 @@ class NativeRule:
         kept: Mapping[str, Any],
         inputs: Mapping[str, Any],
         results: Sequence[Array] | None,
+        formats: Mapping[str, str],
     ) -> Tensor:
         memory = self.memory(theta)
         layout = self.variant.layout(memory.shape)
@@ -195,7 +204,10 @@ class NativeRule:
         arrays[RESULT] = arrays["theta"] if results is None else (call.changed(results[index], None, order),)
         for name, value in kept.items():
             info = infos[name]
-            if isinstance(value, tuple):
+            if name in formats:
+                stream = stream_of(index, self.variant.state_names().index(name))
+                arrays[name] = (call.formatted(value, formats[name], stream),)
+            elif isinstance(value, tuple):
                 arrays[name] = tuple(call.changed(part, info) for part in value)
             else:
                 arrays[name] = (call.changed(value, info, order if Kind(info.kind) is Kind.ELEMENT else ()),)
@@ -232,6 +244,13 @@ class _Call:
                 f"the native target changes arrays in place, and one of shape {array.shape} is read-only"
             )
         return self.place(array, info, order)
+
+    def formatted(self, value: Array | Blocks, format: str, stream: int) -> Place:
+        """A state in a format of states, which has no gaps."""
+        first = len(self.addresses)
+        parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
+        self.addresses += [self.found(part).address for part in parts]
+        return state_place(first, format, stream, *range(first + 1, first + len(parts)))
 
     def place(
         self,

@@ -18,7 +18,7 @@ from optgen.errors import TreeMismatch
 from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, chunks_of, slices_of
 from optgen.runtime.native.launches import as_results, formats_of, read_again, written, written_late
 from optgen.runtime.native.library import Kernels
-from optgen.runtime.native.places import FORMATS, NAMES, TYPES, Formats, Place, in_memory_order, size_of
+from optgen.runtime.native.places import FORMATS, TYPES, Formats, Place, in_memory_order, size_of
 from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.targets.kernels.plan import SLICES, CasePlan, Launch, StatePlan
@@ -27,6 +27,9 @@ _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
 _ACCESS = {"in": 1, "out": 2, "inout": 3}
+
+#: As what kernels may take an array; formats of states come to them as numbers of the arithmetic.
+_NAMES = {number: name for name, number in TYPES.items()}
 
 #: What rows and columns are to whoever goes down the columns.
 _TURNED = {Kind.ROW: Kind.COLUMN, Kind.COLUMN: Kind.ROW}
@@ -251,7 +254,7 @@ class _Table:
         """In what formats kernels can take a tensor's arrays; None if it is no other than that of the arithmetic."""
         found: dict[str, set[str]] = {"stored": set(), "kept": set()}
         for name, format in group.formats.items():
-            found[format] |= {NAMES[place.type] for place in arrays.get(name, ())}
+            found[format] |= {_NAMES.get(place.type, "float32") for place in arrays.get(name, ())}
         if any(len(types) > 1 for types in found.values()):
             return None
         formats = Formats(**{format: types.pop() if types else "float32" for format, types in found.items()})
@@ -527,7 +530,7 @@ class _Table:
         if place.strides:
             layout = len(self.layouts)
             self.layouts += [len(place.lengths), *(max(1, n) for n in place.lengths), *place.strides]
-        return (place.buffer, place.at, place.type, depth, lag, slot, layout)
+        return (place.buffer, place.at, place.type, depth, lag, slot, layout, place.stream, place.scales)
 
 
 #: Where in an item's row the number of its chunks stands; the one before says how many come first.

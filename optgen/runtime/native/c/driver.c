@@ -39,6 +39,7 @@ struct run {
     void *const *buffers;
     char *workspace;
     int64_t t;
+    uint32_t seed;                      /* of random bits */
     int64_t regions, arrived;           /* how many parts each phase has, and how many threads have come */
     struct counter *next;               /* of each phase and region: chunks that have been taken */
     struct counter *done;               /* of each phase: chunks that are done */
@@ -51,6 +52,8 @@ struct scratch {
     void *axes[OPTGEN_MOST_ARGUMENTS][MOST_AXES];
     double results[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
     double rows[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
+    /* Number of the first of a block of numbers whose arrays in 8 bits stand in `values`; -1: none do. */
+    int64_t block;
 };
 
 static const struct operand *operand_of(const struct run *run, int64_t index)
@@ -82,6 +85,66 @@ static int is_direct(const struct operand *o, const char *start, int64_t type)
     return o->layout < 0 && o->type == type && !(needs_alignment && (uintptr_t)start % size_of(type));
 }
 
+/* ---- Formats of states ---- */
+
+static int is_eight_bit(const struct operand *o) { return o->type == EIGHT_BIT || o->type == EIGHT_BIT_STOCHASTIC; }
+
+static int is_of_states(const struct operand *o) { return o->type == BFLOAT16_STOCHASTIC || is_eight_bit(o); }
+
+static char *scale_of(const struct run *run, const struct operand *o, int64_t number)
+{
+    return (char *)run->buffers[o->scales] + number / FORMAT_BLOCK * (int64_t)sizeof(float);
+}
+
+/* How many of the numbers from `first` on lie in one block. */
+static int64_t within_block(int64_t first, int64_t count)
+{
+    const int64_t left = FORMAT_BLOCK - first % FORMAT_BLOCK;
+    return left < count ? left : count;
+}
+
+static void load_state(const struct run *run, const struct operand *o, int64_t first, int64_t count, int64_t bits,
+                       void *result)
+{
+    const char *start = address_of(run, o);
+    char *out = result;
+    float values[FORMAT_BLOCK];
+    for (int64_t n; count > 0; first += n, count -= n, out += n * bits / 8) {
+        n = within_block(first, count);
+        if (is_eight_bit(o)) {
+            float scale;
+            memcpy(&scale, scale_of(run, o, first), sizeof scale);
+            load_block((const uint8_t *)start + first, scale, n, values);
+        } else {
+            load_side_by_side(start + first * 2, BFLOAT16, n, 32, (char *)values);
+        }
+        load_side_by_side((const char *)values, FLOAT32, n, bits, out);
+    }
+}
+
+/* In 8 bits whole blocks have to be stored, but for the last. */
+static void store_state(const struct run *run, const struct operand *o, int64_t first, int64_t count, int64_t bits,
+                        const void *from)
+{
+    char *start = address_of(run, o);
+    const char *in = from;
+    const uint32_t key = key_of(run->seed, o->stream);
+    float values[FORMAT_BLOCK];
+    for (int64_t n; count > 0; first += n, count -= n, in += n * bits / 8) {
+        n = within_block(first, count);
+        store_side_by_side((char *)values, FLOAT32, n, bits, in);
+        if (is_eight_bit(o)) {
+            const float scale = store_block((uint8_t *)start + first, values, first, n,
+                                            o->type == EIGHT_BIT_STOCHASTIC ? &key : NULL);
+            memcpy(scale_of(run, o, first), &scale, sizeof scale);
+        } else {
+            uint16_t stored[FORMAT_BLOCK];
+            store_stochastic(stored, values, first, n, key);
+            memcpy(start + first * 2, stored, (size_t)n * sizeof *stored);
+        }
+    }
+}
+
 /* Where `count` numbers of an array from `first` on can be read, in the kernel's type: in place, or copied. */
 static void *brought(const struct run *run, const struct operand *o, int64_t type, int64_t bits, int64_t first,
                      int64_t count, int reads, void *beside)
@@ -89,7 +152,9 @@ static void *brought(const struct run *run, const struct operand *o, int64_t typ
     char *start = address_of(run, o);
     if (is_direct(o, start, type))
         return start + first * size_of(type);
-    if (reads)
+    if (reads && is_of_states(o))
+        load_state(run, o, first, count, bits, beside);
+    else if (reads)
         load(start, o->type, layout_of(run, o), first, count, bits, beside);
     return beside;
 }
@@ -209,6 +274,10 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
         case COLUMN: firsts[j] = line / item->rows * item->line + first % item->line; count = n; break;
         default: firsts[j] = line / item->rows; break;
         }
+        if (scratch->block >= 0 && is_eight_bit(o)) {
+            arrays[j] = (char *)scratch->values[j] + (first - scratch->block) * bits / 8;
+            continue;
+        }
         arrays[j] = brought(run, o, a->type, bits, firsts[j], count, a->access & IN, scratch->values[j]);
     }
 
@@ -224,8 +293,12 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
             continue;
         const struct operand *o = operand_of(run, a->operand);
         char *start = address_of(run, o);
-        if (!is_direct(o, start, a->type))
+        if (is_of_states(o)) {
+            if (!is_eight_bit(o))
+                store_state(run, o, firsts[j], n, bits, arrays[j]);
+        } else if (!is_direct(o, start, a->type)) {
             store(start, o->type, layout_of(run, o), firsts[j], n, bits, arrays[j]);
+        }
     }
 }
 
@@ -264,6 +337,34 @@ static void store_results(const struct run *run, const struct argument *a, int64
     store(address_of(run, o), o->type, layout_of(run, o), first, n, 64, results);
 }
 
+/* Whether a kernel takes arrays in 8 bits, whose blocks are stored as one. */
+static int has_blocks(const struct run *run, const struct item *item)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    for (int64_t j = 0; j < item->argument_count; j++)
+        if (arguments[j].place == SAME && is_eight_bit(operand_of(run, arguments[j].operand)))
+            return 1;
+    return 0;
+}
+
+/* Arrays in 8 bits from or to where a kernel takes them, for the numbers of one block. */
+static void move_blocks(const struct run *run, const struct item *item, int64_t first, int64_t n, int64_t access,
+                        struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    for (int64_t j = 0; j < item->argument_count; j++) {
+        const struct operand *o = operand_of(run, arguments[j].operand);
+        if (arguments[j].place != SAME || !(arguments[j].access & access) || !is_eight_bit(o))
+            continue;
+        if (access == IN)
+            load_state(run, o, first, n, item->bits, scratch->values[j]);
+        else
+            store_state(run, o, first, n, item->bits, scratch->values[j]);
+    }
+}
+
 static void stretches(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
 {
     const struct argument *arguments =
@@ -275,9 +376,19 @@ static void stretches(const struct run *run, const struct item *item, int64_t ch
     for (int64_t j = 0; j < item->argument_count; j++)
         kept[j] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
     const int64_t most = most_at_once(run, item);
-    for (int64_t n; first < end; first += n) {
-        n = stretch(item, first, end, most);
+    const int in_blocks = has_blocks(run, item);
+    for (int64_t n, last = first; first < end; first += n) {
+        if (in_blocks && first == last) {
+            last = first + within_block(first, end - first);
+            scratch->block = first;
+            move_blocks(run, item, first, last - first, IN, scratch);
+        }
+        n = stretch(item, first, in_blocks ? last : end, most);
         evaluate(run, item, first, n, scratch);
+        if (in_blocks && first + n == last) {
+            move_blocks(run, item, scratch->block, last - scratch->block, OUT, scratch);
+            scratch->block = -1;
+        }
         for (int64_t j = 0; j < item->argument_count; j++)
             if (arguments[j].place == PART)
                 kept[j] = joined(arguments[j].fold, kept[j],
@@ -442,6 +553,7 @@ static void work(void *given)
     if (!scratch)
         return;
     /* XLA has its threads round subnormal numbers to zero. */
+    scratch->block = -1;
     fegetenv(&before);
     fesetenv(FE_DFL_ENV);
     for (int64_t p = 0; p < run->header->phase_count; p++) {
@@ -508,6 +620,7 @@ int64_t optgen_run(const int64_t *table, void *const *functions, const double *v
 {
     const struct header *header = (const struct header *)table;
     struct run run = {.table = table, .header = header, .functions = functions, .buffers = buffers, .t = t};
+    run.seed = seed_of(t);
     fenv_t before;
 
     run.regions = threads < header->most_threads ? threads : header->most_threads;

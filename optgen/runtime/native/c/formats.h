@@ -1,8 +1,9 @@
 /*
  * Formats in which numbers are stored, and the way from and to floats.
  *
- * All round to the nearest, ties to even, and keep infinities, NaN and signed zeros. They are without branches, so that
- * compilers make vector instructions of loops.
+ * The first ones round to the nearest, ties to even, and keep infinities, NaN and signed zeros. Those of states alone are
+ * described in optgen/runtime/formats.py, and give the same bits. All are without branches, so that compilers make vector
+ * instructions of loops.
  */
 
 #ifndef OPTGEN_FORMATS_H
@@ -61,6 +62,81 @@ static inline uint16_t to_float16(float x)
     const uint32_t finite = size < 0x38800000 ? subnormal : normal;
     const uint32_t special = size > 0x7f800000 ? 0x7e00 | (size >> 13 & 0x3ff) : 0x7c00;
     return (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)(size >= 0x477ff000 ? special : finite);
+}
+
+/* ---- Of states alone ---- */
+
+/* Numbers that share a scale. */
+#define FORMAT_BLOCK 256
+
+/* A bijection that leaves no pattern (lowbias32 of Wellons' hash-prospector). */
+static inline uint32_t scrambled(uint32_t x)
+{
+    x ^= x >> 16;
+    x *= 0x7feb352d;
+    x ^= x >> 15;
+    x *= 0x846ca68b;
+    return x ^ x >> 16;
+}
+
+/* What random bits owe to the number of a step. */
+static inline uint32_t seed_of(int64_t t) { return scrambled((uint32_t)t) & 0xffffff; }
+
+/* The key of the random bits of one array in one step; `stream` counts the arrays of a model, from 1 on. */
+static inline uint32_t key_of(uint32_t seed, int64_t stream) { return scrambled(seed ^ scrambled((uint32_t)stream)); }
+
+/* To one of the two neighbours; `random` has 16 bits that count. */
+static inline uint16_t to_bfloat16_stochastic(float x, uint32_t random)
+{
+    const uint32_t bits = bits_of(x), size = bits & 0x7fffffff;
+    const uint32_t up = bits + (random & 0xffff), quiet = size > 0x7f800000 ? bits | 0x400000 : bits;
+    return (uint16_t)((size < 0x7f800000 ? up : quiet) >> 16);
+}
+
+static inline void store_stochastic(uint16_t *restrict to, const float *restrict from, int64_t first, int64_t count,
+                                    uint32_t key)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = to_bfloat16_stochastic(from[i], scrambled((uint32_t)(first + i) ^ key));
+}
+
+/* Numbers of one block: what shares have in common, for blocks with negative numbers and without. */
+static inline uint32_t share_bias(int is_signed) { return is_signed ? 112u << 23 : 96u << 23; }
+
+static inline void load_block(const uint8_t *restrict codes, float scale, int64_t count, float *restrict to)
+{
+    const int is_signed = bits_of(scale) >> 31;
+    const uint32_t sizes = is_signed ? 0x7f : 0xff, bias = share_bias(is_signed);
+    const float size = float_of(bits_of(scale) & 0x7fffffff);
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t code = codes[i], share = code & sizes;
+        const float value = (share ? float_of((share << 20) + bias) : 0.0f) * size;
+        to[i] = float_of(bits_of(value) ^ (code & ~sizes) << 24);
+    }
+}
+
+/* The scale is the result. Without a key numbers are rounded to the nearest. */
+static inline float store_block(uint8_t *restrict codes, const float *restrict from, int64_t first, int64_t count,
+                                const uint32_t *key)
+{
+    uint32_t largest = 0, negative = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t size = bits_of(from[i]) & 0x7fffffff;
+        largest = largest > size ? largest : size;
+        negative |= from[i] < 0;
+    }
+    const uint32_t bias = share_bias((int)negative), top = (negative ? 15u : 31u) << 3;
+    const float least = negative ? 0x1.2p-15f : 0x1.2p-31f, divisor = largest ? float_of(largest) : 1.0f;
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t random = key ? scrambled((uint32_t)(first + i) ^ *key) & 0xfffff : 0x80000;
+        const uint32_t sign = from[i] < 0 ? 0x80 : 0;
+        const float share = (from[i] < 0 ? -from[i] : from[i]) / divisor;
+        const int32_t above = (int32_t)(bits_of(share) - bias);
+        const uint32_t small = share > least * ((float)random * 0x1p-20f);
+        const uint32_t size = above < 0x100000 ? small : ((uint32_t)above + random) >> 20;
+        codes[i] = (uint8_t)((size > top ? top : size) | sign);
+    }
+    return float_of(largest | negative << 31);
 }
 
 #endif

@@ -90,7 +90,16 @@ static void store_apart(char *result, int64_t type, int64_t count, int64_t bits,
 
 static inline int64_t size_of(int64_t type)
 {
-    return type == BFLOAT16 || type == FLOAT16 ? 2 : type == FLOAT32 || type == INT32 ? 4 : 8;
+    switch (type) {
+    case EIGHT_BIT:
+    case EIGHT_BIT_STOCHASTIC: return 1;
+    case BFLOAT16:
+    case FLOAT16:
+    case BFLOAT16_STOCHASTIC: return 2;
+    case FLOAT32:
+    case INT32: return 4;
+    default: return 8;
+    }
 }
 
 /* Goes through an array with gaps: where number `first` stands, and how many follow it along the last axis. */

@@ -23,7 +23,7 @@ struct header {
     int64_t phases, phase_count;
 };
 
-enum { FLOAT32, FLOAT64, BFLOAT16, FLOAT16, INT32, INT64 };
+enum { FLOAT32, FLOAT64, BFLOAT16, FLOAT16, INT32, INT64, BFLOAT16_STOCHASTIC, EIGHT_BIT, EIGHT_BIT_STOCHASTIC };
 
 /* An array of a tensor. */
 struct operand {
@@ -33,6 +33,8 @@ struct operand {
     int64_t depth, lag, slot;           /* of a ring of `depth` values, the one of step t - lag; bytes between them;
                                            of a vector per axis `slot` is its length */
     int64_t layout;                     /* int64s into the layouts: rank, lengths, strides in bytes; -1: no gaps */
+    int64_t stream;                     /* of random bits, for formats that are rounded by them */
+    int64_t scales;                     /* in 8 bits: which of the caller's buffers holds the blocks' scales */
 };
 
 /* The tensors that take the same case: they share the numbers of the step and of the model. */
