@@ -15,7 +15,6 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
 #   weight_decay: 28 bytes in 1 pass, 18 operations
-#   unscaled_weight_decay__weight_decay: 28 bytes in 1 pass, 17 operations
 
 import triton
 import triton.language as tl
@@ -26,8 +25,90 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
     array = tl.load(column_ptr).to(tl.pointer_type(type))
     if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+        array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
+
+
+@triton.jit
+def _loaded(array, scales, places, mask, FORMAT: tl.constexpr, number: tl.constexpr):
+    """A state. Formats: 1 is bfloat16, 2 and 3 are 8 bits in blocks; 0 is any type of numbers."""
+    stored = tl.load(array + places, mask)
+    if FORMAT == 0:
+        return stored.to(number)
+    elif FORMAT == 1:
+        return (stored.to(tl.uint32) << 16).to(tl.float32, bitcast=True).to(number)
+    else:
+        scale = tl.load(scales + places // 256, mask).to(tl.uint32, bitcast=True)
+        bias = tl.where(scale >> 31 != 0, 112 << 23, 96 << 23).to(tl.uint32)
+        code = stored.to(tl.uint32)
+        sign = tl.where(scale >> 31 != 0, code & 0x80, 0) << 24
+        size = tl.where(scale >> 31 != 0, code & 0x7F, code)
+        share = tl.where(size == 0, 0.0, ((size << 20) + bias).to(tl.float32, bitcast=True))
+        value = share * (scale & 0x7FFFFFFF).to(tl.float32, bitcast=True)
+        return (value.to(tl.uint32, bitcast=True) ^ sign).to(tl.float32, bitcast=True).to(number)
+
+
+@triton.jit
+def _scrambled(x):
+    """A bijection of uint32 that leaves no pattern (lowbias32 of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15)
+    x = x * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _spread(x, BLOCK: tl.constexpr):
+    """One number for each 256 as often as there are."""
+    return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
+
+
+@triton.jit
+def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constexpr):
+    """Store a state. Formats 1 and 3 round by random bits: those of the step, the state, the tensor and the place."""
+    if FORMAT == 0:
+        tl.store(array + places, value, mask)
+    else:
+        key = _scrambled(seed.to(tl.uint32) ^ _scrambled(stream.to(tl.uint32)))
+        random = _scrambled(places.to(tl.uint32) ^ key)
+        x = value.to(tl.float32)
+        bits = x.to(tl.uint32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        if FORMAT == 1:
+            quiet = tl.where(size > 0x7F800000, bits | 0x400000, bits)
+            rounded = tl.where(size < 0x7F800000, bits + (random & 0xFFFF), quiet)
+            tl.store(array + places, (rounded >> 16).to(tl.uint16), mask)
+        else:
+            BLOCK: tl.constexpr = places.shape[0]
+            if mask is not None:
+                x = tl.where(mask, x, 0.0)
+                size = tl.where(mask, size, 0)
+            is_negative = x < 0
+            # As integers: the largest bits are those of the largest number, or of NaN.
+            largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
+            scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
+            if mask is None:
+                tl.store(scales + block, scale)
+            else:
+                exists = tl.max(tl.reshape(mask.to(tl.int32), (BLOCK // 256, 256)), axis=1) > 0
+                tl.store(scales + block, scale, exists)
+            divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
+            is_signed = _spread(negative, BLOCK) != 0
+            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
+            above = share.to(tl.int32, bitcast=True) - bias
+            rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
+            # The smallest shares; the product is exact.
+            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
+            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            code = tl.where(above < 0x100000, small, (above + rest) >> 20)
+            # A share that is NaN has bits beyond those of 1.
+            code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
+            code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
+            tl.store(array + places, code.to(tl.uint8), mask)
 
 
 @triton.jit
@@ -60,24 +141,31 @@ def _default_elements_block(
     g_ptr,
     v_ptr,
     u_ptr,
+    _v_scales_ptr,
+    _u_scales_ptr,
+    _v_stream,
+    _u_stream,
     one_minus_rho,
     rho,
     eps,
     lr,
+    _seed,
+    _v_format: tl.constexpr,
+    _u_format: tl.constexpr,
     _number: tl.constexpr,
     _offsets,
     _mask,
 ):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    u = tl.load(u_ptr + _offsets, _mask).to(_number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
     v_new = rho*v + one_minus_rho*(g*g)
     d = _quotient(_root(u + eps), _root(v_new + eps))*g
     u_new = rho*u + one_minus_rho*(d*d)
     theta_update = -lr*d
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(u_ptr + _offsets, u_new, _mask)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(u_ptr, _u_scales_ptr, _u_stream, _seed, _offsets, u_new, _mask, _u_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
@@ -90,23 +178,30 @@ def default_elements(
     _g_type: tl.constexpr,
     _v_type: tl.constexpr,
     _u_type: tl.constexpr,
+    _v_format: tl.constexpr,
+    _u_format: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
     u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    _v_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _u_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 6)
+    _u_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
     one_minus_rho = tl.load(scalars_ptr + 0)
     rho = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -118,10 +213,17 @@ def default_elements(
                 g_ptr,
                 v_ptr,
                 u_ptr,
+                _v_scales_ptr,
+                _u_scales_ptr,
+                _v_stream,
+                _u_stream,
                 one_minus_rho,
                 rho,
                 eps,
                 lr,
+                _seed,
+                _v_format,
+                _u_format,
                 _number,
                 _offsets,
                 None,
@@ -134,10 +236,17 @@ def default_elements(
                 g_ptr,
                 v_ptr,
                 u_ptr,
+                _v_scales_ptr,
+                _u_scales_ptr,
+                _v_stream,
+                _u_stream,
                 one_minus_rho,
                 rho,
                 eps,
                 lr,
+                _seed,
+                _v_format,
+                _u_format,
                 _number,
                 _offsets,
                 _offsets < _n,
@@ -150,26 +259,33 @@ def _weight_decay_elements_block(
     g_ptr,
     v_ptr,
     u_ptr,
+    _v_scales_ptr,
+    _u_scales_ptr,
+    _v_stream,
+    _u_stream,
     weight_decay,
     one_minus_rho,
     rho,
     eps,
     lr,
+    _seed,
+    _v_format: tl.constexpr,
+    _u_format: tl.constexpr,
     _number: tl.constexpr,
     _offsets,
     _mask,
 ):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    u = tl.load(u_ptr + _offsets, _mask).to(_number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
     g_2 = g + weight_decay*theta
     v_new = rho*v + one_minus_rho*(g_2*g_2)
     d = _quotient(_root(u + eps), _root(v_new + eps))*g_2
     u_new = rho*u + one_minus_rho*(d*d)
     theta_update = -lr*d
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(u_ptr + _offsets, u_new, _mask)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(u_ptr, _u_scales_ptr, _u_stream, _seed, _offsets, u_new, _mask, _u_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
@@ -182,24 +298,31 @@ def weight_decay_elements(
     _g_type: tl.constexpr,
     _v_type: tl.constexpr,
     _u_type: tl.constexpr,
+    _v_format: tl.constexpr,
+    _u_format: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
     u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    weight_decay = tl.load(scalars_ptr + 4)
+    _v_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _u_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 6)
+    _u_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 5)
     one_minus_rho = tl.load(scalars_ptr + 0)
     rho = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -211,11 +334,18 @@ def weight_decay_elements(
                 g_ptr,
                 v_ptr,
                 u_ptr,
+                _v_scales_ptr,
+                _u_scales_ptr,
+                _v_stream,
+                _u_stream,
                 weight_decay,
                 one_minus_rho,
                 rho,
                 eps,
                 lr,
+                _seed,
+                _v_format,
+                _u_format,
                 _number,
                 _offsets,
                 None,
@@ -228,105 +358,18 @@ def weight_decay_elements(
                 g_ptr,
                 v_ptr,
                 u_ptr,
+                _v_scales_ptr,
+                _u_scales_ptr,
+                _v_stream,
+                _u_stream,
                 weight_decay,
                 one_minus_rho,
                 rho,
                 eps,
                 lr,
-                _number,
-                _offsets,
-                _offsets < _n,
-            )
-
-
-@triton.jit
-def _unscaled_weight_decay__weight_decay_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    u_ptr,
-    one_minus_rho,
-    rho,
-    eps,
-    lr,
-    weight_decay,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
-):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    u = tl.load(u_ptr + _offsets, _mask).to(_number)
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    v_new = rho*v + one_minus_rho*(g*g)
-    d = _quotient(_root(u + eps), _root(v_new + eps))*g
-    u_new = rho*u + one_minus_rho*(d*d)
-    theta_update = -weight_decay*theta - lr*d
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(u_ptr + _offsets, u_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit
-def unscaled_weight_decay__weight_decay_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _u_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: v_new, u_new, theta_update."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*6
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
-    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
-    _n = tl.load(_row_ptr + 4)
-    _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
-    one_minus_rho = tl.load(scalars_ptr + 0)
-    rho = tl.load(scalars_ptr + 1)
-    eps = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    weight_decay = tl.load(scalars_ptr + 4)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    _first = _chunk*_size
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _unscaled_weight_decay__weight_decay_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                u_ptr,
-                one_minus_rho,
-                rho,
-                eps,
-                lr,
-                weight_decay,
-                _number,
-                _offsets,
-                None,
-            )
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
-            _unscaled_weight_decay__weight_decay_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                u_ptr,
-                one_minus_rho,
-                rho,
-                eps,
-                lr,
-                weight_decay,
+                _seed,
+                _v_format,
+                _u_format,
                 _number,
                 _offsets,
                 _offsets < _n,

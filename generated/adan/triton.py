@@ -33,7 +33,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 44 bytes in 1 pass, 25 operations
-#   eps_root: 44 bytes in 1 pass, 26 operations
 
 import math
 
@@ -62,8 +61,90 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
     array = tl.load(column_ptr).to(tl.pointer_type(type))
     if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+        array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
+
+
+@triton.jit
+def _loaded(array, scales, places, mask, FORMAT: tl.constexpr, number: tl.constexpr):
+    """A state. Formats: 1 is bfloat16, 2 and 3 are 8 bits in blocks; 0 is any type of numbers."""
+    stored = tl.load(array + places, mask)
+    if FORMAT == 0:
+        return stored.to(number)
+    elif FORMAT == 1:
+        return (stored.to(tl.uint32) << 16).to(tl.float32, bitcast=True).to(number)
+    else:
+        scale = tl.load(scales + places // 256, mask).to(tl.uint32, bitcast=True)
+        bias = tl.where(scale >> 31 != 0, 112 << 23, 96 << 23).to(tl.uint32)
+        code = stored.to(tl.uint32)
+        sign = tl.where(scale >> 31 != 0, code & 0x80, 0) << 24
+        size = tl.where(scale >> 31 != 0, code & 0x7F, code)
+        share = tl.where(size == 0, 0.0, ((size << 20) + bias).to(tl.float32, bitcast=True))
+        value = share * (scale & 0x7FFFFFFF).to(tl.float32, bitcast=True)
+        return (value.to(tl.uint32, bitcast=True) ^ sign).to(tl.float32, bitcast=True).to(number)
+
+
+@triton.jit
+def _scrambled(x):
+    """A bijection of uint32 that leaves no pattern (lowbias32 of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15)
+    x = x * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _spread(x, BLOCK: tl.constexpr):
+    """One number for each 256 as often as there are."""
+    return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
+
+
+@triton.jit
+def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constexpr):
+    """Store a state. Formats 1 and 3 round by random bits: those of the step, the state, the tensor and the place."""
+    if FORMAT == 0:
+        tl.store(array + places, value, mask)
+    else:
+        key = _scrambled(seed.to(tl.uint32) ^ _scrambled(stream.to(tl.uint32)))
+        random = _scrambled(places.to(tl.uint32) ^ key)
+        x = value.to(tl.float32)
+        bits = x.to(tl.uint32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        if FORMAT == 1:
+            quiet = tl.where(size > 0x7F800000, bits | 0x400000, bits)
+            rounded = tl.where(size < 0x7F800000, bits + (random & 0xFFFF), quiet)
+            tl.store(array + places, (rounded >> 16).to(tl.uint16), mask)
+        else:
+            BLOCK: tl.constexpr = places.shape[0]
+            if mask is not None:
+                x = tl.where(mask, x, 0.0)
+                size = tl.where(mask, size, 0)
+            is_negative = x < 0
+            # As integers: the largest bits are those of the largest number, or of NaN.
+            largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
+            scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
+            if mask is None:
+                tl.store(scales + block, scale)
+            else:
+                exists = tl.max(tl.reshape(mask.to(tl.int32), (BLOCK // 256, 256)), axis=1) > 0
+                tl.store(scales + block, scale, exists)
+            divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
+            is_signed = _spread(negative, BLOCK) != 0
+            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
+            above = share.to(tl.int32, bitcast=True) - bias
+            rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
+            # The smallest shares; the product is exact.
+            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
+            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            code = tl.where(above < 0x100000, small, (above + rest) >> 20)
+            # A share that is NaN has bits beyond those of 1.
+            code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
+            code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
+            tl.store(array + places, code.to(tl.uint8), mask)
 
 
 @triton.jit
@@ -106,6 +187,14 @@ def _default_elements_block(
     m_ptr,
     v_ptr,
     n_ptr,
+    _g_last_scales_ptr,
+    _m_scales_ptr,
+    _v_scales_ptr,
+    _n_scales_ptr,
+    _g_last_stream,
+    _m_stream,
+    _v_stream,
+    _n_stream,
     t,
     b1,
     one_minus_b1,
@@ -118,15 +207,20 @@ def _default_elements_block(
     inverse_2,
     scale,
     lr,
+    _seed,
+    _g_last_format: tl.constexpr,
+    _m_format: tl.constexpr,
+    _v_format: tl.constexpr,
+    _n_format: tl.constexpr,
     _number: tl.constexpr,
     _offsets,
     _mask,
 ):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    n = tl.load(n_ptr + _offsets, _mask).to(_number)
+    g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    n = _loaded(n_ptr, _n_scales_ptr, _offsets, _mask, _n_format, _number)
     change_3 = tl.where(t == 1.0, 0.0*g, g - g_last)
     g_last_new = g
     m_new = b1*m + one_minus_b1*g
@@ -136,10 +230,10 @@ def _default_elements_block(
     product = _quotient(inverse*m_new + scale*v_new, _root(inverse_2*n_new) + eps)
     theta_update = -lr*product
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(g_last_ptr + _offsets, g_last_new, _mask)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(n_ptr + _offsets, n_new, _mask)
+    _stored(g_last_ptr, _g_last_scales_ptr, _g_last_stream, _seed, _offsets, g_last_new, _mask, _g_last_format)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(n_ptr, _n_scales_ptr, _n_stream, _seed, _offsets, n_new, _mask, _n_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
@@ -154,21 +248,33 @@ def default_elements(
     _m_type: tl.constexpr,
     _v_type: tl.constexpr,
     _n_type: tl.constexpr,
+    _g_last_format: tl.constexpr,
+    _m_format: tl.constexpr,
+    _v_format: tl.constexpr,
+    _n_format: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*16
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
     m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
     v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
     n_ptr = _array(_row_ptr + 5, _n_type, WIDE)
-    _n = tl.load(_row_ptr + 6)
-    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    _g_last_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _m_scales_ptr = _array(_row_ptr + 7, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 8, tl.float32, False)
+    _n_scales_ptr = _array(_row_ptr + 9, tl.float32, False)
+    _g_last_stream = tl.load(_row_ptr + 10)
+    _m_stream = tl.load(_row_ptr + 11)
+    _v_stream = tl.load(_row_ptr + 12)
+    _n_stream = tl.load(_row_ptr + 13)
+    _n = tl.load(_row_ptr + 14)
+    _size = tl.multiple_of(tl.load(_row_ptr + 15), BLOCK)
     t = tl.load(scalars_ptr + 0)
     b1 = tl.load(scalars_ptr + 1)
     one_minus_b1 = tl.load(scalars_ptr + 2)
@@ -181,6 +287,7 @@ def default_elements(
     inverse_2 = tl.load(scalars_ptr + 9)
     scale = tl.load(scalars_ptr + 10)
     lr = tl.load(scalars_ptr + 11)
+    _seed = tl.load(scalars_ptr + 12)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -194,6 +301,14 @@ def default_elements(
                 m_ptr,
                 v_ptr,
                 n_ptr,
+                _g_last_scales_ptr,
+                _m_scales_ptr,
+                _v_scales_ptr,
+                _n_scales_ptr,
+                _g_last_stream,
+                _m_stream,
+                _v_stream,
+                _n_stream,
                 t,
                 b1,
                 one_minus_b1,
@@ -206,6 +321,11 @@ def default_elements(
                 inverse_2,
                 scale,
                 lr,
+                _seed,
+                _g_last_format,
+                _m_format,
+                _v_format,
+                _n_format,
                 _number,
                 _offsets,
                 None,
@@ -220,6 +340,14 @@ def default_elements(
                 m_ptr,
                 v_ptr,
                 n_ptr,
+                _g_last_scales_ptr,
+                _m_scales_ptr,
+                _v_scales_ptr,
+                _n_scales_ptr,
+                _g_last_stream,
+                _m_stream,
+                _v_stream,
+                _n_stream,
                 t,
                 b1,
                 one_minus_b1,
@@ -232,150 +360,11 @@ def default_elements(
                 inverse_2,
                 scale,
                 lr,
-                _number,
-                _offsets,
-                _offsets < _n,
-            )
-
-
-@triton.jit
-def _eps_root_elements_block(
-    theta_ptr,
-    g_ptr,
-    g_last_ptr,
-    m_ptr,
-    v_ptr,
-    n_ptr,
-    t,
-    b1,
-    one_minus_b1,
-    b2,
-    one_minus_b2,
-    b3,
-    one_minus_b3,
-    eps,
-    eps_root,
-    inverse,
-    inverse_2,
-    scale,
-    lr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
-):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    g_last = tl.load(g_last_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    n = tl.load(n_ptr + _offsets, _mask).to(_number)
-    change_3 = tl.where(t == 1.0, 0.0*g, g - g_last)
-    g_last_new = g
-    m_new = b1*m + one_minus_b1*g
-    v_new = b2*v + one_minus_b2*change_3
-    total = g + b2*change_3
-    n_new = b3*n + one_minus_b3*(total*total)
-    product = _quotient(inverse*m_new + scale*v_new, _root(inverse_2*n_new + eps_root) + eps)
-    theta_update = -lr*product
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(g_last_ptr + _offsets, g_last_new, _mask)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(n_ptr + _offsets, n_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit
-def eps_root_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _g_last_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _n_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
-    m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
-    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
-    n_ptr = _array(_row_ptr + 5, _n_type, WIDE)
-    _n = tl.load(_row_ptr + 6)
-    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
-    t = tl.load(scalars_ptr + 0)
-    b1 = tl.load(scalars_ptr + 1)
-    one_minus_b1 = tl.load(scalars_ptr + 2)
-    b2 = tl.load(scalars_ptr + 3)
-    one_minus_b2 = tl.load(scalars_ptr + 4)
-    b3 = tl.load(scalars_ptr + 5)
-    one_minus_b3 = tl.load(scalars_ptr + 6)
-    eps = tl.load(scalars_ptr + 7)
-    eps_root = tl.load(scalars_ptr + 12)
-    inverse = tl.load(scalars_ptr + 8)
-    inverse_2 = tl.load(scalars_ptr + 9)
-    scale = tl.load(scalars_ptr + 10)
-    lr = tl.load(scalars_ptr + 11)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    _first = _chunk*_size
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _eps_root_elements_block(
-                theta_ptr,
-                g_ptr,
-                g_last_ptr,
-                m_ptr,
-                v_ptr,
-                n_ptr,
-                t,
-                b1,
-                one_minus_b1,
-                b2,
-                one_minus_b2,
-                b3,
-                one_minus_b3,
-                eps,
-                eps_root,
-                inverse,
-                inverse_2,
-                scale,
-                lr,
-                _number,
-                _offsets,
-                None,
-            )
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
-            _eps_root_elements_block(
-                theta_ptr,
-                g_ptr,
-                g_last_ptr,
-                m_ptr,
-                v_ptr,
-                n_ptr,
-                t,
-                b1,
-                one_minus_b1,
-                b2,
-                one_minus_b2,
-                b3,
-                one_minus_b3,
-                eps,
-                eps_root,
-                inverse,
-                inverse_2,
-                scale,
-                lr,
+                _seed,
+                _g_last_format,
+                _m_format,
+                _v_format,
+                _n_format,
                 _number,
                 _offsets,
                 _offsets < _n,

@@ -17,7 +17,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 2 passes, 7 operations
-#   momentum: 28 bytes in 2 passes, 10 operations
 
 import math
 
@@ -34,7 +33,7 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
     array = tl.load(column_ptr).to(tl.pointer_type(type))
     if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+        array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
 
 
@@ -86,13 +85,6 @@ def default_step(lr):
     """Numbers of one step, in float64."""
     root = _host_root(1.0 + lr*lr)
     return (root,)
-
-
-def momentum_step(lr, momentum):
-    """Numbers of one step, in float64."""
-    one_minus_momentum = 1.0 - momentum
-    root = _host_root(1.0 + lr*lr)
-    return (one_minus_momentum, root)
 
 
 @triton.jit
@@ -217,149 +209,3 @@ def default_elements_2(
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(theta_ptr, g_ptr, root, scale, _number, _offsets, _offsets < _n)
-
-
-@triton.jit
-def _momentum_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    momentum,
-    one_minus_momentum,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
-):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    m_new = momentum*m + one_minus_momentum*g
-    d = m_new
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    _part_sum_theta_squared = theta*theta
-    _part_sum_d_squared = d*d
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    return _part_sum_theta_squared, _part_sum_d_squared
-
-
-@triton.jit
-def momentum_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_d_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: m_new, sum_theta_squared, sum_d_squared."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
-    sum_d_squared_parts_ptr = _array(_row_ptr + 4, _sum_d_squared_parts_type, False)
-    _n = tl.load(_row_ptr + 5)
-    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    momentum = tl.load(scalars_ptr + 3)
-    one_minus_momentum = tl.load(scalars_ptr + 4)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    _first = _chunk*_size
-    _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
-    _all_sum_d_squared = tl.full((BLOCK,), 0.0, _number)
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _part_sum_theta_squared, _part_sum_d_squared = _momentum_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                momentum,
-                one_minus_momentum,
-                _number,
-                _offsets,
-                None,
-            )
-            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
-            _all_sum_d_squared = _all_sum_d_squared + _kept(_part_sum_d_squared, None, 0.0)
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
-            _part_sum_theta_squared, _part_sum_d_squared = _momentum_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                momentum,
-                one_minus_momentum,
-                _number,
-                _offsets,
-                _offsets < _n,
-            )
-            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
-            _all_sum_d_squared = _all_sum_d_squared + _kept(_part_sum_d_squared, _offsets < _n, 0.0)
-    tl.store(sum_theta_squared_parts_ptr + _chunk, tl.sum(_all_sum_theta_squared, axis=0))
-    tl.store(sum_d_squared_parts_ptr + _chunk, tl.sum(_all_sum_d_squared, axis=0))
-
-
-@triton.jit
-def _momentum_elements_2_block(theta_ptr, m_ptr, root, scale, _number: tl.constexpr, _offsets, _mask):
-    m_new = tl.load(m_ptr + _offsets, _mask).to(_number)
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    d = m_new
-    theta_new = _quotient(theta + scale*d, root)
-    tl.store(theta_ptr + _offsets, theta_new, _mask)
-
-
-@triton.jit
-def momentum_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_d_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: theta_new."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*9
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 2, _sum_theta_squared_parts_type, False)
-    sum_d_squared_parts_ptr = _array(_row_ptr + 3, _sum_d_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 4, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 5)
-    _sum_d_squared_count = tl.load(_row_ptr + 6)
-    _n = tl.load(_row_ptr + 7)
-    _size = tl.multiple_of(tl.load(_row_ptr + 8), BLOCK)
-    min_norm = tl.load(scalars_ptr + 0)
-    lr = tl.load(scalars_ptr + 1)
-    root = tl.load(scalars_ptr + 2)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
-    sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
-    ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
-    scale = -lr*ratio
-    if _chunk == 0:
-        tl.store(tensor_ptr + 0, sum_theta_squared)
-        tl.store(tensor_ptr + 1, sum_d_squared)
-        tl.store(tensor_ptr + 2, ratio)
-        tl.store(tensor_ptr + 3, scale)
-    _first = _chunk*_size
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _momentum_elements_2_block(theta_ptr, m_ptr, root, scale, _number, _offsets, None)
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
-            _momentum_elements_2_block(theta_ptr, m_ptr, root, scale, _number, _offsets, _offsets < _n)

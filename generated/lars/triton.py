@@ -33,7 +33,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 2 passes, 9 operations
-#   lr_in_buffer__safe_ratio: 28 bytes in 2 passes, 7 operations
 
 import triton
 import triton.language as tl
@@ -44,8 +43,90 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
     array = tl.load(column_ptr).to(tl.pointer_type(type))
     if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+        array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
+
+
+@triton.jit
+def _loaded(array, scales, places, mask, FORMAT: tl.constexpr, number: tl.constexpr):
+    """A state. Formats: 1 is bfloat16, 2 and 3 are 8 bits in blocks; 0 is any type of numbers."""
+    stored = tl.load(array + places, mask)
+    if FORMAT == 0:
+        return stored.to(number)
+    elif FORMAT == 1:
+        return (stored.to(tl.uint32) << 16).to(tl.float32, bitcast=True).to(number)
+    else:
+        scale = tl.load(scales + places // 256, mask).to(tl.uint32, bitcast=True)
+        bias = tl.where(scale >> 31 != 0, 112 << 23, 96 << 23).to(tl.uint32)
+        code = stored.to(tl.uint32)
+        sign = tl.where(scale >> 31 != 0, code & 0x80, 0) << 24
+        size = tl.where(scale >> 31 != 0, code & 0x7F, code)
+        share = tl.where(size == 0, 0.0, ((size << 20) + bias).to(tl.float32, bitcast=True))
+        value = share * (scale & 0x7FFFFFFF).to(tl.float32, bitcast=True)
+        return (value.to(tl.uint32, bitcast=True) ^ sign).to(tl.float32, bitcast=True).to(number)
+
+
+@triton.jit
+def _scrambled(x):
+    """A bijection of uint32 that leaves no pattern (lowbias32 of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15)
+    x = x * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _spread(x, BLOCK: tl.constexpr):
+    """One number for each 256 as often as there are."""
+    return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
+
+
+@triton.jit
+def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constexpr):
+    """Store a state. Formats 1 and 3 round by random bits: those of the step, the state, the tensor and the place."""
+    if FORMAT == 0:
+        tl.store(array + places, value, mask)
+    else:
+        key = _scrambled(seed.to(tl.uint32) ^ _scrambled(stream.to(tl.uint32)))
+        random = _scrambled(places.to(tl.uint32) ^ key)
+        x = value.to(tl.float32)
+        bits = x.to(tl.uint32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        if FORMAT == 1:
+            quiet = tl.where(size > 0x7F800000, bits | 0x400000, bits)
+            rounded = tl.where(size < 0x7F800000, bits + (random & 0xFFFF), quiet)
+            tl.store(array + places, (rounded >> 16).to(tl.uint16), mask)
+        else:
+            BLOCK: tl.constexpr = places.shape[0]
+            if mask is not None:
+                x = tl.where(mask, x, 0.0)
+                size = tl.where(mask, size, 0)
+            is_negative = x < 0
+            # As integers: the largest bits are those of the largest number, or of NaN.
+            largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
+            scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
+            if mask is None:
+                tl.store(scales + block, scale)
+            else:
+                exists = tl.max(tl.reshape(mask.to(tl.int32), (BLOCK // 256, 256)), axis=1) > 0
+                tl.store(scales + block, scale, exists)
+            divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
+            is_signed = _spread(negative, BLOCK) != 0
+            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
+            above = share.to(tl.int32, bitcast=True) - bias
+            rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
+            # The smallest shares; the product is exact.
+            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
+            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            code = tl.where(above < 0x100000, small, (above + rest) >> 20)
+            # A share that is NaN has bits beyond those of 1.
+            code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
+            code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
+            tl.store(array + places, code.to(tl.uint8), mask)
 
 
 @triton.jit
@@ -155,20 +236,24 @@ def _default_elements_2_block(
     theta_ptr,
     g_ptr,
     v_ptr,
+    _v_scales_ptr,
+    _v_stream,
     momentum,
     lr,
+    _seed,
     ratio,
+    _v_format: tl.constexpr,
     _number: tl.constexpr,
     _offsets,
     _mask,
 ):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     d = ratio*g
     v_new = momentum*v + d
     theta_update = -lr*v_new
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(v_ptr + _offsets, v_new, _mask)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
@@ -180,6 +265,7 @@ def default_elements_2(
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
     _v_type: tl.constexpr,
+    _v_format: tl.constexpr,
     _sum_theta_squared_parts_type: tl.constexpr,
     _sum_g_squared_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
@@ -188,21 +274,24 @@ def default_elements_2(
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*12
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
-    sum_g_squared_parts_ptr = _array(_row_ptr + 4, _sum_g_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 5, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 6)
-    _sum_g_squared_count = tl.load(_row_ptr + 7)
-    _n = tl.load(_row_ptr + 8)
-    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    _v_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 4)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 5, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 6, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 7, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 8)
+    _sum_g_squared_count = tl.load(_row_ptr + 9)
+    _n = tl.load(_row_ptr + 10)
+    _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
     eps = tl.load(scalars_ptr + 0)
     trust_coefficient = tl.load(scalars_ptr + 1)
     momentum = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
@@ -216,100 +305,17 @@ def default_elements_2(
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_2_block(theta_ptr, g_ptr, v_ptr, momentum, lr, ratio, _number, _offsets, None)
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
                 theta_ptr,
                 g_ptr,
                 v_ptr,
+                _v_scales_ptr,
+                _v_stream,
                 momentum,
                 lr,
+                _seed,
                 ratio,
-                _number,
-                _offsets,
-                _offsets < _n,
-            )
-
-
-@triton.jit
-def _lr_in_buffer__safe_ratio_elements_2_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    momentum,
-    scale,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
-):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    d = scale*g
-    v_new = momentum*v + d
-    theta_update = v_new
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit
-def lr_in_buffer__safe_ratio_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_g_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: v_new, theta_update."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
-    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
-    sum_g_squared_parts_ptr = _array(_row_ptr + 4, _sum_g_squared_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 5, _number, False)
-    _sum_theta_squared_count = tl.load(_row_ptr + 6)
-    _sum_g_squared_count = tl.load(_row_ptr + 7)
-    _n = tl.load(_row_ptr + 8)
-    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
-    eps = tl.load(scalars_ptr + 0)
-    trust_coefficient = tl.load(scalars_ptr + 1)
-    lr = tl.load(scalars_ptr + 3)
-    momentum = tl.load(scalars_ptr + 2)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
-    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
-    theta_norm = _root(sum_theta_squared)
-    own_norm = _root(sum_g_squared)
-    ratio_2 = tl.where((theta_norm == 0.0) | (own_norm == 0.0), 1.0, _quotient(trust_coefficient*theta_norm, own_norm + eps))
-    scale = -lr*ratio_2
-    if _chunk == 0:
-        tl.store(tensor_ptr + 0, sum_theta_squared)
-        tl.store(tensor_ptr + 1, sum_g_squared)
-        tl.store(tensor_ptr + 3, theta_norm)
-        tl.store(tensor_ptr + 4, own_norm)
-        tl.store(tensor_ptr + 5, ratio_2)
-        tl.store(tensor_ptr + 6, scale)
-    _first = _chunk*_size
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _lr_in_buffer__safe_ratio_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                momentum,
-                scale,
+                _v_format,
                 _number,
                 _offsets,
                 None,
@@ -317,12 +323,17 @@ def lr_in_buffer__safe_ratio_elements_2(
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _lr_in_buffer__safe_ratio_elements_2_block(
+            _default_elements_2_block(
                 theta_ptr,
                 g_ptr,
                 v_ptr,
+                _v_scales_ptr,
+                _v_stream,
                 momentum,
-                scale,
+                lr,
+                _seed,
+                ratio,
+                _v_format,
                 _number,
                 _offsets,
                 _offsets < _n,

@@ -18,7 +18,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 20 operations
-#   given: 20 bytes in 1 pass, 8 operations
 
 import math
 
@@ -83,19 +82,3 @@ def default_tensor(
     slow_new_3 = jnp.where(mod_value == 0, slow_new, slow_new_2)
     theta_new = jnp.where(mod_value == 0, slow_new, fast)
     return (base_m_new, base_v_new, slow_new_3, theta_new)
-
-
-def given_step(t, sync_period):
-    """Numbers of one step."""
-    mod_value = jnp.mod(t, sync_period)
-    return (mod_value,)
-
-
-def given_tensor(theta, slow, alpha, given_step, mod_value):
-    """One tensor's step."""
-    fast = theta + given_step
-    slow_new = slow + alpha*(fast - slow)
-    slow_new_2 = slow
-    slow_new_3 = jnp.where(mod_value == 0, slow_new, slow_new_2)
-    theta_new = jnp.where(mod_value == 0, slow_new, fast)
-    return (slow_new_3, theta_new)

@@ -19,7 +19,6 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 36 bytes in 1 pass, 20 operations
- *   given: 20 bytes in 1 pass, 8 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -63,15 +62,6 @@ void default_step(double *_x)
     _x[8] = mod_value;
 }
 
-/* Numbers of one step, in float64. */
-void given_step(double *_x)
-{
-    const double t = _x[9];
-    const double sync_period = _x[10];
-    const double mod_value = _modulo(t, sync_period);
-    _x[8] = mod_value;
-}
-
 #endif
 
 /* All elements of a tensor: base_m_new, base_v_new, slow_new_3, theta_new. */
@@ -109,30 +99,6 @@ OPTGEN_KERNEL(default_elements)
         const number theta_new = (mod_value == (number)0.0 ? slow_new : fast);
         base_m_ptr[_i] = _to_kept(base_m_new);
         base_v_ptr[_i] = _to_kept(base_v_new);
-        slow_ptr[_i] = _to_kept(slow_new_3);
-        _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
-    }
-}
-
-/* All elements of a tensor: slow_new_3, theta_new. */
-OPTGEN_KERNEL(given_elements)
-{
-    const stored *theta_ptr = _array[0];
-    const stored *given_step_ptr = _array[1];
-    kept *slow_ptr = _array[2];
-    stored *_result_ptr = _array[3];
-    const number alpha = _scalar[7];
-    const number mod_value = _scalar[8];
-    OPTGEN_LOOP
-    for (int64_t _i = 0; _i < _n; _i++) {
-        const number theta = _from_stored(theta_ptr[_i]);
-        const number given_step = _from_stored(given_step_ptr[_i]);
-        const number slow = _from_kept(slow_ptr[_i]);
-        const number fast = theta + given_step;
-        const number slow_new = slow + alpha*(fast - slow);
-        const number slow_new_2 = slow;
-        const number slow_new_3 = (mod_value == (number)0.0 ? slow_new : slow_new_2);
-        const number theta_new = (mod_value == (number)0.0 ? slow_new : fast);
         slow_ptr[_i] = _to_kept(slow_new_3);
         _result_ptr[_i] = _to_stored(_is_update ? theta_new - theta : theta_new);
     }

@@ -25,8 +25,6 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 24 bytes in 2 passes, 7 operations
-#   eps_root: 24 bytes in 2 passes, 7 operations
-#   weight_decay: 24 bytes in 2 passes, 9 operations
 
 import triton
 import triton.language as tl
@@ -37,8 +35,90 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
     array = tl.load(column_ptr).to(tl.pointer_type(type))
     if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+        array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
+
+
+@triton.jit
+def _loaded(array, scales, places, mask, FORMAT: tl.constexpr, number: tl.constexpr):
+    """A state. Formats: 1 is bfloat16, 2 and 3 are 8 bits in blocks; 0 is any type of numbers."""
+    stored = tl.load(array + places, mask)
+    if FORMAT == 0:
+        return stored.to(number)
+    elif FORMAT == 1:
+        return (stored.to(tl.uint32) << 16).to(tl.float32, bitcast=True).to(number)
+    else:
+        scale = tl.load(scales + places // 256, mask).to(tl.uint32, bitcast=True)
+        bias = tl.where(scale >> 31 != 0, 112 << 23, 96 << 23).to(tl.uint32)
+        code = stored.to(tl.uint32)
+        sign = tl.where(scale >> 31 != 0, code & 0x80, 0) << 24
+        size = tl.where(scale >> 31 != 0, code & 0x7F, code)
+        share = tl.where(size == 0, 0.0, ((size << 20) + bias).to(tl.float32, bitcast=True))
+        value = share * (scale & 0x7FFFFFFF).to(tl.float32, bitcast=True)
+        return (value.to(tl.uint32, bitcast=True) ^ sign).to(tl.float32, bitcast=True).to(number)
+
+
+@triton.jit
+def _scrambled(x):
+    """A bijection of uint32 that leaves no pattern (lowbias32 of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15)
+    x = x * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _spread(x, BLOCK: tl.constexpr):
+    """One number for each 256 as often as there are."""
+    return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
+
+
+@triton.jit
+def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constexpr):
+    """Store a state. Formats 1 and 3 round by random bits: those of the step, the state, the tensor and the place."""
+    if FORMAT == 0:
+        tl.store(array + places, value, mask)
+    else:
+        key = _scrambled(seed.to(tl.uint32) ^ _scrambled(stream.to(tl.uint32)))
+        random = _scrambled(places.to(tl.uint32) ^ key)
+        x = value.to(tl.float32)
+        bits = x.to(tl.uint32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        if FORMAT == 1:
+            quiet = tl.where(size > 0x7F800000, bits | 0x400000, bits)
+            rounded = tl.where(size < 0x7F800000, bits + (random & 0xFFFF), quiet)
+            tl.store(array + places, (rounded >> 16).to(tl.uint16), mask)
+        else:
+            BLOCK: tl.constexpr = places.shape[0]
+            if mask is not None:
+                x = tl.where(mask, x, 0.0)
+                size = tl.where(mask, size, 0)
+            is_negative = x < 0
+            # As integers: the largest bits are those of the largest number, or of NaN.
+            largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
+            scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
+            if mask is None:
+                tl.store(scales + block, scale)
+            else:
+                exists = tl.max(tl.reshape(mask.to(tl.int32), (BLOCK // 256, 256)), axis=1) > 0
+                tl.store(scales + block, scale, exists)
+            divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
+            is_signed = _spread(negative, BLOCK) != 0
+            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
+            above = share.to(tl.int32, bitcast=True) - bias
+            rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
+            # The smallest shares; the product is exact.
+            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
+            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            code = tl.where(above < 0x100000, small, (above + rest) >> 20)
+            # A share that is NaN has bits beyond those of 1.
+            code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
+            code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
+            tl.store(array + places, code.to(tl.uint8), mask)
 
 
 @triton.jit
@@ -132,20 +212,24 @@ def _default_elements_2_block(
     theta_ptr,
     g_ptr,
     m_ptr,
+    _m_scales_ptr,
+    _m_stream,
     beta1,
     lr,
+    _seed,
     total,
+    _m_format: tl.constexpr,
     _number: tl.constexpr,
     _offsets,
     _mask,
 ):
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     d = _quotient(g, total)
     m_new = beta1*m + d
     theta_update = -lr*m_new
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(m_ptr + _offsets, m_new, _mask)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
@@ -157,6 +241,7 @@ def default_elements_2(
     _theta_type: tl.constexpr,
     _g_type: tl.constexpr,
     _m_type: tl.constexpr,
+    _m_format: tl.constexpr,
     _dot_g_g_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -164,15 +249,17 @@ def default_elements_2(
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    dot_g_g_parts_ptr = _array(_row_ptr + 3, _dot_g_g_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 4, _number, False)
-    _dot_g_g_count = tl.load(_row_ptr + 5)
-    _n = tl.load(_row_ptr + 6)
-    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 4)
+    dot_g_g_parts_ptr = _array(_row_ptr + 5, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 6, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
     v = tl.load(tensor_ptr + 0)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
@@ -180,6 +267,7 @@ def default_elements_2(
     eps = tl.load(scalars_ptr + 3)
     beta1 = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 5)
+    _seed = tl.load(scalars_ptr + 6)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
     square = dot_g_g
@@ -199,195 +287,17 @@ def default_elements_2(
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_2_block(theta_ptr, g_ptr, m_ptr, beta1, lr, total, _number, _offsets, None)
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
                 theta_ptr,
                 g_ptr,
                 m_ptr,
+                _m_scales_ptr,
+                _m_stream,
                 beta1,
                 lr,
+                _seed,
                 total,
-                _number,
-                _offsets,
-                _offsets < _n,
-            )
-
-
-@triton.jit
-def _eps_root_elements_2_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    beta1,
-    lr,
-    total,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
-):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    d = _quotient(g, total)
-    m_new = beta1*m + d
-    theta_update = -lr*m_new
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit
-def eps_root_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _dot_g_g_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: m_new, theta_update."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    dot_g_g_parts_ptr = _array(_row_ptr + 3, _dot_g_g_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 4, _number, False)
-    _dot_g_g_count = tl.load(_row_ptr + 5)
-    _n = tl.load(_row_ptr + 6)
-    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
-    v = tl.load(tensor_ptr + 0)
-    beta2 = tl.load(scalars_ptr + 0)
-    one_minus_beta2 = tl.load(scalars_ptr + 1)
-    t = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
-    eps_root = tl.load(scalars_ptr + 6)
-    beta1 = tl.load(scalars_ptr + 4)
-    lr = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
-    square = dot_g_g
-    v_new = square
-    v_new_2 = beta2*v + one_minus_beta2*square
-    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
-    total = _root(v_new_3 + eps_root) + eps
-    if _chunk == 0:
-        tl.store(tensor_ptr + 1, dot_g_g)
-        tl.store(tensor_ptr + 2, square)
-        tl.store(tensor_ptr + 3, v_new)
-        tl.store(tensor_ptr + 4, v_new_2)
-        tl.store(tensor_ptr + 5, v_new_3)
-        tl.store(tensor_ptr + 6, total)
-    _first = _chunk*_size
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _eps_root_elements_2_block(theta_ptr, g_ptr, m_ptr, beta1, lr, total, _number, _offsets, None)
-    else:
-        for _start in range(_first, _n, BLOCK):
-            _offsets = _start + tl.arange(0, BLOCK)
-            _eps_root_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                beta1,
-                lr,
-                total,
-                _number,
-                _offsets,
-                _offsets < _n,
-            )
-
-
-@triton.jit
-def _weight_decay_elements_2_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    weight_decay,
-    beta1,
-    lr,
-    total,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
-):
-    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    d_2 = _quotient(g, total) + weight_decay*theta
-    m_new = beta1*m + d_2
-    theta_update = -lr*m_new
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
-
-
-@triton.jit
-def weight_decay_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _dot_g_g_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """All elements of a tensor: m_new, theta_update."""
-    _number = scalars_ptr.dtype.element_ty
-    _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
-    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
-    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
-    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    dot_g_g_parts_ptr = _array(_row_ptr + 3, _dot_g_g_parts_type, False)
-    tensor_ptr = _array(_row_ptr + 4, _number, False)
-    _dot_g_g_count = tl.load(_row_ptr + 5)
-    _n = tl.load(_row_ptr + 6)
-    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
-    v = tl.load(tensor_ptr + 0)
-    beta2 = tl.load(scalars_ptr + 0)
-    one_minus_beta2 = tl.load(scalars_ptr + 1)
-    t = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
-    weight_decay = tl.load(scalars_ptr + 7)
-    beta1 = tl.load(scalars_ptr + 4)
-    lr = tl.load(scalars_ptr + 5)
-    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
-    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
-    square = dot_g_g
-    v_new = square
-    v_new_2 = beta2*v + one_minus_beta2*square
-    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
-    total = _root(v_new_3) + eps
-    if _chunk == 0:
-        tl.store(tensor_ptr + 1, dot_g_g)
-        tl.store(tensor_ptr + 2, square)
-        tl.store(tensor_ptr + 3, v_new)
-        tl.store(tensor_ptr + 4, v_new_2)
-        tl.store(tensor_ptr + 5, v_new_3)
-        tl.store(tensor_ptr + 6, total)
-    _first = _chunk*_size
-    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
-    if _first + _size <= _n:
-        for _start in range(0, _size, BLOCK):
-            _offsets = _first + _start + tl.arange(0, BLOCK)
-            _weight_decay_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                weight_decay,
-                beta1,
-                lr,
-                total,
+                _m_format,
                 _number,
                 _offsets,
                 None,
@@ -395,14 +305,17 @@ def weight_decay_elements_2(
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _weight_decay_elements_2_block(
+            _default_elements_2_block(
                 theta_ptr,
                 g_ptr,
                 m_ptr,
-                weight_decay,
+                _m_scales_ptr,
+                _m_stream,
                 beta1,
                 lr,
+                _seed,
                 total,
+                _m_format,
                 _number,
                 _offsets,
                 _offsets < _n,

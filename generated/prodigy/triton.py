@@ -52,8 +52,90 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
     array = tl.load(column_ptr).to(tl.pointer_type(type))
     if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
+        array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
+
+
+@triton.jit
+def _loaded(array, scales, places, mask, FORMAT: tl.constexpr, number: tl.constexpr):
+    """A state. Formats: 1 is bfloat16, 2 and 3 are 8 bits in blocks; 0 is any type of numbers."""
+    stored = tl.load(array + places, mask)
+    if FORMAT == 0:
+        return stored.to(number)
+    elif FORMAT == 1:
+        return (stored.to(tl.uint32) << 16).to(tl.float32, bitcast=True).to(number)
+    else:
+        scale = tl.load(scales + places // 256, mask).to(tl.uint32, bitcast=True)
+        bias = tl.where(scale >> 31 != 0, 112 << 23, 96 << 23).to(tl.uint32)
+        code = stored.to(tl.uint32)
+        sign = tl.where(scale >> 31 != 0, code & 0x80, 0) << 24
+        size = tl.where(scale >> 31 != 0, code & 0x7F, code)
+        share = tl.where(size == 0, 0.0, ((size << 20) + bias).to(tl.float32, bitcast=True))
+        value = share * (scale & 0x7FFFFFFF).to(tl.float32, bitcast=True)
+        return (value.to(tl.uint32, bitcast=True) ^ sign).to(tl.float32, bitcast=True).to(number)
+
+
+@triton.jit
+def _scrambled(x):
+    """A bijection of uint32 that leaves no pattern (lowbias32 of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15)
+    x = x * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _spread(x, BLOCK: tl.constexpr):
+    """One number for each 256 as often as there are."""
+    return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
+
+
+@triton.jit
+def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constexpr):
+    """Store a state. Formats 1 and 3 round by random bits: those of the step, the state, the tensor and the place."""
+    if FORMAT == 0:
+        tl.store(array + places, value, mask)
+    else:
+        key = _scrambled(seed.to(tl.uint32) ^ _scrambled(stream.to(tl.uint32)))
+        random = _scrambled(places.to(tl.uint32) ^ key)
+        x = value.to(tl.float32)
+        bits = x.to(tl.uint32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        if FORMAT == 1:
+            quiet = tl.where(size > 0x7F800000, bits | 0x400000, bits)
+            rounded = tl.where(size < 0x7F800000, bits + (random & 0xFFFF), quiet)
+            tl.store(array + places, (rounded >> 16).to(tl.uint16), mask)
+        else:
+            BLOCK: tl.constexpr = places.shape[0]
+            if mask is not None:
+                x = tl.where(mask, x, 0.0)
+                size = tl.where(mask, size, 0)
+            is_negative = x < 0
+            # As integers: the largest bits are those of the largest number, or of NaN.
+            largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
+            scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
+            if mask is None:
+                tl.store(scales + block, scale)
+            else:
+                exists = tl.max(tl.reshape(mask.to(tl.int32), (BLOCK // 256, 256)), axis=1) > 0
+                tl.store(scales + block, scale, exists)
+            divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
+            is_signed = _spread(negative, BLOCK) != 0
+            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
+            above = share.to(tl.int32, bitcast=True) - bias
+            rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
+            # The smallest shares; the product is exact.
+            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
+            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            code = tl.where(above < 0x100000, small, (above + rest) >> 20)
+            # A share that is NaN has bits beyond those of 1.
+            code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
+            code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
+            tl.store(array + places, code.to(tl.uint8), mask)
 
 
 @triton.jit
@@ -138,6 +220,14 @@ def _default_elements_block(
     m_ptr,
     v_ptr,
     s_ptr,
+    _start_scales_ptr,
+    _m_scales_ptr,
+    _v_scales_ptr,
+    _s_scales_ptr,
+    _start_stream,
+    _m_stream,
+    _v_stream,
+    _s_stream,
     beta1,
     scale,
     d,
@@ -147,15 +237,20 @@ def _default_elements_block(
     scale_2,
     scale_3,
     scale_4,
+    _seed,
+    _start_format: tl.constexpr,
+    _m_format: tl.constexpr,
+    _v_format: tl.constexpr,
+    _s_format: tl.constexpr,
     _number: tl.constexpr,
     _offsets,
     _mask,
 ):
-    start = tl.load(start_ptr + _offsets, _mask).to(_number)
+    start = _loaded(start_ptr, _start_scales_ptr, _offsets, _mask, _start_format, _number)
     g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
-    v = tl.load(v_ptr + _offsets, _mask).to(_number)
-    s = tl.load(s_ptr + _offsets, _mask).to(_number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    s = _loaded(s_ptr, _s_scales_ptr, _offsets, _mask, _s_format, _number)
     start_new = start
     m_new = beta1*m + scale*g
     v_new = beta2*v + one_minus_beta2*(d*g*(d*g))
@@ -164,10 +259,10 @@ def _default_elements_block(
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     _part_sum_over_model = g*(start_new - theta)
     _part_sum_over_model_2 = tl.abs(s_new)
-    tl.store(start_ptr + _offsets, start_new, _mask)
-    tl.store(m_ptr + _offsets, m_new, _mask)
-    tl.store(v_ptr + _offsets, v_new, _mask)
-    tl.store(s_ptr + _offsets, s_new, _mask)
+    _stored(start_ptr, _start_scales_ptr, _start_stream, _seed, _offsets, start_new, _mask, _start_format)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(s_ptr, _s_scales_ptr, _s_stream, _seed, _offsets, s_new, _mask, _s_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
     return _part_sum_over_model, _part_sum_over_model_2
 
@@ -184,6 +279,10 @@ def default_elements(
     _m_type: tl.constexpr,
     _v_type: tl.constexpr,
     _s_type: tl.constexpr,
+    _start_format: tl.constexpr,
+    _m_format: tl.constexpr,
+    _v_format: tl.constexpr,
+    _s_format: tl.constexpr,
     _sum_over_model_parts_type: tl.constexpr,
     _sum_over_model_2_parts_type: tl.constexpr,
     WIDE: tl.constexpr,
@@ -192,17 +291,25 @@ def default_elements(
     """All elements of a tensor: start_new, m_new, v_new, s_new, theta_update, sum_over_model, sum_over_model_2."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*18
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     start_ptr = _array(_row_ptr + 2, _start_type, WIDE)
     m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
     v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
     s_ptr = _array(_row_ptr + 5, _s_type, WIDE)
-    sum_over_model_parts_ptr = _array(_row_ptr + 6, _sum_over_model_parts_type, False)
-    sum_over_model_2_parts_ptr = _array(_row_ptr + 7, _sum_over_model_2_parts_type, False)
-    _n = tl.load(_row_ptr + 8)
-    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    _start_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _m_scales_ptr = _array(_row_ptr + 7, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 8, tl.float32, False)
+    _s_scales_ptr = _array(_row_ptr + 9, tl.float32, False)
+    _start_stream = tl.load(_row_ptr + 10)
+    _m_stream = tl.load(_row_ptr + 11)
+    _v_stream = tl.load(_row_ptr + 12)
+    _s_stream = tl.load(_row_ptr + 13)
+    sum_over_model_parts_ptr = _array(_row_ptr + 14, _sum_over_model_parts_type, False)
+    sum_over_model_2_parts_ptr = _array(_row_ptr + 15, _sum_over_model_2_parts_type, False)
+    _n = tl.load(_row_ptr + 16)
+    _size = tl.multiple_of(tl.load(_row_ptr + 17), BLOCK)
     beta1 = tl.load(scalars_ptr + 4)
     scale = tl.load(model_ptr + 1).to(_number)
     d = tl.load(model_ptr + 0).to(_number)
@@ -212,6 +319,7 @@ def default_elements(
     scale_2 = tl.load(model_ptr + 2).to(_number)
     scale_3 = tl.load(model_ptr + 3).to(_number)
     scale_4 = tl.load(model_ptr + 4).to(_number)
+    _seed = tl.load(scalars_ptr + 8)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_over_model = tl.full((BLOCK,), 0.0, _number)
@@ -227,6 +335,14 @@ def default_elements(
                 m_ptr,
                 v_ptr,
                 s_ptr,
+                _start_scales_ptr,
+                _m_scales_ptr,
+                _v_scales_ptr,
+                _s_scales_ptr,
+                _start_stream,
+                _m_stream,
+                _v_stream,
+                _s_stream,
                 beta1,
                 scale,
                 d,
@@ -236,6 +352,11 @@ def default_elements(
                 scale_2,
                 scale_3,
                 scale_4,
+                _seed,
+                _start_format,
+                _m_format,
+                _v_format,
+                _s_format,
                 _number,
                 _offsets,
                 None,
@@ -252,6 +373,14 @@ def default_elements(
                 m_ptr,
                 v_ptr,
                 s_ptr,
+                _start_scales_ptr,
+                _m_scales_ptr,
+                _v_scales_ptr,
+                _s_scales_ptr,
+                _start_stream,
+                _m_stream,
+                _v_stream,
+                _s_stream,
                 beta1,
                 scale,
                 d,
@@ -261,6 +390,11 @@ def default_elements(
                 scale_2,
                 scale_3,
                 scale_4,
+                _seed,
+                _start_format,
+                _m_format,
+                _v_format,
+                _s_format,
                 _number,
                 _offsets,
                 _offsets < _n,
@@ -293,7 +427,7 @@ def default_model_2(
     alpha = tl.load(scalars_ptr + 1)
     d0 = tl.load(scalars_ptr + 2)
     decay = tl.load(scalars_ptr + 7)
-    d_coef = tl.load(scalars_ptr + 8)
+    d_coef = tl.load(scalars_ptr + 9)
     sum_over_model = _sum_of_parts(sum_over_model_parts_ptr, _sum_over_model_count, _number, BLOCK)
     tl.store(model_ptr + 5, sum_over_model)
     sum_over_model_2 = _sum_of_parts(sum_over_model_2_parts_ptr, _sum_over_model_2_count, _number, BLOCK)

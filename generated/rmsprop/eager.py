@@ -43,7 +43,6 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 1 pass, 9 operations
 #   no_eps_in_sqrt: 20 bytes in 1 pass, 9 operations
-#   weight_decay: 20 bytes in 1 pass, 11 operations
 
 from typing import TYPE_CHECKING
 
@@ -74,12 +73,4 @@ def no_eps_in_sqrt_tensor(g, v, lr, alpha, eps, one_minus_alpha):
     """One tensor's step."""
     v_new = alpha*v + one_minus_alpha*xp.square(g)
     theta_update = -lr*(g/(xp.sqrt(v_new) + eps))
-    return (v_new, theta_update)
-
-
-def weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alpha):
-    """One tensor's step."""
-    g_2 = g + weight_decay*theta
-    v_new = alpha*v + one_minus_alpha*xp.square(g_2)
-    theta_update = -lr*(g_2/xp.sqrt(v_new + eps))
     return (v_new, theta_update)

@@ -120,9 +120,7 @@ class TorchStep(GroupStep):
         devices = {tensor.device for tensor in (*tensors, *bytes_)}
         if len(devices) > 1:
             return None
-        if is_for_triton(devices.pop().type):
-            return None if layout.formats else layout.triton()
-        return layout.native()
+        return layout.triton() if is_for_triton(devices.pop().type) else layout.native()
 
     def team(self) -> Team:
         return torch_team()

@@ -17,12 +17,14 @@ import torch
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
+from optgen.runtime.formats import BLOCK as FORMAT_BLOCK
+from optgen.runtime.formats import Blocks, seed_of, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import Call, Held, Launcher, Sizes, arithmetic_dtype, on_device, sent
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import CasePlan, KernelPlan, Launch, StatePlan
+from optgen.targets.kernels.plan import SEED, STATE_FORMATS, CasePlan, KernelPlan, Launch, StatePlan
 
 Tensor = torch.Tensor
 
@@ -75,7 +77,9 @@ class TritonRule:
 
     def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
         """See `InPlaceRule.takes`."""
-        return not formats
+        fits = self.launcher.sizes.block_of(STATE_FORMATS[f] for f in formats.values()) % FORMAT_BLOCK == 0
+        is_plain = all(self.variant.layout(shape).is_plain for shape in shapes)
+        return not formats or (fits and is_plain and all(formats.keys().isdisjoint(c.read_again) for c in self.cases))
 
     def prepared(
         self,
@@ -216,6 +220,7 @@ class _Phase:
         given = self.given
         values = {**values, "t": float(t), "model_size": float(given.model_size)}
         values["tensor_count"] = float(len(given.parameters))
+        values[SEED] = float(seed_of(t)[0])
         new: dict[str, float] = {}
         for group in self.groups:
             known = dict(values)
@@ -285,7 +290,9 @@ class _Phase:
             if kind in (Kind.STEP, Kind.GLOBAL):
                 continue
             kept = given.state.tensors[index][entry.name]
-            if kind is Kind.TENSOR:
+            if entry.name in given.state.formats:
+                self.formatted(entry.name, kept, held)
+            elif kind is Kind.TENSOR:
                 self.number(entry, kept, held.numbers, names, t)
             elif kind is Kind.ELEMENT:
                 lags = {entry.older(lag): lag for lag in range(1, entry.depth + 1)}
@@ -302,6 +309,16 @@ class _Phase:
                 count = self.launcher.programs_of(launch, shape, given.model_size)
                 held.parts[fold.name] = self.memory(count, dtype)
         return held
+
+    def formatted(self, name: str, kept: Tensor | Blocks, held: Held) -> None:
+        """Place a state that is stored in a format of states."""
+        format = self.given.state.formats[name]
+        held.formats[name] = STATE_FORMATS[format]
+        held.streams[name] = stream_of(held.index, self.given.rule.variant.state_names().index(name))
+        if isinstance(kept, Blocks):
+            held.arrays[name], held.scales[name] = kept.codes, kept.scales
+        else:
+            held.arrays[name] = kept.view(torch.uint16)
 
     def memory(self, count: int, dtype: torch.dtype) -> Tensor:
         """Memory that a step needs besides, as long as this lives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ import triton.language as tl
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.runtime.formats import EIGHT_BIT
 from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
-from optgen.targets.kernels.plan import BLOCKS, SLICES, Argument, HostFunction, KernelPlan, Launch
+from optgen.targets.kernels.plan import BLOCKS, SLICES, STATE_FORMATS, Argument, HostFunction, KernelPlan, Launch
 
 Tensor = torch.Tensor
 
@@ -28,6 +29,9 @@ TYPES = {
     torch.float64: tl.float64,
     torch.bfloat16: tl.bfloat16,
     torch.float16: tl.float16,
+    # Formats of states.
+    torch.uint16: tl.uint16,
+    torch.uint8: tl.uint8,
 }
 
 
@@ -52,6 +56,10 @@ class Sizes:
         default_factory=lambda: {"rows": (64, 16), "columns": (8, 128), "other_axes": (16, 64)}
     )
 
+    def block_of(self, formats: Iterable[int]) -> int:
+        """The block of a kernel that takes states in these formats, see `STATE_FORMATS`: rounding needs registers."""
+        return self.block // 2 if any(format >= STATE_FORMATS[EIGHT_BIT] for format in formats) else self.block
+
     def chunk(self, count: int, model_size: int) -> int:
         """How many of a tensor's numbers one program goes through: a multiple of `block`."""
         wanted = min(self.blocks, max(1, model_size // (self.block * self.programs)))
@@ -69,6 +77,9 @@ class Held:
         arrays: by name; `theta`, `g`, states, inputs, and memory for what is computed.
         numbers: single numbers of the tensor.
         parts: places of partial results of folds.
+        scales: of states in 8 bits.
+        formats: of states, see `STATE_FORMATS`.
+        streams: of the random bits by which states are rounded.
     """
 
     index: int
@@ -77,6 +88,9 @@ class Held:
     arrays: dict[str, Tensor] = field(default_factory=dict)
     numbers: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
+    scales: dict[str, Tensor] = field(default_factory=dict)
+    formats: dict[str, int] = field(default_factory=dict)
+    streams: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -169,13 +183,15 @@ class Launcher:
                 array = name.removeprefix("_").removesuffix("_type")
                 fold = array.removesuffix("_parts")
                 constants[name] = TYPES[(member.arrays[array] if array in member.arrays else member.parts[fold]).dtype]
+            elif name.endswith("_format"):
+                constants[name] = member.formats.get(name.removeprefix("_").removesuffix("_format"), 0)
             elif name == "WIDE":
                 arrays = [member.arrays[a.name] for a in launch.arguments if a.role == "array"]
                 constants[name] = all(one.data_ptr() % 16 == 0 for one in arrays)
             elif name == "RANK":
                 constants[name] = max(1, len(member.shape))
             elif name == "BLOCK":
-                constants[name] = self.sizes.block
+                constants[name] = self.sizes.block_of(member.formats.values())
         if launch.form == SLICES:
             constants["OUTER"], constants["INNER"] = self.sizes.tiles[launch.extent]
         return constants
@@ -238,6 +254,10 @@ class Launcher:
                 return array.data_ptr() + (given["first"] * array.element_size() if is_stretch else 0)
             case "parts":
                 return member.parts[name].data_ptr()
+            case "scales":
+                return member.scales[name].data_ptr() if name in member.scales else 0
+            case "stream":
+                return member.streams.get(name, 0)
             case "count":
                 return member.parts[name].numel()
             case "tensor":

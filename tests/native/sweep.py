@@ -18,7 +18,6 @@ import numpy as np
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.formats import FORMATS, Blocks, closed
 from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.state_dtypes import formats_of
@@ -62,7 +61,7 @@ def laid_out(array: np.ndarray, way: str) -> np.ndarray:
 def narrowed(rule: NativeRule, kept: dict[str, Any], dtype: str) -> dict[str, Any]:
     """A tensor's states per element in another dtype, those aside that a step reads again."""
     cases = rule.kernels.plan.variant(rule.variant.info.name).cases
-    wide = set[str]().union(*map(read_again, cases))
+    wide = set[str]().union(*(case.read_again for case in cases))
     narrow = {s.name for case in cases for s in case.states if s.kind == "element"} - wide
     return {n: v.astype(getattr(ml_dtypes, dtype, dtype)) if n in narrow else v for n, v in kept.items()}
 

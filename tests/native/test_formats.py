@@ -8,7 +8,6 @@ import pytest
 from optgen.errors import NoCompiler
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import library
-from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, Formats
 from tests.native.sweep import rule_of, run
@@ -23,7 +22,7 @@ def expected(name: str, formats: Formats) -> Formats | None:
     if any(given.kind == "element" for case in cases for given in case.inputs):
         return None
     kept = any(state.kind == "element" for case in cases for state in case.states)
-    if kept and formats.kept != "float32" and any(map(read_again, cases)):
+    if kept and formats.kept != "float32" and any(case.read_again for case in cases):
         return None
     pair = formats if kept else Formats(formats.stored, "float32")
     return pair if pair in FORMATS else None

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 import optgen.torch
+from optgen.runtime.formats import FORMATS
 from optgen.runtime.triton import Prepared, TritonRule
 from optgen.runtime.triton_launch import Call
 
@@ -66,13 +67,20 @@ def model(dtypes: tuple[torch.dtype, ...], way: str) -> list[torch.nn.Parameter]
     return [torch.nn.Parameter(one(shape, dtypes[index % len(dtypes)])) for index, shape in enumerate(SHAPES)]
 
 
-def steps(name: str, backend: str, *dtypes: torch.dtype, way: str = "plain") -> list[torch.Tensor]:
+def steps(
+    name: str,
+    backend: str,
+    *dtypes: torch.dtype,
+    way: str = "plain",
+    state_dtype: str | None = None,
+    count: int = STEPS,
+) -> list[torch.Tensor]:
     """Parameters and states after some steps; gradients are other tensors in each."""
     os.environ["OPTGEN_BACKEND"] = backend
     parameters = model(dtypes, way)
-    optimizer = getattr(optgen.torch, name)(parameters, lr=0.01)
+    optimizer = getattr(optgen.torch, name)(parameters, lr=0.01, state_dtype=state_dtype)
     generator = torch.Generator().manual_seed(1)
-    for _ in range(STEPS):
+    for _ in range(count):
         for p in parameters:
             p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
         optimizer.step()
@@ -117,6 +125,28 @@ def difference(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> float:
     return worst
 
 
+def formats(name: str, counted: dict[str, int]) -> dict[str, Any]:
+    """By format of states: the difference of parameters, the share of stored numbers that differ, launches."""
+    found: dict[str, Any] = {}
+    count = len(SHAPES)
+    for state_dtype in FORMATS:
+        counted |= dict.fromkeys(counted, 0)
+        ours = steps(name, "triton", torch.float32, state_dtype=state_dtype, count=2)
+        run = counted["run"]
+        theirs = steps(name, "arrays", torch.float32, state_dtype=state_dtype, count=2)
+        kept = [(a, b) for a, b in zip(ours[count:], theirs[count:], strict=True) if a.dtype in _FORMATTED]
+        differing = sum(int((a != b).sum()) for a, b in kept)
+        numbers = sum(a.numel() for a, _ in kept)
+        found[state_dtype] = difference(ours[:count], theirs[:count]), differing, numbers, run
+    return found
+
+
+#: Those that are tried with states in formats: with numbers of the step, with vectors per axis, and one that cannot.
+IN_FORMATS = ("AdamW", "NAdam", "Lamb", "SM3")
+
+_FORMATTED = (torch.uint8, torch.bfloat16)
+
+
 def main() -> None:
     counted: dict[str, int] = {}
     counting(counted, Call, "start")
@@ -136,6 +166,7 @@ def main() -> None:
             found[name][way] = difference(steps(name, "triton", torch.float64, way=way), expected)
         for which, dtypes in (("float32", (torch.float32,)), ("mixed", MIXED)):
             found[name][which] = difference(steps(name, "triton", *dtypes), steps(name, "arrays", *dtypes))
+        found[name]["formats"] = formats(name, counted) if name in IN_FORMATS else {}
     sys.stdout.write(json.dumps(found))
 
 

@@ -26,7 +26,7 @@ from optgen.runtime.in_place import single
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.choice import backend, made_or_told
-from optgen.runtime.native.launches import read_again, written_late
+from optgen.runtime.native.launches import written_late
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.loading import compiled
 from optgen.runtime.native.places import TYPES, Place, dense_place, state_place
@@ -100,7 +100,7 @@ class NativeJaxVariant(JaxVariant):
         kernels = made_or_told(self._kernels) if can_run else None
         if kernels is None:
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
-        if any(not state.formats.keys().isdisjoint(read_again(case)) for case in self._cases(kernels)):
+        if any(not state.formats.keys().isdisjoint(case.read_again) for case in self._cases(kernels)):
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         self.check(gradients, state, parameters)
         # Python numbers are part of the program; everything else is an argument of what is called.
@@ -159,7 +159,7 @@ class NativeJaxVariant(JaxVariant):
         gradients, tensors, shared, parameters, t, varying, inputs = given
         is_update = told.form == UPDATE_FORM
         cases = self._cases(kernels)
-        wide = [read_again(case) for case in cases]
+        wide = [case.read_again for case in cases]
         over_gradient = is_update and all(_frees_gradient(case) for case in cases)
         call = _Call()
         rows, results, kept_outputs = [], [], []

@@ -18,19 +18,6 @@ def written(launch: Launch) -> set[str]:
     return {argument.name for argument in launch.arguments if argument.role in ("out", "inout", "parts")}
 
 
-def read_again(case: CasePlan) -> set[str]:
-    """States of elements whose new values a kernel reads from where another one has stored them.
-
-    They have to be stored in the precision of the arithmetic: rounded they would be other numbers.
-    """
-    stored: set[str] = set()
-    again: set[str] = set()
-    for launch in case.launches:
-        again |= stored & {argument.name for argument in launch.arguments if argument.role in ("in", "inout")}
-        stored |= written(launch)
-    return {s.name for s in case.states if Kind(s.kind) is Kind.ELEMENT and again & {s.name, s.new}}
-
-
 def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
     """What leads from a fold along the axes of a vector to the new values of a state, and which state that is.
 

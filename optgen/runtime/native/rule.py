@@ -13,7 +13,6 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import Blocks, stream_of
 from optgen.runtime.in_place import single
-from optgen.runtime.native.launches import read_again
 from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
 from optgen.runtime.native.places import SIZES, Place, place_of, state_place
 from optgen.runtime.native.table import Tensor, make_table
@@ -146,7 +145,7 @@ class NativeRule:
         """See `InPlaceRule.takes`."""
         cases = self.kernels.plan.variant(self.variant.info.name).cases
         is_plain = all(self.variant.layout(shape).is_plain for shape in shapes)
-        return not formats or (is_plain and all(formats.keys().isdisjoint(read_again(case)) for case in cases))
+        return not formats or (is_plain and all(formats.keys().isdisjoint(case.read_again) for case in cases))
 
     def prepared(
         self,

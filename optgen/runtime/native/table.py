@@ -16,7 +16,7 @@ import numpy as np
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, chunks_of, slices_of
-from optgen.runtime.native.launches import as_results, formats_of, read_again, written, written_late
+from optgen.runtime.native.launches import as_results, formats_of, written, written_late
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, TYPES, Formats, Place, in_memory_order, size_of
 from optgen.runtime.rounds import rounds
@@ -84,7 +84,7 @@ def make_table(
         int64, one axis.
 
     Raises:
-        TreeMismatch: a state is stored in less than the precision of the arithmetic, see `read_again`.
+        TreeMismatch: a state is stored in less than the precision of the arithmetic, see `CasePlan.read_again`.
     """
     return _Table(kernels, kernels.plan.variant(variant).cases, tensors, shared).made(is_update)
 
@@ -135,7 +135,7 @@ class _Group:
     model_at: int
     wide_at: int
     kinds: dict[str, Kind]
-    read_again: set[str]
+    read_again: frozenset[str]
     formats: dict[str, str]
     members: list[_Member] = field(default_factory=list)
 
@@ -213,7 +213,7 @@ class _Table:
         wide, narrow = self.allocated(len(self.plan.scalars)), self.allocated(len(self.plan.scalars), 4)
         model = self.allocated(len(self.plan.model_numbers))
         self.group_rows.append((self.kernels.place(case.step.name) if case.step else -1, wide, narrow, model))
-        return _Group(index, case, model, wide, case.kinds, read_again(case), formats_of(case))
+        return _Group(index, case, model, wide, case.kinds, case.read_again, formats_of(case))
 
     def member(self, group: _Group, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""

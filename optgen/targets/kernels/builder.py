@@ -95,6 +95,8 @@ class KernelBuilder(ABC, Generic[K]):
         self.domain = domain
         self.lines: list[str] = []
         self.known: set[str] = set()
+        #: States whose new values are read from where another kernel has stored them.
+        self.again: dict[str, None] = {}
         self.by_name = {d.name: d for d in program.definitions}
 
     def load_all(self, names: Iterable[str]) -> None:
@@ -109,6 +111,18 @@ class KernelBuilder(ABC, Generic[K]):
                 self.fold_axes(self.by_name[name])
             else:
                 self.load_array(name)
+
+    def array_of(self, name: str) -> str:
+        """The array that a value is read from."""
+        array = self.places.load(name)
+        if name in self.new_of_states:
+            self.again[self.new_of_states[name]] = None
+        return array
+
+    @property
+    def new_of_states(self) -> dict[str, str]:
+        """The names of the new values of states of elements, and whose they are."""
+        return {s.new: s.name for s in self.program.states if self.kinds[s.new] is Kind.ELEMENT}
 
     def is_axis_fold(self, name: str) -> bool:
         """Whether a value per element is folded from the vectors of the axes, which the kernel does itself."""

@@ -19,13 +19,19 @@ from optgen.compiler.kinds import Kind
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
-FORMAT = 2
+FORMAT = 3
 
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 
 #: Roles of the arguments of Triton kernels that are the same for all tensors; the others stand in a table, which has a
 #: row for each tensor.
 WHOLE = ("scalars", "model")
+
+#: The constant `_NAME_format` of Triton kernels, by the formats of `optgen.runtime.formats`; 0: none of these.
+STATE_FORMATS = {"bfloat16": 1, "8bit": 2, "8bit_stochastic": 3}
+
+#: The number of the step that random bits follow from, among the scalars.
+SEED = "_seed"
 
 #: Where native kernels write the new parameter, or the update: the parameter's memory or another.
 #: No name of an equation begins so.
@@ -54,6 +60,8 @@ class Argument:
             `parts`: pointer to where a fold's partial results of this tensor stand; of a native kernel, to memory for
             the operands of a fold, which the driver folds;
             `count`: how many of them there are;
+            `scales`: pointer to the scales of a state whose array is in 8 bits;
+            `stream`: of the random bits by which a state is rounded, see `optgen.runtime.formats`;
             `scalars`, `tensor`, `model`: pointers to the numbers of the step, of this tensor and of the model;
             `axes`: pointer to a table of length, stride and first place in the concatenated vectors of each axis;
             `length`: how many numbers a kernel of form `BLOCKS` goes through;
@@ -78,10 +86,12 @@ class Launch:
             once, after every tensor has come this far.
         extent: of `SLICES`, what it folds over: `rows`, `columns` or `other_axes`.
         arguments: in order; compile-time constants follow by keyword (`constants`).
-        constants: `_NAME_type` (how an array is stored), `WIDE` (whether all arrays are aligned, see the generated
+        constants: `_NAME_type` (how an array is stored), `_NAME_format` (whether that is a format of states, see
+            `STATE_FORMATS`), `WIDE` (whether all arrays are aligned, see the generated
             `_array`), `BLOCK` (numbers per block), `OUTER` and `INNER` (tile of a fold), `RANK` (axes of the tensor).
         folds: folds of which it stores partial results.
         totals: folds whose partial results it adds up.
+        again: states of which it reads the new value from where another launch has stored it.
     """
 
     kernel: str
@@ -92,6 +102,7 @@ class Launch:
     constants: tuple[str, ...]
     folds: tuple[str, ...] = ()
     totals: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[Argument, ...]:
@@ -162,6 +173,14 @@ class CasePlan:
     buffers: tuple[Buffer, ...]
     folds: tuple[Fold, ...]
     launches: tuple[Launch, ...]
+
+    @property
+    def read_again(self) -> frozenset[str]:
+        """States of elements whose new values a kernel reads from where another one has stored them.
+
+        They have to be stored in the precision of the arithmetic: rounded they would be other numbers.
+        """
+        return frozenset(name for launch in self.launches for name in launch.again)
 
     @property
     def kinds(self) -> dict[str, Kind]:

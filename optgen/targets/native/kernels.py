@@ -92,7 +92,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
 
     def load_array(self, name: str) -> None:
         kind = self.kinds[name]
-        array = self.places.load(name)
+        array = self.array_of(name)
         self.read[array] = None
         if kind is self.domain:
             value = self.converted("from", array, f"{array}_ptr[_i]")
@@ -113,7 +113,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         value = definition.value
         assert isinstance(value, Reduce)
         families = self.axis_operands(definition)
-        arrays = {name: self.places.load(name) for name in families}
+        arrays = {name: self.array_of(name) for name in families}
         self.families |= dict.fromkeys(arrays.values())
         folded = f"{definition.name}_values"
         joined = _JOIN[value.operation].format(f"{folded}[_i]", _PRINTER.text(value.operand))
@@ -189,5 +189,5 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         for fold in self.parts:
             pointers.append(f"number *{fold}_part = _array[{len(arguments)}];")
             arguments.append(Argument("parts", fold))
-        launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals)
+        launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals, tuple(self.again))
         return NativeKernel(launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines), self.turns)

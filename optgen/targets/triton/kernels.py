@@ -12,7 +12,7 @@ from optgen.compiler.kinds import Kind
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
-from optgen.targets.kernels.plan import BLOCKS, NUMBER, SLICES, WHOLE, Argument, Launch
+from optgen.targets.kernels.plan import BLOCKS, NUMBER, SEED, SLICES, WHOLE, Argument, Launch
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()
@@ -127,14 +127,15 @@ class TritonKernel:
             parameter(a) for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk", "count")
         ]
         known += [name for name, _ in (*self.numbers, *self.first)]
-        rank = ("RANK",) if "RANK" in self.launch.constants else ()
-        used = set(re.findall(r"\w+", "\n".join(self.lines)))
-        return (*(name for name in known if name in used), "_number", *rank)
+        known += [name for name in self.launch.constants if name not in ("WIDE", "BLOCK")]
+        used = {"_number", *re.findall(r"\w+", "\n".join(self.lines))}
+        return tuple(name for name in (*known, "_number") if name in used)
 
     @property
     def per_block_declared(self) -> tuple[str, ...]:
         """The same, as that function declares it."""
-        return tuple(f"{name}: tl.constexpr" if name in ("_number", "RANK") else name for name in self.per_block)
+        constant = {"_number", *self.launch.constants}
+        return tuple(f"{name}: tl.constexpr" if name in constant else name for name in self.per_block)
 
 
 class TritonBuilder(KernelBuilder[TritonKernel]):
@@ -152,6 +153,10 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         self.reads_axes = False
         self.first: list[tuple[str, str]] = []
         self.stores: list[str] = []
+        #: States that may be stored in a format of states, and those that this kernel reads or writes.
+        self.may_be_formatted = {s.name for s in program.states if self.kinds[s.new] is Kind.ELEMENT and s.depth == 1}
+        self.formatted: dict[str, None] = {}
+        self.rounded: dict[str, None] = {}
 
     def compute_first(self, totals: Sequence[Definition], definitions: Sequence[Definition]) -> None:
         self.first += [(fold.name, self.totalled(fold)) for fold in totals]
@@ -171,8 +176,11 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         self.lines.append(f"{name} = {self.loaded(name, self.place(self.kinds[name]))}")
 
     def loaded(self, name: str, place: str) -> str:
-        array = self.places.load(name)
+        array = self.array_of(name)
         self.arrays[array] = None
+        if array in self.may_be_formatted:
+            self.formatted[array] = None
+            return f"_loaded({array}_ptr, {scales(array)}, {place}, _mask, {_format(array)}, _number)"
         return f"tl.load({array}_ptr + {place}, _mask).to(_number)"
 
     def place(self, kind: Kind) -> str:
@@ -214,6 +222,14 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         value = name
         if name == self.program.result == UPDATE and array == "theta":
             value = f"theta + {name}"
+        if array in self.may_be_formatted:
+            self.formatted[array] = self.rounded[array] = None
+            if SEED not in self.known:
+                self.known.add(SEED)
+                self.load_number(SEED, *self.tables.place(SEED, Kind.STEP))
+            stored = f"{array}_ptr, {scales(array)}, {stream(array)}, {SEED}"
+            self.lines.append(f"_stored({stored}, _offsets, {value}, _mask, {_format(array)})")
+            return
         self.lines.append(f"tl.store({array}_ptr + _offsets, {value}, _mask)")
 
     def store_number(self, name: str) -> None:
@@ -273,6 +289,8 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         totals: tuple[str, ...] = (),
     ) -> TritonKernel:
         arguments = [Argument("array", array) for array in sorted(self.arrays, key=self.array_order)]
+        arguments += [Argument("scales", array) for array in self.formatted]
+        arguments += [Argument("stream", array) for array in self.rounded]
         arguments += [Argument("parts", fold) for fold in self.parts]
         arguments += [Argument(role) for role in ("scalars", "tensor", "model") if role in self.tables_used]
         if self.reads_axes:
@@ -285,11 +303,14 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         arguments += [Argument(role) for role in _INTEGERS if role in self.integers]
         stored = tuple(_type(a.name) for a in arguments if a.role == "array" and a.name not in self.places.buffers)
         constants = {BLOCKS: ("BLOCK",), NUMBER: ("BLOCK",), SLICES: ("OUTER", "INNER")}[form]
+        stored += tuple(map(_format, self.formatted))
         stored += tuple(_type(f"{fold}_parts") for fold in self.parts)
         constants = (*stored, *(("WIDE",) if form == BLOCKS else ()), *constants)
         if self.reads_axes:
             constants += ("RANK",)
-        launch = Launch(name, form, self.domain.value, extent, tuple(arguments), constants, folds, totals)
+        launch = Launch(
+            name, form, self.domain.value, extent, tuple(arguments), constants, folds, totals, tuple(self.again)
+        )
         columns = tuple((parameter(a), self.column(place, a, form)) for place, a in enumerate(launch.columns))
         names = [*(parameter(a) for a in arguments), *launch.constants]
         if len(set(names)) != len(names):
@@ -312,6 +333,8 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             case "array":
                 type = "_number" if argument.name in self.places.buffers else _type(argument.name)
                 return f"_array({column}, {type}, {'WIDE' if form == BLOCKS else 'False'})"
+            case "scales":
+                return f"_array({column}, tl.float32, False)"
             case "parts":
                 return f"_array({column}, {_type(f'{argument.name}_parts')}, False)"
             case "tensor":
@@ -332,6 +355,21 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         return (0, first.index(array), "") if array in first else (1, 0, array)
 
 
+def scales(array: str) -> str:
+    """The pointer to the scales of a state."""
+    return f"_{array}_scales_ptr"
+
+
+def stream(array: str) -> str:
+    """The number of the random bits of a state."""
+    return f"_{array}_stream"
+
+
+def _format(array: str) -> str:
+    """The constant that says in which format of states a state is stored."""
+    return f"_{array}_format"
+
+
 def _type(array: str) -> str:
     """The constant that says how an array is stored."""
     return f"_{array}_type"
@@ -344,6 +382,10 @@ def parameter(argument: Argument) -> str:
             return f"{argument.name}_ptr"
         case "parts":
             return f"{argument.name}_parts_ptr"
+        case "scales":
+            return scales(argument.name)
+        case "stream":
+            return stream(argument.name)
         case "count":
             return f"_{argument.name}_count"
         case "scalars" | "tensor" | "model" | "axes":

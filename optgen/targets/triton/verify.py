@@ -28,7 +28,7 @@ from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_launch import LAUNCH_OPTIONS, Sizes
 from optgen.spec.model import Spec
 from optgen.targets.code import Optimizer
-from optgen.targets.kernels.plan import BLOCKS, CasePlan, KernelPlan, Launch
+from optgen.targets.kernels.plan import BLOCKS, STATE_FORMATS, CasePlan, KernelPlan, Launch
 from optgen.targets.triton.emit import emit_triton
 
 GPUS = {
@@ -37,14 +37,49 @@ GPUS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-#: Storage of parameters and gradients, and arithmetic and state.
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How arrays are stored.
+
+    Attributes:
+        stored: parameters and gradients.
+        arithmetic: and states, if these are in no format of states.
+        format: of the states that may be, see `STATE_FORMATS`.
+    """
+
+    stored: tl.dtype
+    arithmetic: tl.dtype
+    format: int = 0
+
+    @property
+    def state(self) -> tl.dtype:
+        """How states are stored."""
+        return {0: self.arithmetic, 1: tl.uint16, 2: tl.uint8, 3: tl.uint8}[self.format]
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether some arrays have 16 bits."""
+        return any(type.primitive_bitwidth == 16 for type in (self.stored, self.state))
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether states have scales, which threads have to agree upon, and no wide accesses."""
+        return self.format >= STATE_FORMATS["8bit"]
+
+
 PRECISIONS = {
-    "float32": (tl.float32, tl.float32),
-    "bfloat16": (tl.bfloat16, tl.float32),
-    "float64": (tl.float64, tl.float64),
+    "float32": Precision(tl.float32, tl.float32),
+    "bfloat16": Precision(tl.bfloat16, tl.float32),
+    "float64": Precision(tl.float64, tl.float64),
+    "states in bfloat16": Precision(tl.float32, tl.float32, STATE_FORMATS["bfloat16"]),
+    "states in 8 bits": Precision(tl.float32, tl.float32, STATE_FORMATS["8bit_stochastic"]),
 }
 #: Of a thread. A multiprocessor of NVIDIA's has 65536, and runs at least 3 programs of 128 threads with as many.
 MOST_REGISTERS = 160
+#: Of a thread that rounds states to 8 bits, in bytes.
+MOST_OWN_MEMORY = 16
 
 #: Axes of the tensors that kernels are compiled for, where that makes a difference.
 _RANK = 3
@@ -83,7 +118,8 @@ class Compiled:
     def problems(self) -> list[str]:
         """What is not as it should be."""
         found = []
-        if self.own_memory and self.precision != "float64":
+        allowed = MOST_OWN_MEMORY if PRECISIONS[self.precision].has_blocks else 0
+        if self.own_memory > allowed and self.precision != "float64":
             found.append(f"{self.own_memory} bytes of own memory")
         if self.uses_atomics:
             found.append("atomics")
@@ -92,9 +128,10 @@ class Compiled:
         if self.bytes is not None and self.precision != "float64":
             if self.registers > MOST_REGISTERS:
                 found.append(f"{self.registers} registers")
-            if self.exchanges:
+            has_blocks = PRECISIONS[self.precision].has_blocks
+            if self.exchanges and not has_blocks:
                 found.append(f"{self.exchanges} exchanges between threads")
-            if self.wide[0] < self.wide[1]:
+            if self.wide[0] < self.wide[1] and not has_blocks:
                 found.append(f"{self.wide[0]} of {self.wide[1]} wide accesses")
         return found
 
@@ -137,6 +174,8 @@ def verify(
         for launch, case in kernels_of(generated.plan).values()
         for gpu in gpus
         for precision in precisions
+        # What is read again within a step is not rounded before.
+        if not (PRECISIONS[precision].format and case.read_again)
     )
     return Verified(found, tuple(_bytes(optimizer, generated.plan, found)))
 
@@ -168,7 +207,7 @@ def _compiled(
         # A number that is stored where it was loaded from is left where it is by some compilers.
         changed = [one for one in stores if (one.value, one.pointer) not in {(a.value, a.pointer) for a in loads}]
         needed = (len(loads) - others + len(changed)) * max(1, Sizes().block // threads // 4)
-    itemsize = PRECISIONS[precision][1].primitive_bitwidth // 8
+    itemsize = PRECISIONS[precision].arithmetic.primitive_bitwidth // 8
     registers, own_memory = _resources(made, text, is_cuda)
     return Compiled(
         name,
@@ -176,7 +215,7 @@ def _compiled(
         gpu,
         precision,
         sum(one.size for one in (*loads, *stores)) - itemsize * others if whole else None,
-        (_wide(text, is_cuda, precision), needed),
+        (_wide(text, is_cuda, PRECISIONS[precision]), needed),
         registers,
         own_memory,
         made.asm["ttgir"].count("convert_layout"),
@@ -187,15 +226,18 @@ def _compiled(
 
 
 def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str) -> Any:
-    stored, arithmetic = PRECISIONS[precision]
+    chosen = PRECISIONS[precision]
     kernel = getattr(module, launch.kernel)
     tables = {"_rows_ptr": "*i64", "_chunks_ptr": "*i64"}
     sizes = Sizes()
     outer, inner = sizes.tiles.get(launch.extent, (0, 0))
-    values = {"BLOCK": sizes.block, "RANK": _RANK, "OUTER": outer, "INNER": inner, "WIDE": True}
-    values |= {"_theta_type": stored, "_g_type": stored}
-    constants = {(kernel.arg_names.index(name),): values.get(name, arithmetic) for name in launch.constants}
-    signature = {name: tables.get(name, f"*{arithmetic}") for name in kernel.arg_names}
+    values = {"BLOCK": sizes.block_of([chosen.format]), "RANK": _RANK, "OUTER": outer, "INNER": inner, "WIDE": True}
+    values |= {"_theta_type": chosen.stored, "_g_type": chosen.stored}
+    for name in launch.constants:
+        if name.endswith("_format"):
+            values |= {name: chosen.format, f"{name.removesuffix('_format')}_type": chosen.state}
+    constants = {(kernel.arg_names.index(name),): values.get(name, chosen.arithmetic) for name in launch.constants}
+    signature = {name: tables.get(name, f"*{chosen.arithmetic}") for name in kernel.arg_names}
     signature |= dict.fromkeys(launch.constants, "constexpr")
     aligned = {
         (place,): [["tt.divisibility", 16]]
@@ -226,13 +268,13 @@ def _unmasked(ttir: str) -> tuple[list[_Access], list[_Access]]:
     )
 
 
-def _wide(text: str, is_cuda: bool, precision: str) -> int:
+def _wide(text: str, is_cuda: bool, precision: Precision) -> int:
     if not is_cuda:
         return len(re.findall(r"(?:global|buffer)_(?:load|store)_(?:dwordx4|b128)", text)) + (
-            len(re.findall(r"(?:global|buffer)_(?:load|store)_(?:dwordx2|b64)", text)) if precision == "bfloat16" else 0
+            len(re.findall(r"(?:global|buffer)_(?:load|store)_(?:dwordx2|b64)", text)) if precision.is_narrow else 0
         )
     wide = r"(?:ld|st)\.global\S*\.(?:v4\.b32|v2\.b64)"
-    return len(re.findall(rf"{wide}|(?:ld|st)\.global\S*\.v2\.b32" if precision == "bfloat16" else wide, text))
+    return len(re.findall(rf"{wide}|(?:ld|st)\.global\S*\.v2\.b32" if precision.is_narrow else wide, text))
 
 
 def _resources(made: Any, text: str, is_cuda: bool) -> tuple[int, int]:
