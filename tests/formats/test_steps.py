@@ -14,7 +14,6 @@ import numpy as np
 import optax
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 import optgen.brainpy
 import optgen.lucid
@@ -25,6 +24,7 @@ from optgen.errors import InvalidHyperparameter, TreeMismatch
 from optgen.runtime.formats import EIGHT_BIT, FORMATS, Blocks, block_count, encoded, key_of
 from optgen.runtime.native.rule import Prepared
 from tests.formats.libraries import LIBRARIES, is_alike, plain, value_of
+from tools.measure_state_formats import accuracy
 
 #: Two chunks, broken blocks, lines that end within blocks, nothing at all.
 SHAPES = [(70, 130), (37,), (5, 3, 3, 3), (), (300, 7), (0, 4), (17_000,)]
@@ -354,30 +354,6 @@ def test_mistakes(given: Any, words: str) -> None:
         optgen.optax.adamw(1e-3, state_dtype=given)
     with pytest.raises(InvalidHyperparameter, match="histories"):
         optgen.torch.LBFGS(parameters, state_dtype="8bit")
-
-
-def accuracy(state_dtype: str | None, seed: int) -> float:
-    """Share of 397 handwritten digits that a small network knows after 30 epochs on 1,400 others."""
-    images, labels = load_digits(return_X_y=True)
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(images), generator=generator)
-    x, y = torch.tensor(images / 16, dtype=torch.float32)[order], torch.tensor(labels)[order]
-    sizes = [(64, 128), (128, 128), (128, 10)]
-    weights = [torch.nn.Parameter(torch.randn(s, generator=generator) * s[0] ** -0.5) for s in sizes]
-    biases = [torch.nn.Parameter(torch.zeros(s[1])) for s in sizes]
-    optimizer = optgen.torch.AdamW([*weights, *biases], lr=1e-3, state_dtype=state_dtype)
-
-    def logits(batch: torch.Tensor) -> torch.Tensor:
-        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            batch = torch.relu(batch @ weight + bias)
-        return batch @ weights[-1] + biases[-1]
-
-    for _ in range(30):
-        for chosen in torch.randperm(1400, generator=generator).split(64):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(logits(x[chosen]), y[chosen]).backward()
-            optimizer.step()
-    return float((logits(x[1400:]).argmax(1) == y[1400:]).float().mean())
 
 
 def test_training_on_digits_is_as_good() -> None:
