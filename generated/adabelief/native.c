@@ -19,6 +19,8 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 1 pass, 14 operations
+ *   eps_root: 28 bytes in 1 pass, 14 operations
+ *   weight_decay: 28 bytes in 1 pass, 16 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -41,8 +43,8 @@
 /* Numbers of one step, in float64. */
 void default_step(double *_x)
 {
-    const double t = _x[7];
-    const double lr = _x[8];
+    const double t = _x[9];
+    const double lr = _x[10];
     const double beta1 = _x[0];
     const double beta2 = _x[2];
     const double one_minus_beta1 = (number)1.0 - beta1;
@@ -86,6 +88,71 @@ OPTGEN_KERNEL(default_elements)
         const number s_new = beta2*s + one_minus_beta2*(total*total) + eps;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
         const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        s_ptr[_i] = _to_kept(s_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, s_new, theta_update. */
+OPTGEN_KERNEL(eps_root_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *s_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number eps_root = _scalar[7];
+    const number one_minus_beta2 = _scalar[4];
+    const number eps = _scalar[3];
+    const number inverse_correction_beta2 = _scalar[5];
+    const number scale = _scalar[6];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number s = _from_kept(s_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number total = g - m_new;
+        const number s_new = beta2*s + one_minus_beta2*(total*total) + eps_root;
+        const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        s_ptr[_i] = _to_kept(s_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, s_new, theta_update. */
+OPTGEN_KERNEL(weight_decay_elements)
+{
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    kept *s_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number weight_decay = _scalar[8];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number eps = _scalar[3];
+    const number one_minus_beta2 = _scalar[4];
+    const number inverse_correction_beta2 = _scalar[5];
+    const number scale = _scalar[6];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number s = _from_kept(s_ptr[_i]);
+        const number g_2 = g + weight_decay*theta;
+        const number m_new = beta1*m + one_minus_beta1*g_2;
+        const number total = g_2 - m_new;
+        const number s_new = beta2*s + one_minus_beta2*(total*total) + eps;
+        const number theta_update = scale*m_new/(_root(inverse_correction_beta2*s_new) + eps);
         m_ptr[_i] = _to_kept(m_new);
         s_ptr[_i] = _to_kept(s_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);

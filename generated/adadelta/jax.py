@@ -15,6 +15,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
 #   weight_decay: 28 bytes in 1 pass, 18 operations
+#   unscaled_weight_decay__weight_decay: 28 bytes in 1 pass, 17 operations
 
 import jax.numpy as jnp
 
@@ -41,4 +42,13 @@ def weight_decay_tensor(theta, g, v, u, lr, rho, eps, weight_decay, one_minus_rh
     d = jnp.sqrt(u + eps)/jnp.sqrt(v_new + eps)*g_2
     u_new = rho*u + one_minus_rho*jnp.square(d)
     theta_update = -lr*d
+    return (v_new, u_new, theta_update)
+
+
+def unscaled_weight_decay__weight_decay_tensor(theta, g, v, u, lr, rho, eps, weight_decay, one_minus_rho):
+    """One tensor's step."""
+    v_new = rho*v + one_minus_rho*jnp.square(g)
+    d = jnp.sqrt(u + eps)/jnp.sqrt(v_new + eps)*g
+    u_new = rho*u + one_minus_rho*jnp.square(d)
+    theta_update = -weight_decay*theta - lr*d
     return (v_new, u_new, theta_update)

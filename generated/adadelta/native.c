@@ -16,6 +16,7 @@
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 1 pass, 16 operations
  *   weight_decay: 28 bytes in 1 pass, 18 operations
+ *   unscaled_weight_decay__weight_decay: 28 bytes in 1 pass, 17 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -97,6 +98,35 @@ OPTGEN_KERNEL(weight_decay_elements)
         const number d = _root(u + eps)/_root(v_new + eps)*g_2;
         const number u_new = rho*u + one_minus_rho*(d*d);
         const number theta_update = -lr*d;
+        v_ptr[_i] = _to_kept(v_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: v_new, u_new, theta_update. */
+OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number one_minus_rho = _scalar[0];
+    const number rho = _scalar[1];
+    const number eps = _scalar[2];
+    const number lr = _scalar[3];
+    const number weight_decay = _scalar[4];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number v_new = rho*v + one_minus_rho*(g*g);
+        const number d = _root(u + eps)/_root(v_new + eps)*g;
+        const number u_new = rho*u + one_minus_rho*(d*d);
+        const number theta_update = -weight_decay*theta - lr*d;
         v_ptr[_i] = _to_kept(v_new);
         u_ptr[_i] = _to_kept(u_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);

@@ -15,6 +15,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
 #   weight_decay: 28 bytes in 1 pass, 18 operations
+#   unscaled_weight_decay__weight_decay: 28 bytes in 1 pass, 17 operations
 
 import triton
 import triton.language as tl
@@ -56,6 +57,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -112,6 +120,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -136,27 +153,21 @@ def default_step(rho):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    rho = tl.load(_numbers_ptr + 0)
+    one_minus_rho = 1.0 - rho
+    tl.store(_numbers_ptr + 1, one_minus_rho)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    u_ptr,
-    _v_scales_ptr,
-    _u_scales_ptr,
-    _v_stream,
-    _u_stream,
-    one_minus_rho,
-    rho,
-    eps,
-    lr,
-    _seed,
-    _v_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream, one_minus_rho, rho,
+    eps, lr, _unscale, _seed, _v_format: tl.constexpr, _u_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
     v_new = rho*v + one_minus_rho*(g*g)
@@ -171,17 +182,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _u_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _u_type: tl.constexpr, _v_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -197,11 +200,15 @@ def default_elements(
     _u_stream = tl.load(_row_ptr + 7)
     _n = tl.load(_row_ptr + 8)
     _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
-    one_minus_rho = tl.load(scalars_ptr + 0)
-    rho = tl.load(scalars_ptr + 1)
+    one_minus_rho = tl.load(scalars_ptr + 1)
+    rho = tl.load(scalars_ptr + 0)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -209,74 +216,28 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                u_ptr,
-                _v_scales_ptr,
-                _u_scales_ptr,
-                _v_stream,
-                _u_stream,
-                one_minus_rho,
-                rho,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _u_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream,
+                one_minus_rho, rho, eps, lr, _unscale, _seed, _v_format, _u_format, SCALED, _number, _offsets,
                 None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                u_ptr,
-                _v_scales_ptr,
-                _u_scales_ptr,
-                _v_stream,
-                _u_stream,
-                one_minus_rho,
-                rho,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _u_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream,
+                one_minus_rho, rho, eps, lr, _unscale, _seed, _v_format, _u_format, SCALED, _number, _offsets,
                 _offsets < _n,
             )
 
 
 @triton.jit
 def _weight_decay_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    u_ptr,
-    _v_scales_ptr,
-    _u_scales_ptr,
-    _v_stream,
-    _u_stream,
-    weight_decay,
-    one_minus_rho,
-    rho,
-    eps,
-    lr,
-    _seed,
-    _v_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream, weight_decay,
+    one_minus_rho, rho, eps, lr, _unscale, _seed, _v_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
     g_2 = g + weight_decay*theta
@@ -291,17 +252,9 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _u_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _u_type: tl.constexpr, _v_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -317,12 +270,16 @@ def weight_decay_elements(
     _u_stream = tl.load(_row_ptr + 7)
     _n = tl.load(_row_ptr + 8)
     _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
-    weight_decay = tl.load(scalars_ptr + 5)
-    one_minus_rho = tl.load(scalars_ptr + 0)
-    rho = tl.load(scalars_ptr + 1)
+    weight_decay = tl.load(scalars_ptr + 7)
+    one_minus_rho = tl.load(scalars_ptr + 1)
+    rho = tl.load(scalars_ptr + 0)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -330,47 +287,85 @@ def weight_decay_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _weight_decay_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                u_ptr,
-                _v_scales_ptr,
-                _u_scales_ptr,
-                _v_stream,
-                _u_stream,
-                weight_decay,
-                one_minus_rho,
-                rho,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _u_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream,
+                weight_decay, one_minus_rho, rho, eps, lr, _unscale, _seed, _v_format, _u_format, SCALED,
+                _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _weight_decay_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                u_ptr,
-                _v_scales_ptr,
-                _u_scales_ptr,
-                _v_stream,
-                _u_stream,
-                weight_decay,
-                one_minus_rho,
-                rho,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _u_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream,
+                weight_decay, one_minus_rho, rho, eps, lr, _unscale, _seed, _v_format, _u_format, SCALED,
+                _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _unscaled_weight_decay__weight_decay_elements_block(
+    theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream, one_minus_rho, rho,
+    eps, lr, weight_decay, _unscale, _seed, _v_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    v_new = rho*v + one_minus_rho*(g*g)
+    d = _quotient(_root(u + eps), _root(v_new + eps))*g
+    u_new = rho*u + one_minus_rho*(d*d)
+    theta_update = -weight_decay*theta - lr*d
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(u_ptr, _u_scales_ptr, _u_stream, _seed, _offsets, u_new, _mask, _u_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def unscaled_weight_decay__weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _u_type: tl.constexpr, _v_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, u_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _u_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 6)
+    _u_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    one_minus_rho = tl.load(scalars_ptr + 1)
+    rho = tl.load(scalars_ptr + 0)
+    eps = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    weight_decay = tl.load(scalars_ptr + 7)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream,
+                one_minus_rho, rho, eps, lr, weight_decay, _unscale, _seed, _v_format, _u_format, SCALED,
+                _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr, g_ptr, v_ptr, u_ptr, _v_scales_ptr, _u_scales_ptr, _v_stream, _u_stream,
+                one_minus_rho, rho, eps, lr, weight_decay, _unscale, _seed, _v_format, _u_format, SCALED,
+                _number, _offsets, _offsets < _n,
             )

@@ -23,6 +23,8 @@
 #   default: 20 bytes in 1 pass, 7 operations
 #   eps_in_sqrt: 20 bytes in 1 pass, 9 operations
 #   lr_decay: 20 bytes in 1 pass, 7 operations
+#   weight_decay: 20 bytes in 1 pass, 9 operations
+#   unscaled_weight_decay__weight_decay: 20 bytes in 1 pass, 8 operations
 
 import jax.numpy as jnp
 
@@ -57,3 +59,18 @@ def lr_decay_step(t, lr, lr_decay):
     """Numbers of one step."""
     step_size = lr/(1 + (t - 1)*lr_decay)
     return (step_size,)
+
+
+def weight_decay_tensor(theta, g, G, weight_decay, eps, step_size):
+    """One tensor's step."""
+    g_2 = g + weight_decay*theta
+    G_new = G + jnp.square(g_2)
+    theta_update = -step_size*(g_2/(jnp.sqrt(G_new) + eps))
+    return (G_new, theta_update)
+
+
+def unscaled_weight_decay__weight_decay_tensor(theta, g, G, weight_decay, eps, step_size):
+    """One tensor's step."""
+    G_new = G + jnp.square(g)
+    theta_update = -weight_decay*theta - step_size*(g/(jnp.sqrt(G_new) + eps))
+    return (G_new, theta_update)

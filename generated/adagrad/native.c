@@ -24,6 +24,8 @@
  *   default: 20 bytes in 1 pass, 7 operations
  *   eps_in_sqrt: 20 bytes in 1 pass, 9 operations
  *   lr_decay: 20 bytes in 1 pass, 7 operations
+ *   weight_decay: 20 bytes in 1 pass, 9 operations
+ *   unscaled_weight_decay__weight_decay: 20 bytes in 1 pass, 8 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -46,7 +48,7 @@
 /* Numbers of one step, in float64. */
 void default_step(double *_x)
 {
-    const double lr = _x[2];
+    const double lr = _x[3];
     const double step_size = lr;
     _x[1] = step_size;
 }
@@ -54,9 +56,9 @@ void default_step(double *_x)
 /* Numbers of one step, in float64. */
 void lr_decay_step(double *_x)
 {
-    const double t = _x[3];
-    const double lr = _x[2];
-    const double lr_decay = _x[4];
+    const double t = _x[4];
+    const double lr = _x[3];
+    const double lr_decay = _x[5];
     const double step_size = lr/((number)1.0 + (t - (number)1.0)*lr_decay);
     _x[1] = step_size;
 }
@@ -100,6 +102,51 @@ OPTGEN_KERNEL(eps_in_sqrt_elements)
         const number G_new = G + g*g;
         const number theta_update = -step_size*((G_new > (number)0.0 ? (number)1.0/_root(G_new + eps) : (number)0.0)*g);
         const number theta = _from_stored(theta_ptr[_i]);
+        G_ptr[_i] = _to_kept(G_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: G_new, theta_update. */
+OPTGEN_KERNEL(weight_decay_elements)
+{
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *G_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number weight_decay = _scalar[2];
+    const number eps = _scalar[0];
+    const number step_size = _scalar[1];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number G = _from_kept(G_ptr[_i]);
+        const number g_2 = g + weight_decay*theta;
+        const number G_new = G + g_2*g_2;
+        const number theta_update = -step_size*(g_2/(_root(G_new) + eps));
+        G_ptr[_i] = _to_kept(G_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: G_new, theta_update. */
+OPTGEN_KERNEL(unscaled_weight_decay__weight_decay_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *G_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number eps = _scalar[0];
+    const number step_size = _scalar[1];
+    const number weight_decay = _scalar[2];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number G = _from_kept(G_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number G_new = G + g*g;
+        const number theta_update = -weight_decay*theta - step_size*(g/(_root(G_new) + eps));
         G_ptr[_i] = _to_kept(G_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }

@@ -23,6 +23,8 @@
 #   default: 20 bytes in 1 pass, 7 operations
 #   eps_in_sqrt: 20 bytes in 1 pass, 9 operations
 #   lr_decay: 20 bytes in 1 pass, 7 operations
+#   weight_decay: 20 bytes in 1 pass, 9 operations
+#   unscaled_weight_decay__weight_decay: 20 bytes in 1 pass, 8 operations
 
 import math
 
@@ -72,6 +74,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -128,6 +137,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -151,6 +169,15 @@ def default_step(lr):
     return (step_size,)
 
 
+@triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    lr = tl.load(_numbers_ptr + 0)
+    step_size = lr
+    tl.store(_numbers_ptr + 1, step_size)
+
+
 def lr_decay_step(t, lr, lr_decay):
     """Numbers of one step, in float64."""
     step_size = _host_quotient(lr, 1.0 + (t - 1.0)*lr_decay)
@@ -158,21 +185,22 @@ def lr_decay_step(t, lr, lr_decay):
 
 
 @triton.jit
+def lr_decay_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 6)
+    lr = tl.load(_numbers_ptr + 0)
+    lr_decay = tl.load(_numbers_ptr + 7)
+    step_size = _quotient(lr, 1.0 + (t - 1.0)*lr_decay)
+    tl.store(_numbers_ptr + 1, step_size)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    G_ptr,
-    _G_scales_ptr,
-    _G_stream,
-    eps,
-    step_size,
-    _seed,
-    _G_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, _unscale, _seed,
+    _G_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     G = _loaded(G_ptr, _G_scales_ptr, _offsets, _mask, _G_format, _number)
     G_new = G + g*g
     theta_update = -step_size*(_quotient(g, _root(G_new) + eps))
@@ -183,14 +211,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _G_type: tl.constexpr,
-    _G_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _G_type: tl.constexpr, _G_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: G_new, theta_update."""
@@ -204,9 +226,13 @@ def default_elements(
     _G_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    eps = tl.load(scalars_ptr + 0)
+    eps = tl.load(scalars_ptr + 2)
     step_size = tl.load(scalars_ptr + 1)
-    _seed = tl.load(scalars_ptr + 2)
+    _unscale = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -214,54 +240,24 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                G_ptr,
-                _G_scales_ptr,
-                _G_stream,
-                eps,
-                step_size,
-                _seed,
-                _G_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, _unscale, _seed, _G_format,
+                SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                G_ptr,
-                _G_scales_ptr,
-                _G_stream,
-                eps,
-                step_size,
-                _seed,
-                _G_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, _unscale, _seed, _G_format,
+                SCALED, _number, _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _eps_in_sqrt_elements_block(
-    theta_ptr,
-    g_ptr,
-    G_ptr,
-    _G_scales_ptr,
-    _G_stream,
-    eps,
-    step_size,
-    _seed,
-    _G_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, _unscale, _seed,
+    _G_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     G = _loaded(G_ptr, _G_scales_ptr, _offsets, _mask, _G_format, _number)
     G_new = G + g*g
     theta_update = -step_size*(tl.where(G_new > 0.0, _quotient(1.0, _root(G_new + eps)), 0.0)*g)
@@ -272,14 +268,8 @@ def _eps_in_sqrt_elements_block(
 
 @triton.jit
 def eps_in_sqrt_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _G_type: tl.constexpr,
-    _G_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _G_type: tl.constexpr, _G_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: G_new, theta_update."""
@@ -293,9 +283,13 @@ def eps_in_sqrt_elements(
     _G_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    eps = tl.load(scalars_ptr + 0)
+    eps = tl.load(scalars_ptr + 2)
     step_size = tl.load(scalars_ptr + 1)
-    _seed = tl.load(scalars_ptr + 2)
+    _unscale = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -303,33 +297,130 @@ def eps_in_sqrt_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _eps_in_sqrt_elements_block(
-                theta_ptr,
-                g_ptr,
-                G_ptr,
-                _G_scales_ptr,
-                _G_stream,
-                eps,
-                step_size,
-                _seed,
-                _G_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, _unscale, _seed, _G_format,
+                SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _eps_in_sqrt_elements_block(
-                theta_ptr,
-                g_ptr,
-                G_ptr,
-                _G_scales_ptr,
-                _G_stream,
-                eps,
-                step_size,
-                _seed,
-                _G_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, _unscale, _seed, _G_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, weight_decay, eps, step_size, _unscale, _seed,
+    _G_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    G = _loaded(G_ptr, _G_scales_ptr, _offsets, _mask, _G_format, _number)
+    g_2 = g + weight_decay*theta
+    G_new = G + g_2*g_2
+    theta_update = -step_size*(_quotient(g_2, _root(G_new) + eps))
+    _stored(G_ptr, _G_scales_ptr, _G_stream, _seed, _offsets, G_new, _mask, _G_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _G_type: tl.constexpr, _G_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: G_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
+    _G_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _G_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 8)
+    eps = tl.load(scalars_ptr + 2)
+    step_size = tl.load(scalars_ptr + 1)
+    _unscale = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, weight_decay, eps, step_size, _unscale,
+                _seed, _G_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, weight_decay, eps, step_size, _unscale,
+                _seed, _G_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _unscaled_weight_decay__weight_decay_elements_block(
+    theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, weight_decay, _unscale, _seed,
+    _G_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    G = _loaded(G_ptr, _G_scales_ptr, _offsets, _mask, _G_format, _number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    G_new = G + g*g
+    theta_update = -weight_decay*theta - step_size*(_quotient(g, _root(G_new) + eps))
+    _stored(G_ptr, _G_scales_ptr, _G_stream, _seed, _offsets, G_new, _mask, _G_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def unscaled_weight_decay__weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _G_type: tl.constexpr, _G_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: G_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    G_ptr = _array(_row_ptr + 2, _G_type, WIDE)
+    _G_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _G_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    eps = tl.load(scalars_ptr + 2)
+    step_size = tl.load(scalars_ptr + 1)
+    weight_decay = tl.load(scalars_ptr + 8)
+    _unscale = tl.load(scalars_ptr + 3)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, weight_decay, _unscale,
+                _seed, _G_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _unscaled_weight_decay__weight_decay_elements_block(
+                theta_ptr, g_ptr, G_ptr, _G_scales_ptr, _G_stream, eps, step_size, weight_decay, _unscale,
+                _seed, _G_format, SCALED, _number, _offsets, _offsets < _n,
             )

@@ -36,6 +36,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 12 operations
+#   amsgrad: 36 bytes in 1 pass, 13 operations
 
 import math
 from typing import TYPE_CHECKING
@@ -85,3 +86,38 @@ def default_tensor(
     v_new = beta2*v + one_minus_beta2*xp.square(g)
     theta_update = scale*m_new/(xp.sqrt(inverse_correction_beta2*v_new) + eps)
     return (m_new, v_new, theta_update)
+
+
+def amsgrad_step(t, lr, beta1, beta2):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta2 = _constant(_host_log, xp.log, beta2)
+    correction_beta2 = -xp.expm1(t*log_beta2)
+    inverse_correction_beta2 = 1/correction_beta2
+    log_beta1 = _constant(_host_log, xp.log, beta1)
+    correction_beta1 = -xp.expm1(t*log_beta1)
+    scale = -lr/correction_beta1
+    return (one_minus_beta1, one_minus_beta2, inverse_correction_beta2, scale)
+
+
+def amsgrad_tensor(
+    g,
+    m,
+    v,
+    v_max,
+    beta1,
+    beta2,
+    eps,
+    one_minus_beta1,
+    one_minus_beta2,
+    inverse_correction_beta2,
+    scale,
+):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*xp.square(g)
+    v_hat = inverse_correction_beta2*v_new
+    v_max_new = xp.maximum(v_max, v_hat)
+    theta_update = scale*m_new/(xp.sqrt(v_max_new) + eps)
+    return (m_new, v_new, v_max_new, theta_update)

@@ -19,6 +19,7 @@
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 1 pass, 9 operations
  *   eps_in_maximum: 28 bytes in 1 pass, 9 operations
+ *   decoupled_weight_decay__eps_in_maximum__weight_decay: 28 bytes in 1 pass, 12 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -41,8 +42,8 @@
 /* Numbers of one step, in float64. */
 void default_step(double *_x)
 {
-    const double t = _x[5];
-    const double lr = _x[6];
+    const double t = _x[6];
+    const double lr = _x[7];
     const double beta1 = _x[0];
     const double one_minus_beta1 = (number)1.0 - beta1;
     const double log_beta1 = _log(beta1);
@@ -50,6 +51,23 @@ void default_step(double *_x)
     const double scale = -lr/correction_beta1;
     _x[1] = one_minus_beta1;
     _x[4] = scale;
+}
+
+/* Numbers of one step, in float64. */
+void decoupled_weight_decay__eps_in_maximum__weight_decay_step(double *_x)
+{
+    const double t = _x[6];
+    const double lr = _x[7];
+    const double beta1 = _x[0];
+    const double weight_decay = _x[8];
+    const double one_minus_beta1 = (number)1.0 - beta1;
+    const double log_beta1 = _log(beta1);
+    const double correction_beta1 = -_expm1(t*log_beta1);
+    const double scale = lr/correction_beta1;
+    const double scale_2 = lr*weight_decay;
+    _x[1] = one_minus_beta1;
+    _x[4] = scale;
+    _x[5] = scale_2;
 }
 
 #endif
@@ -104,6 +122,35 @@ OPTGEN_KERNEL(eps_in_maximum_elements)
         const number u_new = _maximum(beta2*u, _absolute(g) + eps);
         const number theta_update = scale*m_new/u_new;
         const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        u_ptr[_i] = _to_kept(u_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, u_new, theta_update. */
+OPTGEN_KERNEL(decoupled_weight_decay__eps_in_maximum__weight_decay_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *u_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number eps = _scalar[3];
+    const number scale = _scalar[4];
+    const number scale_2 = _scalar[5];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number u = _from_kept(u_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number u_new = _maximum(beta2*u, _absolute(g) + eps);
+        const number theta_update = -(scale*m_new/u_new + scale_2*theta);
         m_ptr[_i] = _to_kept(m_new);
         u_ptr[_i] = _to_kept(u_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);

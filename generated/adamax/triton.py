@@ -18,6 +18,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 9 operations
 #   eps_in_maximum: 28 bytes in 1 pass, 9 operations
+#   decoupled_weight_decay__eps_in_maximum__weight_decay: 28 bytes in 1 pass, 12 operations
 
 import math
 
@@ -83,6 +84,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -136,6 +144,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -150,6 +167,14 @@ def _maximum(a, b):
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
+@triton.jit
+def _expm1(x):
+    """exp(x) - 1, as accurate as exp and log are: Kahan's way."""
+    u = tl.exp(x)
+    near = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(tl.where(u == 1.0, 2.0, u)))
+    return tl.where((u == 0.0) | (u == float("inf")), u - 1.0, near)
+
+
 def default_step(t, lr, beta1):
     """Numbers of one step, in float64."""
     one_minus_beta1 = 1.0 - beta1
@@ -160,28 +185,55 @@ def default_step(t, lr, beta1):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    lr = tl.load(_numbers_ptr + 1)
+    beta1 = tl.load(_numbers_ptr + 2)
+    one_minus_beta1 = 1.0 - beta1
+    log_beta1 = tl.log(beta1)
+    correction_beta1 = -_expm1(t*log_beta1)
+    scale = -_quotient(lr, correction_beta1)
+    tl.store(_numbers_ptr + 3, one_minus_beta1)
+    tl.store(_numbers_ptr + 4, scale)
+
+
+def decoupled_weight_decay__eps_in_maximum__weight_decay_step(t, lr, beta1, weight_decay):
+    """Numbers of one step, in float64."""
+    one_minus_beta1 = 1.0 - beta1
+    log_beta1 = _host_log(beta1)
+    correction_beta1 = -_host_expm1(t*log_beta1)
+    scale = _host_quotient(lr, correction_beta1)
+    scale_2 = lr*weight_decay
+    return (one_minus_beta1, scale, scale_2)
+
+
+@triton.jit
+def decoupled_weight_decay__eps_in_maximum__weight_decay_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    lr = tl.load(_numbers_ptr + 1)
+    beta1 = tl.load(_numbers_ptr + 2)
+    weight_decay = tl.load(_numbers_ptr + 10)
+    one_minus_beta1 = 1.0 - beta1
+    log_beta1 = tl.log(beta1)
+    correction_beta1 = -_expm1(t*log_beta1)
+    scale = _quotient(lr, correction_beta1)
+    scale_2 = lr*weight_decay
+    tl.store(_numbers_ptr + 3, one_minus_beta1)
+    tl.store(_numbers_ptr + 4, scale)
+    tl.store(_numbers_ptr + 11, scale_2)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    u_ptr,
-    _m_scales_ptr,
-    _u_scales_ptr,
-    _m_stream,
-    _u_stream,
-    beta1,
-    one_minus_beta1,
-    beta2,
-    eps,
-    scale,
-    _seed,
-    _m_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+    one_minus_beta1, beta2, eps, scale, _unscale, _seed, _m_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
     m_new = beta1*m + one_minus_beta1*g
@@ -195,17 +247,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _u_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _u_type: tl.constexpr, _m_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -221,12 +265,16 @@ def default_elements(
     _u_stream = tl.load(_row_ptr + 7)
     _n = tl.load(_row_ptr + 8)
     _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
+    beta1 = tl.load(scalars_ptr + 2)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    beta2 = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 6)
     scale = tl.load(scalars_ptr + 4)
-    _seed = tl.load(scalars_ptr + 5)
+    _unscale = tl.load(scalars_ptr + 7)
+    _seed = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 9)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -234,75 +282,27 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                u_ptr,
-                _m_scales_ptr,
-                _u_scales_ptr,
-                _m_stream,
-                _u_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                eps,
-                scale,
-                _seed,
-                _m_format,
-                _u_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+                one_minus_beta1, beta2, eps, scale, _unscale, _seed, _m_format, _u_format, SCALED, _number,
+                _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                u_ptr,
-                _m_scales_ptr,
-                _u_scales_ptr,
-                _m_stream,
-                _u_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                eps,
-                scale,
-                _seed,
-                _m_format,
-                _u_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+                one_minus_beta1, beta2, eps, scale, _unscale, _seed, _m_format, _u_format, SCALED, _number,
+                _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _eps_in_maximum_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    u_ptr,
-    _m_scales_ptr,
-    _u_scales_ptr,
-    _m_stream,
-    _u_stream,
-    beta1,
-    one_minus_beta1,
-    beta2,
-    eps,
-    scale,
-    _seed,
-    _m_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+    one_minus_beta1, beta2, eps, scale, _unscale, _seed, _m_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
     m_new = beta1*m + one_minus_beta1*g
@@ -316,17 +316,9 @@ def _eps_in_maximum_elements_block(
 
 @triton.jit
 def eps_in_maximum_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _u_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _u_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _u_type: tl.constexpr, _m_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, u_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -342,12 +334,16 @@ def eps_in_maximum_elements(
     _u_stream = tl.load(_row_ptr + 7)
     _n = tl.load(_row_ptr + 8)
     _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta2 = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
+    beta1 = tl.load(scalars_ptr + 2)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    beta2 = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 6)
     scale = tl.load(scalars_ptr + 4)
-    _seed = tl.load(scalars_ptr + 5)
+    _unscale = tl.load(scalars_ptr + 7)
+    _seed = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 9)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -355,47 +351,85 @@ def eps_in_maximum_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _eps_in_maximum_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                u_ptr,
-                _m_scales_ptr,
-                _u_scales_ptr,
-                _m_stream,
-                _u_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                eps,
-                scale,
-                _seed,
-                _m_format,
-                _u_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+                one_minus_beta1, beta2, eps, scale, _unscale, _seed, _m_format, _u_format, SCALED, _number,
+                _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _eps_in_maximum_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                u_ptr,
-                _m_scales_ptr,
-                _u_scales_ptr,
-                _m_stream,
-                _u_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                eps,
-                scale,
-                _seed,
-                _m_format,
-                _u_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+                one_minus_beta1, beta2, eps, scale, _unscale, _seed, _m_format, _u_format, SCALED, _number,
+                _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
+    theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+    one_minus_beta1, beta2, eps, scale, scale_2, _unscale, _seed, _m_format: tl.constexpr,
+    _u_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    u = _loaded(u_ptr, _u_scales_ptr, _offsets, _mask, _u_format, _number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    m_new = beta1*m + one_minus_beta1*g
+    u_new = _maximum(beta2*u, tl.abs(g) + eps)
+    theta_update = -(_quotient(scale*m_new, u_new) + scale_2*theta)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(u_ptr, _u_scales_ptr, _u_stream, _seed, _offsets, u_new, _mask, _u_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def decoupled_weight_decay__eps_in_maximum__weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _u_type: tl.constexpr, _m_format: tl.constexpr, _u_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, u_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    u_ptr = _array(_row_ptr + 3, _u_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _u_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 6)
+    _u_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    beta1 = tl.load(scalars_ptr + 2)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    beta2 = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 6)
+    scale = tl.load(scalars_ptr + 4)
+    scale_2 = tl.load(scalars_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 7)
+    _seed = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 9)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
+                theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+                one_minus_beta1, beta2, eps, scale, scale_2, _unscale, _seed, _m_format, _u_format, SCALED,
+                _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _decoupled_weight_decay__eps_in_maximum__weight_decay_elements_block(
+                theta_ptr, g_ptr, m_ptr, u_ptr, _m_scales_ptr, _u_scales_ptr, _m_stream, _u_stream, beta1,
+                one_minus_beta1, beta2, eps, scale, scale_2, _unscale, _seed, _m_format, _u_format, SCALED,
+                _number, _offsets, _offsets < _n,
             )

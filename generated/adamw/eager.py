@@ -31,6 +31,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
+#   nesterov: 28 bytes in 1 pass, 18 operations
 
 import math
 from typing import TYPE_CHECKING
@@ -82,4 +83,43 @@ def default_tensor(
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*xp.square(g)
     theta_update = -lr*(inverse_correction_beta1*m_new/(xp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta)
+    return (m_new, v_new, theta_update)
+
+
+def nesterov_step(t, beta1, beta2):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, xp.log, beta1)
+    correction_beta1 = -xp.expm1((t + 1)*log_beta1)
+    scale = beta1/correction_beta1
+    correction_beta1_2 = -xp.expm1(t*log_beta1)
+    scale_2 = one_minus_beta1/correction_beta1_2
+    log_beta2 = _constant(_host_log, xp.log, beta2)
+    correction_beta2 = -xp.expm1(t*log_beta2)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
+
+
+def nesterov_tensor(
+    theta,
+    g,
+    m,
+    v,
+    lr,
+    beta1,
+    beta2,
+    eps,
+    weight_decay,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    scale_2,
+    inverse_correction_beta2,
+):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*xp.square(g)
+    product = (scale*m_new + scale_2*g)/(xp.sqrt(inverse_correction_beta2*v_new) + eps)
+    theta_update = -lr*(product + weight_decay*theta)
     return (m_new, v_new, theta_update)

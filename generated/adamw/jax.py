@@ -31,6 +31,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
+#   nesterov: 28 bytes in 1 pass, 18 operations
 
 import math
 
@@ -81,4 +82,43 @@ def default_tensor(
     m_new = beta1*m + one_minus_beta1*g
     v_new = beta2*v + one_minus_beta2*jnp.square(g)
     theta_update = -lr*(inverse_correction_beta1*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps) + weight_decay*theta)
+    return (m_new, v_new, theta_update)
+
+
+def nesterov_step(t, beta1, beta2):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
+    correction_beta1 = -jnp.expm1((t + 1)*log_beta1)
+    scale = beta1/correction_beta1
+    correction_beta1_2 = -jnp.expm1(t*log_beta1)
+    scale_2 = one_minus_beta1/correction_beta1_2
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
+    correction_beta2 = -jnp.expm1(t*log_beta2)
+    inverse_correction_beta2 = 1/correction_beta2
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
+
+
+def nesterov_tensor(
+    theta,
+    g,
+    m,
+    v,
+    lr,
+    beta1,
+    beta2,
+    eps,
+    weight_decay,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    scale_2,
+    inverse_correction_beta2,
+):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*jnp.square(g)
+    product = (scale*m_new + scale_2*g)/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    theta_update = -lr*(product + weight_decay*theta)
     return (m_new, v_new, theta_update)

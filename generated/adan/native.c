@@ -34,6 +34,7 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 44 bytes in 1 pass, 25 operations
+ *   eps_root: 44 bytes in 1 pass, 26 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -57,9 +58,9 @@
 void default_step(double *_x)
 {
     const double t = _x[0];
-    const double beta1 = _x[12];
-    const double beta2 = _x[13];
-    const double beta3 = _x[14];
+    const double beta1 = _x[13];
+    const double beta2 = _x[14];
+    const double beta3 = _x[15];
     const double b1 = beta1;
     const double b2 = beta2;
     const double b3 = beta3;
@@ -118,6 +119,53 @@ OPTGEN_KERNEL(default_elements)
         const number total = g + b2*change_3;
         const number n_new = b3*n + one_minus_b3*(total*total);
         const number product = (inverse*m_new + scale*v_new)/(_root(inverse_2*n_new) + eps);
+        const number theta_update = -lr*product;
+        const number theta = _from_stored(theta_ptr[_i]);
+        g_last_ptr[_i] = _to_kept(g_last_new);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        n_ptr[_i] = _to_kept(n_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update. */
+OPTGEN_KERNEL(eps_root_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *g_last_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    kept *n_ptr = _array[4];
+    const stored *theta_ptr = _array[5];
+    stored *_result_ptr = _array[6];
+    const number t = _scalar[0];
+    const number b1 = _scalar[1];
+    const number one_minus_b1 = _scalar[2];
+    const number b2 = _scalar[3];
+    const number one_minus_b2 = _scalar[4];
+    const number b3 = _scalar[5];
+    const number one_minus_b3 = _scalar[6];
+    const number eps = _scalar[7];
+    const number eps_root = _scalar[12];
+    const number inverse = _scalar[8];
+    const number inverse_2 = _scalar[9];
+    const number scale = _scalar[10];
+    const number lr = _scalar[11];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number g_last = _from_kept(g_last_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number n = _from_kept(n_ptr[_i]);
+        const number change_3 = (t == (number)1.0 ? (number)0.0*g : g - g_last);
+        const number g_last_new = g;
+        const number m_new = b1*m + one_minus_b1*g;
+        const number v_new = b2*v + one_minus_b2*change_3;
+        const number total = g + b2*change_3;
+        const number n_new = b3*n + one_minus_b3*(total*total);
+        const number product = (inverse*m_new + scale*v_new)/(_root(inverse_2*n_new + eps_root) + eps);
         const number theta_update = -lr*product;
         const number theta = _from_stored(theta_ptr[_i]);
         g_last_ptr[_i] = _to_kept(g_last_new);

@@ -33,6 +33,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 44 bytes in 1 pass, 25 operations
+#   eps_root: 44 bytes in 1 pass, 26 operations
 
 import math
 
@@ -95,6 +96,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -148,6 +156,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -165,6 +182,18 @@ def _root(x):
         return tl.sqrt_rn(x)
 
 
+@triton.jit
+def _power(x, y):
+    """A power as IEEE has it: NaN for a negative base unless the exponent is whole."""
+    size = tl.exp(y * tl.log(tl.abs(x)))
+    size = tl.where((y == 0.0) | (tl.abs(x) == 1.0), 1.0, size)
+    half = y * 0.5
+    signed = tl.where(tl.floor(half) == half, size, -size)
+    signed = tl.where(tl.floor(y) == y, signed, float("nan"))
+    result = tl.where(x < 0.0, signed, size)
+    return tl.where(x != x, tl.where(y == 0.0, 1.0, x), result)
+
+
 def default_step(t, beta1, beta2, beta3):
     """Numbers of one step, in float64."""
     b1 = beta1
@@ -180,43 +209,42 @@ def default_step(t, beta1, beta2, beta3):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    beta3 = tl.load(_numbers_ptr + 3)
+    b1 = beta1
+    b2 = beta2
+    b3 = beta3
+    one_minus_b1 = 1.0 - b1
+    one_minus_b2 = 1.0 - b2
+    one_minus_b3 = 1.0 - b3
+    inverse = _quotient(1.0, 1.0 - _power(b1, t))
+    scale = _quotient(b2, 1.0 - _power(b2, t))
+    inverse_2 = _quotient(1.0, 1.0 - _power(b3, t))
+    tl.store(_numbers_ptr + 4, b1)
+    tl.store(_numbers_ptr + 5, b2)
+    tl.store(_numbers_ptr + 6, b3)
+    tl.store(_numbers_ptr + 7, one_minus_b1)
+    tl.store(_numbers_ptr + 8, one_minus_b2)
+    tl.store(_numbers_ptr + 9, one_minus_b3)
+    tl.store(_numbers_ptr + 10, inverse)
+    tl.store(_numbers_ptr + 11, scale)
+    tl.store(_numbers_ptr + 12, inverse_2)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    g_last_ptr,
-    m_ptr,
-    v_ptr,
-    n_ptr,
-    _g_last_scales_ptr,
-    _m_scales_ptr,
-    _v_scales_ptr,
-    _n_scales_ptr,
-    _g_last_stream,
-    _m_stream,
-    _v_stream,
-    _n_stream,
-    t,
-    b1,
-    one_minus_b1,
-    b2,
-    one_minus_b2,
-    b3,
-    one_minus_b3,
-    eps,
-    inverse,
-    inverse_2,
-    scale,
-    lr,
-    _seed,
-    _g_last_format: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _n_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, _g_last_scales_ptr, _m_scales_ptr, _v_scales_ptr,
+    _n_scales_ptr, _g_last_stream, _m_stream, _v_stream, _n_stream, t, b1, one_minus_b1, b2, one_minus_b2, b3,
+    one_minus_b3, eps, inverse, inverse_2, scale, lr, _unscale, _seed, _g_last_format: tl.constexpr,
+    _m_format: tl.constexpr, _v_format: tl.constexpr, _n_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
@@ -239,21 +267,10 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _g_last_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _n_type: tl.constexpr,
-    _g_last_format: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _n_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _g_last_type: tl.constexpr, _m_type: tl.constexpr, _v_type: tl.constexpr, _n_type: tl.constexpr,
+    _g_last_format: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr, _n_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -276,18 +293,22 @@ def default_elements(
     _n = tl.load(_row_ptr + 14)
     _size = tl.multiple_of(tl.load(_row_ptr + 15), BLOCK)
     t = tl.load(scalars_ptr + 0)
-    b1 = tl.load(scalars_ptr + 1)
-    one_minus_b1 = tl.load(scalars_ptr + 2)
-    b2 = tl.load(scalars_ptr + 3)
-    one_minus_b2 = tl.load(scalars_ptr + 4)
-    b3 = tl.load(scalars_ptr + 5)
-    one_minus_b3 = tl.load(scalars_ptr + 6)
-    eps = tl.load(scalars_ptr + 7)
-    inverse = tl.load(scalars_ptr + 8)
-    inverse_2 = tl.load(scalars_ptr + 9)
-    scale = tl.load(scalars_ptr + 10)
-    lr = tl.load(scalars_ptr + 11)
-    _seed = tl.load(scalars_ptr + 12)
+    b1 = tl.load(scalars_ptr + 4)
+    one_minus_b1 = tl.load(scalars_ptr + 7)
+    b2 = tl.load(scalars_ptr + 5)
+    one_minus_b2 = tl.load(scalars_ptr + 8)
+    b3 = tl.load(scalars_ptr + 6)
+    one_minus_b3 = tl.load(scalars_ptr + 9)
+    eps = tl.load(scalars_ptr + 13)
+    inverse = tl.load(scalars_ptr + 10)
+    inverse_2 = tl.load(scalars_ptr + 12)
+    scale = tl.load(scalars_ptr + 11)
+    lr = tl.load(scalars_ptr + 14)
+    _unscale = tl.load(scalars_ptr + 15)
+    _seed = tl.load(scalars_ptr + 16)
+    _skip = tl.load(scalars_ptr + 17)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -295,77 +316,118 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                g_last_ptr,
-                m_ptr,
-                v_ptr,
-                n_ptr,
-                _g_last_scales_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _n_scales_ptr,
-                _g_last_stream,
-                _m_stream,
-                _v_stream,
-                _n_stream,
-                t,
-                b1,
-                one_minus_b1,
-                b2,
-                one_minus_b2,
-                b3,
-                one_minus_b3,
-                eps,
-                inverse,
-                inverse_2,
-                scale,
-                lr,
-                _seed,
-                _g_last_format,
-                _m_format,
-                _v_format,
-                _n_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, _g_last_scales_ptr, _m_scales_ptr,
+                _v_scales_ptr, _n_scales_ptr, _g_last_stream, _m_stream, _v_stream, _n_stream, t, b1,
+                one_minus_b1, b2, one_minus_b2, b3, one_minus_b3, eps, inverse, inverse_2, scale, lr,
+                _unscale, _seed, _g_last_format, _m_format, _v_format, _n_format, SCALED, _number, _offsets,
                 None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                g_last_ptr,
-                m_ptr,
-                v_ptr,
-                n_ptr,
-                _g_last_scales_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _n_scales_ptr,
-                _g_last_stream,
-                _m_stream,
-                _v_stream,
-                _n_stream,
-                t,
-                b1,
-                one_minus_b1,
-                b2,
-                one_minus_b2,
-                b3,
-                one_minus_b3,
-                eps,
-                inverse,
-                inverse_2,
-                scale,
-                lr,
-                _seed,
-                _g_last_format,
-                _m_format,
-                _v_format,
-                _n_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, _g_last_scales_ptr, _m_scales_ptr,
+                _v_scales_ptr, _n_scales_ptr, _g_last_stream, _m_stream, _v_stream, _n_stream, t, b1,
+                one_minus_b1, b2, one_minus_b2, b3, one_minus_b3, eps, inverse, inverse_2, scale, lr,
+                _unscale, _seed, _g_last_format, _m_format, _v_format, _n_format, SCALED, _number, _offsets,
                 _offsets < _n,
+            )
+
+
+@triton.jit
+def _eps_root_elements_block(
+    theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, _g_last_scales_ptr, _m_scales_ptr, _v_scales_ptr,
+    _n_scales_ptr, _g_last_stream, _m_stream, _v_stream, _n_stream, t, b1, one_minus_b1, b2, one_minus_b2, b3,
+    one_minus_b3, eps, eps_root, inverse, inverse_2, scale, lr, _unscale, _seed, _g_last_format: tl.constexpr,
+    _m_format: tl.constexpr, _v_format: tl.constexpr, _n_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    n = _loaded(n_ptr, _n_scales_ptr, _offsets, _mask, _n_format, _number)
+    change_3 = tl.where(t == 1.0, 0.0*g, g - g_last)
+    g_last_new = g
+    m_new = b1*m + one_minus_b1*g
+    v_new = b2*v + one_minus_b2*change_3
+    total = g + b2*change_3
+    n_new = b3*n + one_minus_b3*(total*total)
+    product = _quotient(inverse*m_new + scale*v_new, _root(inverse_2*n_new + eps_root) + eps)
+    theta_update = -lr*product
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(g_last_ptr, _g_last_scales_ptr, _g_last_stream, _seed, _offsets, g_last_new, _mask, _g_last_format)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(n_ptr, _n_scales_ptr, _n_stream, _seed, _offsets, n_new, _mask, _n_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def eps_root_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _g_last_type: tl.constexpr, _m_type: tl.constexpr, _v_type: tl.constexpr, _n_type: tl.constexpr,
+    _g_last_format: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr, _n_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: g_last_new, m_new, v_new, n_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*16
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 2, _g_last_type, WIDE)
+    m_ptr = _array(_row_ptr + 3, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
+    n_ptr = _array(_row_ptr + 5, _n_type, WIDE)
+    _g_last_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _m_scales_ptr = _array(_row_ptr + 7, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 8, tl.float32, False)
+    _n_scales_ptr = _array(_row_ptr + 9, tl.float32, False)
+    _g_last_stream = tl.load(_row_ptr + 10)
+    _m_stream = tl.load(_row_ptr + 11)
+    _v_stream = tl.load(_row_ptr + 12)
+    _n_stream = tl.load(_row_ptr + 13)
+    _n = tl.load(_row_ptr + 14)
+    _size = tl.multiple_of(tl.load(_row_ptr + 15), BLOCK)
+    t = tl.load(scalars_ptr + 0)
+    b1 = tl.load(scalars_ptr + 4)
+    one_minus_b1 = tl.load(scalars_ptr + 7)
+    b2 = tl.load(scalars_ptr + 5)
+    one_minus_b2 = tl.load(scalars_ptr + 8)
+    b3 = tl.load(scalars_ptr + 6)
+    one_minus_b3 = tl.load(scalars_ptr + 9)
+    eps = tl.load(scalars_ptr + 13)
+    eps_root = tl.load(scalars_ptr + 18)
+    inverse = tl.load(scalars_ptr + 10)
+    inverse_2 = tl.load(scalars_ptr + 12)
+    scale = tl.load(scalars_ptr + 11)
+    lr = tl.load(scalars_ptr + 14)
+    _unscale = tl.load(scalars_ptr + 15)
+    _seed = tl.load(scalars_ptr + 16)
+    _skip = tl.load(scalars_ptr + 17)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_root_elements_block(
+                theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, _g_last_scales_ptr, _m_scales_ptr,
+                _v_scales_ptr, _n_scales_ptr, _g_last_stream, _m_stream, _v_stream, _n_stream, t, b1,
+                one_minus_b1, b2, one_minus_b2, b3, one_minus_b3, eps, eps_root, inverse, inverse_2, scale,
+                lr, _unscale, _seed, _g_last_format, _m_format, _v_format, _n_format, SCALED, _number,
+                _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_root_elements_block(
+                theta_ptr, g_ptr, g_last_ptr, m_ptr, v_ptr, n_ptr, _g_last_scales_ptr, _m_scales_ptr,
+                _v_scales_ptr, _n_scales_ptr, _g_last_stream, _m_stream, _v_stream, _n_stream, t, b1,
+                one_minus_b1, b2, one_minus_b2, b3, one_minus_b3, eps, eps_root, inverse, inverse_2, scale,
+                lr, _unscale, _seed, _g_last_format, _m_format, _v_format, _n_format, SCALED, _number,
+                _offsets, _offsets < _n,
             )

@@ -16,6 +16,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 19 operations
+#   eps_root: 36 bytes in 1 pass, 20 operations
+#   weight_decay: 36 bytes in 1 pass, 21 operations
 
 import math
 from typing import TYPE_CHECKING
@@ -78,4 +80,59 @@ def default_tensor(
     v_new = beta2*v + one_minus_beta2*xp.square(g)
     product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(xp.sqrt(inverse_correction_beta2*v_new) + eps)
     theta_update = -lr*product
+    return (m1_new, m2_new, v_new, theta_update)
+
+
+def eps_root_tensor(
+    g,
+    m1,
+    m2,
+    v,
+    lr,
+    beta1,
+    beta2,
+    beta3,
+    alpha,
+    eps,
+    eps_root,
+    one_minus_beta1,
+    one_minus_beta3,
+    one_minus_beta2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
+):
+    """One tensor's step."""
+    m1_new = beta1*m1 + one_minus_beta1*g
+    m2_new = beta3*m2 + one_minus_beta3*g
+    v_new = beta2*v + one_minus_beta2*xp.square(g)
+    product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(xp.sqrt(inverse_correction_beta2*v_new + eps_root) + eps)
+    theta_update = -lr*product
+    return (m1_new, m2_new, v_new, theta_update)
+
+
+def weight_decay_tensor(
+    theta,
+    g,
+    m1,
+    m2,
+    v,
+    lr,
+    beta1,
+    beta2,
+    beta3,
+    alpha,
+    eps,
+    weight_decay,
+    one_minus_beta1,
+    one_minus_beta3,
+    one_minus_beta2,
+    inverse_correction_beta1,
+    inverse_correction_beta2,
+):
+    """One tensor's step."""
+    m1_new = beta1*m1 + one_minus_beta1*g
+    m2_new = beta3*m2 + one_minus_beta3*g
+    v_new = beta2*v + one_minus_beta2*xp.square(g)
+    product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(xp.sqrt(inverse_correction_beta2*v_new) + eps)
+    theta_update = -lr*(product + weight_decay*theta)
     return (m1_new, m2_new, v_new, theta_update)

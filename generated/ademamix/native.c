@@ -17,6 +17,8 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 36 bytes in 1 pass, 19 operations
+ *   eps_root: 36 bytes in 1 pass, 20 operations
+ *   weight_decay: 36 bytes in 1 pass, 21 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -39,7 +41,7 @@
 /* Numbers of one step, in float64. */
 void default_step(double *_x)
 {
-    const double t = _x[11];
+    const double t = _x[13];
     const double beta1 = _x[0];
     const double beta2 = _x[4];
     const double beta3 = _x[2];
@@ -93,6 +95,86 @@ OPTGEN_KERNEL(default_elements)
         const number product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(_root(inverse_correction_beta2*v_new) + eps);
         const number theta_update = -lr*product;
         const number theta = _from_stored(theta_ptr[_i]);
+        m1_ptr[_i] = _to_kept(m1_new);
+        m2_ptr[_i] = _to_kept(m2_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m1_new, m2_new, v_new, theta_update. */
+OPTGEN_KERNEL(eps_root_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m1_ptr = _array[1];
+    kept *m2_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta3 = _scalar[2];
+    const number one_minus_beta3 = _scalar[3];
+    const number beta2 = _scalar[4];
+    const number one_minus_beta2 = _scalar[5];
+    const number alpha = _scalar[6];
+    const number eps = _scalar[7];
+    const number eps_root = _scalar[11];
+    const number inverse_correction_beta1 = _scalar[8];
+    const number inverse_correction_beta2 = _scalar[9];
+    const number lr = _scalar[10];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m1 = _from_kept(m1_ptr[_i]);
+        const number m2 = _from_kept(m2_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number m1_new = beta1*m1 + one_minus_beta1*g;
+        const number m2_new = beta3*m2 + one_minus_beta3*g;
+        const number v_new = beta2*v + one_minus_beta2*(g*g);
+        const number product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(_root(inverse_correction_beta2*v_new + eps_root) + eps);
+        const number theta_update = -lr*product;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m1_ptr[_i] = _to_kept(m1_new);
+        m2_ptr[_i] = _to_kept(m2_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m1_new, m2_new, v_new, theta_update. */
+OPTGEN_KERNEL(weight_decay_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m1_ptr = _array[1];
+    kept *m2_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta3 = _scalar[2];
+    const number one_minus_beta3 = _scalar[3];
+    const number beta2 = _scalar[4];
+    const number one_minus_beta2 = _scalar[5];
+    const number alpha = _scalar[6];
+    const number eps = _scalar[7];
+    const number inverse_correction_beta1 = _scalar[8];
+    const number inverse_correction_beta2 = _scalar[9];
+    const number lr = _scalar[10];
+    const number weight_decay = _scalar[12];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m1 = _from_kept(m1_ptr[_i]);
+        const number m2 = _from_kept(m2_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number m1_new = beta1*m1 + one_minus_beta1*g;
+        const number m2_new = beta3*m2 + one_minus_beta3*g;
+        const number v_new = beta2*v + one_minus_beta2*(g*g);
+        const number product = (inverse_correction_beta1*m1_new + alpha*m2_new)/(_root(inverse_correction_beta2*v_new) + eps);
+        const number theta_update = -lr*(product + weight_decay*theta);
         m1_ptr[_i] = _to_kept(m1_new);
         m2_ptr[_i] = _to_kept(m2_new);
         v_ptr[_i] = _to_kept(v_new);

@@ -16,6 +16,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 19 operations
+#   eps_root: 36 bytes in 1 pass, 20 operations
+#   weight_decay: 36 bytes in 1 pass, 21 operations
 
 import math
 
@@ -81,6 +83,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -134,6 +143,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -149,6 +167,14 @@ def _root(x):
         return tl.sqrt(x)
     else:
         return tl.sqrt_rn(x)
+
+
+@triton.jit
+def _expm1(x):
+    """exp(x) - 1, as accurate as exp and log are: Kahan's way."""
+    u = tl.exp(x)
+    near = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(tl.where(u == 1.0, 2.0, u)))
+    return tl.where((u == 0.0) | (u == float("inf")), u - 1.0, near)
 
 
 def default_step(t, beta1, beta2, beta3):
@@ -172,38 +198,38 @@ def default_step(t, beta1, beta2, beta3):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    beta3 = tl.load(_numbers_ptr + 3)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta3 = 1.0 - beta3
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = tl.log(beta1)
+    correction_beta1 = -_expm1(t*log_beta1)
+    inverse_correction_beta1 = _quotient(1.0, correction_beta1)
+    log_beta2 = tl.log(beta2)
+    correction_beta2 = -_expm1(t*log_beta2)
+    inverse_correction_beta2 = _quotient(1.0, correction_beta2)
+    tl.store(_numbers_ptr + 4, one_minus_beta1)
+    tl.store(_numbers_ptr + 5, one_minus_beta3)
+    tl.store(_numbers_ptr + 6, one_minus_beta2)
+    tl.store(_numbers_ptr + 7, inverse_correction_beta1)
+    tl.store(_numbers_ptr + 8, inverse_correction_beta2)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    m1_ptr,
-    m2_ptr,
-    v_ptr,
-    _m1_scales_ptr,
-    _m2_scales_ptr,
-    _v_scales_ptr,
-    _m1_stream,
-    _m2_stream,
-    _v_stream,
-    beta1,
-    one_minus_beta1,
-    beta3,
-    one_minus_beta3,
-    beta2,
-    one_minus_beta2,
-    alpha,
-    eps,
-    inverse_correction_beta1,
-    inverse_correction_beta2,
-    lr,
-    _seed,
-    _m1_format: tl.constexpr,
-    _m2_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
+    theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr, _m1_stream,
+    _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2, one_minus_beta2, alpha, eps,
+    inverse_correction_beta1, inverse_correction_beta2, lr, _unscale, _seed, _m1_format: tl.constexpr,
+    _m2_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets,
     _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m1 = _loaded(m1_ptr, _m1_scales_ptr, _offsets, _mask, _m1_format, _number)
     m2 = _loaded(m2_ptr, _m2_scales_ptr, _offsets, _mask, _m2_format, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
@@ -221,18 +247,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m1_type: tl.constexpr,
-    _m2_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _m1_format: tl.constexpr,
-    _m2_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m1_type: tl.constexpr, _m2_type: tl.constexpr, _v_type: tl.constexpr, _m1_format: tl.constexpr,
+    _m2_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m1_new, m2_new, v_new, theta_update."""
@@ -252,18 +269,22 @@ def default_elements(
     _v_stream = tl.load(_row_ptr + 10)
     _n = tl.load(_row_ptr + 11)
     _size = tl.multiple_of(tl.load(_row_ptr + 12), BLOCK)
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
-    beta3 = tl.load(scalars_ptr + 2)
-    one_minus_beta3 = tl.load(scalars_ptr + 3)
-    beta2 = tl.load(scalars_ptr + 4)
-    one_minus_beta2 = tl.load(scalars_ptr + 5)
-    alpha = tl.load(scalars_ptr + 6)
-    eps = tl.load(scalars_ptr + 7)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 8)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 9)
-    lr = tl.load(scalars_ptr + 10)
-    _seed = tl.load(scalars_ptr + 11)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    beta3 = tl.load(scalars_ptr + 3)
+    one_minus_beta3 = tl.load(scalars_ptr + 5)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 6)
+    alpha = tl.load(scalars_ptr + 9)
+    eps = tl.load(scalars_ptr + 10)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 7)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -271,67 +292,195 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m1_ptr,
-                m2_ptr,
-                v_ptr,
-                _m1_scales_ptr,
-                _m2_scales_ptr,
-                _v_scales_ptr,
-                _m1_stream,
-                _m2_stream,
-                _v_stream,
-                beta1,
-                one_minus_beta1,
-                beta3,
-                one_minus_beta3,
-                beta2,
-                one_minus_beta2,
-                alpha,
-                eps,
-                inverse_correction_beta1,
-                inverse_correction_beta2,
-                lr,
-                _seed,
-                _m1_format,
-                _m2_format,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr,
+                _m1_stream, _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2,
+                one_minus_beta2, alpha, eps, inverse_correction_beta1, inverse_correction_beta2, lr, _unscale,
+                _seed, _m1_format, _m2_format, _v_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m1_ptr,
-                m2_ptr,
-                v_ptr,
-                _m1_scales_ptr,
-                _m2_scales_ptr,
-                _v_scales_ptr,
-                _m1_stream,
-                _m2_stream,
-                _v_stream,
-                beta1,
-                one_minus_beta1,
-                beta3,
-                one_minus_beta3,
-                beta2,
-                one_minus_beta2,
-                alpha,
-                eps,
-                inverse_correction_beta1,
-                inverse_correction_beta2,
-                lr,
-                _seed,
-                _m1_format,
-                _m2_format,
-                _v_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr,
+                _m1_stream, _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2,
+                one_minus_beta2, alpha, eps, inverse_correction_beta1, inverse_correction_beta2, lr, _unscale,
+                _seed, _m1_format, _m2_format, _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _eps_root_elements_block(
+    theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr, _m1_stream,
+    _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2, one_minus_beta2, alpha, eps,
+    eps_root, inverse_correction_beta1, inverse_correction_beta2, lr, _unscale, _seed,
+    _m1_format: tl.constexpr, _m2_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m1 = _loaded(m1_ptr, _m1_scales_ptr, _offsets, _mask, _m1_format, _number)
+    m2 = _loaded(m2_ptr, _m2_scales_ptr, _offsets, _mask, _m2_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    m1_new = beta1*m1 + one_minus_beta1*g
+    m2_new = beta3*m2 + one_minus_beta3*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    product = _quotient(inverse_correction_beta1*m1_new + alpha*m2_new, _root(inverse_correction_beta2*v_new + eps_root) + eps)
+    theta_update = -lr*product
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(m1_ptr, _m1_scales_ptr, _m1_stream, _seed, _offsets, m1_new, _mask, _m1_format)
+    _stored(m2_ptr, _m2_scales_ptr, _m2_stream, _seed, _offsets, m2_new, _mask, _m2_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def eps_root_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m1_type: tl.constexpr, _m2_type: tl.constexpr, _v_type: tl.constexpr, _m1_format: tl.constexpr,
+    _m2_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m1_new, m2_new, v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*13
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m1_ptr = _array(_row_ptr + 2, _m1_type, WIDE)
+    m2_ptr = _array(_row_ptr + 3, _m2_type, WIDE)
+    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
+    _m1_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _m2_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 7, tl.float32, False)
+    _m1_stream = tl.load(_row_ptr + 8)
+    _m2_stream = tl.load(_row_ptr + 9)
+    _v_stream = tl.load(_row_ptr + 10)
+    _n = tl.load(_row_ptr + 11)
+    _size = tl.multiple_of(tl.load(_row_ptr + 12), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    beta3 = tl.load(scalars_ptr + 3)
+    one_minus_beta3 = tl.load(scalars_ptr + 5)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 6)
+    alpha = tl.load(scalars_ptr + 9)
+    eps = tl.load(scalars_ptr + 10)
+    eps_root = tl.load(scalars_ptr + 15)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 7)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_root_elements_block(
+                theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr,
+                _m1_stream, _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2,
+                one_minus_beta2, alpha, eps, eps_root, inverse_correction_beta1, inverse_correction_beta2, lr,
+                _unscale, _seed, _m1_format, _m2_format, _v_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_root_elements_block(
+                theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr,
+                _m1_stream, _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2,
+                one_minus_beta2, alpha, eps, eps_root, inverse_correction_beta1, inverse_correction_beta2, lr,
+                _unscale, _seed, _m1_format, _m2_format, _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr, _m1_stream,
+    _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2, one_minus_beta2, alpha, eps,
+    inverse_correction_beta1, inverse_correction_beta2, lr, weight_decay, _unscale, _seed,
+    _m1_format: tl.constexpr, _m2_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m1 = _loaded(m1_ptr, _m1_scales_ptr, _offsets, _mask, _m1_format, _number)
+    m2 = _loaded(m2_ptr, _m2_scales_ptr, _offsets, _mask, _m2_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    m1_new = beta1*m1 + one_minus_beta1*g
+    m2_new = beta3*m2 + one_minus_beta3*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    product = _quotient(inverse_correction_beta1*m1_new + alpha*m2_new, _root(inverse_correction_beta2*v_new) + eps)
+    theta_update = -lr*(product + weight_decay*theta)
+    _stored(m1_ptr, _m1_scales_ptr, _m1_stream, _seed, _offsets, m1_new, _mask, _m1_format)
+    _stored(m2_ptr, _m2_scales_ptr, _m2_stream, _seed, _offsets, m2_new, _mask, _m2_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m1_type: tl.constexpr, _m2_type: tl.constexpr, _v_type: tl.constexpr, _m1_format: tl.constexpr,
+    _m2_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m1_new, m2_new, v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*13
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m1_ptr = _array(_row_ptr + 2, _m1_type, WIDE)
+    m2_ptr = _array(_row_ptr + 3, _m2_type, WIDE)
+    v_ptr = _array(_row_ptr + 4, _v_type, WIDE)
+    _m1_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _m2_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 7, tl.float32, False)
+    _m1_stream = tl.load(_row_ptr + 8)
+    _m2_stream = tl.load(_row_ptr + 9)
+    _v_stream = tl.load(_row_ptr + 10)
+    _n = tl.load(_row_ptr + 11)
+    _size = tl.multiple_of(tl.load(_row_ptr + 12), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    beta3 = tl.load(scalars_ptr + 3)
+    one_minus_beta3 = tl.load(scalars_ptr + 5)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 6)
+    alpha = tl.load(scalars_ptr + 9)
+    eps = tl.load(scalars_ptr + 10)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 7)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 11)
+    weight_decay = tl.load(scalars_ptr + 16)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr,
+                _m1_stream, _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2,
+                one_minus_beta2, alpha, eps, inverse_correction_beta1, inverse_correction_beta2, lr,
+                weight_decay, _unscale, _seed, _m1_format, _m2_format, _v_format, SCALED, _number, _offsets,
+                None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, m1_ptr, m2_ptr, v_ptr, _m1_scales_ptr, _m2_scales_ptr, _v_scales_ptr,
+                _m1_stream, _m2_stream, _v_stream, beta1, one_minus_beta1, beta3, one_minus_beta3, beta2,
+                one_minus_beta2, alpha, eps, inverse_correction_beta1, inverse_correction_beta2, lr,
+                weight_decay, _unscale, _seed, _m1_format, _m2_format, _v_format, SCALED, _number, _offsets,
                 _offsets < _n,
             )

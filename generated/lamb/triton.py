@@ -83,6 +83,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -136,6 +143,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -151,6 +167,14 @@ def _root(x):
         return tl.sqrt(x)
     else:
         return tl.sqrt_rn(x)
+
+
+@triton.jit
+def _expm1(x):
+    """exp(x) - 1, as accurate as exp and log are: Kahan's way."""
+    u = tl.exp(x)
+    near = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(tl.where(u == 1.0, 2.0, u)))
+    return tl.where((u == 0.0) | (u == float("inf")), u - 1.0, near)
 
 
 @triton.jit
@@ -187,30 +211,34 @@ def default_step(t, beta1, beta2):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = tl.log(beta1)
+    correction_beta1 = -_expm1(t*log_beta1)
+    inverse_correction_beta1 = _quotient(1.0, correction_beta1)
+    log_beta2 = tl.log(beta2)
+    correction_beta2 = -_expm1(t*log_beta2)
+    inverse_correction_beta2 = _quotient(1.0, correction_beta2)
+    tl.store(_numbers_ptr + 3, one_minus_beta1)
+    tl.store(_numbers_ptr + 4, one_minus_beta2)
+    tl.store(_numbers_ptr + 5, inverse_correction_beta1)
+    tl.store(_numbers_ptr + 6, inverse_correction_beta2)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    v_ptr,
-    _m_scales_ptr,
-    _v_scales_ptr,
-    _m_stream,
-    _v_stream,
-    beta1,
-    one_minus_beta1,
-    beta2,
-    one_minus_beta2,
-    eps,
-    inverse_correction_beta1,
-    inverse_correction_beta2,
-    _seed,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, eps, inverse_correction_beta1, inverse_correction_beta2,
+    _unscale, _seed, _m_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     m_new = beta1*m + one_minus_beta1*g
@@ -226,19 +254,10 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_r_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _v_type: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr, _sum_r_squared_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, v_new, sum_theta_squared, sum_r_squared."""
     _number = scalars_ptr.dtype.element_ty
@@ -256,14 +275,18 @@ def default_elements(
     sum_r_squared_parts_ptr = _array(_row_ptr + 9, _sum_r_squared_parts_type, False)
     _n = tl.load(_row_ptr + 10)
     _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
     beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    eps = tl.load(scalars_ptr + 4)
+    one_minus_beta2 = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 7)
     inverse_correction_beta1 = tl.load(scalars_ptr + 5)
     inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    _seed = tl.load(scalars_ptr + 7)
+    _unscale = tl.load(scalars_ptr + 8)
+    _seed = tl.load(scalars_ptr + 9)
+    _skip = tl.load(scalars_ptr + 10)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
@@ -273,26 +296,9 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _part_sum_theta_squared, _part_sum_r_squared = _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                v_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _m_stream,
-                _v_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                eps,
-                inverse_correction_beta1,
-                inverse_correction_beta2,
-                _seed,
-                _m_format,
-                _v_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, eps, inverse_correction_beta1,
+                inverse_correction_beta2, _unscale, _seed, _m_format, _v_format, SCALED, _number, _offsets,
                 None,
             )
             _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
@@ -301,26 +307,9 @@ def default_elements(
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _part_sum_theta_squared, _part_sum_r_squared = _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                v_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _m_stream,
-                _v_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                eps,
-                inverse_correction_beta1,
-                inverse_correction_beta2,
-                _seed,
-                _m_format,
-                _v_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, eps, inverse_correction_beta1,
+                inverse_correction_beta2, _unscale, _seed, _m_format, _v_format, SCALED, _number, _offsets,
                 _offsets < _n,
             )
             _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
@@ -331,20 +320,9 @@ def default_elements(
 
 @triton.jit
 def _default_elements_2_block(
-    theta_ptr,
-    m_ptr,
-    v_ptr,
-    _m_scales_ptr,
-    _v_scales_ptr,
-    eps,
-    inverse_correction_beta1,
-    inverse_correction_beta2,
-    scale,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, eps, inverse_correction_beta1,
+    inverse_correction_beta2, scale, _m_format: tl.constexpr, _v_format: tl.constexpr, _number: tl.constexpr,
+    _offsets, _mask,
 ):
     m_new = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     v_new = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
@@ -356,18 +334,10 @@ def _default_elements_2_block(
 
 @triton.jit
 def default_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_r_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _m_type: tl.constexpr,
+    _v_type: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr, _sum_r_squared_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -385,10 +355,13 @@ def default_elements_2(
     _sum_r_squared_count = tl.load(_row_ptr + 9)
     _n = tl.load(_row_ptr + 10)
     _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
-    lr = tl.load(scalars_ptr + 8)
-    eps = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 11)
+    eps = tl.load(scalars_ptr + 7)
     inverse_correction_beta1 = tl.load(scalars_ptr + 5)
     inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 10)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_r_squared = _sum_of_parts(sum_r_squared_parts_ptr, _sum_r_squared_count, _number, BLOCK)
@@ -409,37 +382,13 @@ def default_elements_2(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
-                theta_ptr,
-                m_ptr,
-                v_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                eps,
-                inverse_correction_beta1,
-                inverse_correction_beta2,
-                scale,
-                _m_format,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, eps, inverse_correction_beta1,
+                inverse_correction_beta2, scale, _m_format, _v_format, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
-                theta_ptr,
-                m_ptr,
-                v_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                eps,
-                inverse_correction_beta1,
-                inverse_correction_beta2,
-                scale,
-                _m_format,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, eps, inverse_correction_beta1,
+                inverse_correction_beta2, scale, _m_format, _v_format, _number, _offsets, _offsets < _n,
             )

@@ -34,6 +34,8 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 2 passes, 9 operations
+ *   lr_in_buffer__safe_ratio: 28 bytes in 2 passes, 7 operations
+ *   lr_in_buffer__safe_ratio__separate_norms__weight_decay: 28 bytes in 2 passes, 9 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -103,6 +105,94 @@ OPTGEN_KERNEL(default_elements_2)
         const number v_new = momentum*v + d;
         const number theta_update = -lr*v_new;
         const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* Numbers of one tensor, by one program. */
+OPTGEN_KERNEL(lr_in_buffer__safe_ratio_tensor)
+{
+    const number sum_theta_squared = _tensor[0];
+    const number sum_g_squared = _tensor[1];
+    const number eps = _scalar[0];
+    const number trust_coefficient = _scalar[1];
+    const number lr = _scalar[3];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta_norm = _root(sum_theta_squared);
+        const number own_norm = _root(sum_g_squared);
+        const number ratio_2 = ((theta_norm == (number)0.0) | (own_norm == (number)0.0) ? (number)1.0 : trust_coefficient*theta_norm/(own_norm + eps));
+        const number scale = -lr*ratio_2;
+        _tensor[3] = theta_norm;
+        _tensor[4] = own_norm;
+        _tensor[5] = ratio_2;
+        _tensor[6] = scale;
+    }
+}
+
+/* All elements of a tensor: v_new, theta_update. */
+OPTGEN_KERNEL(lr_in_buffer__safe_ratio_elements_2)
+{
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number scale = _tensor[6];
+    const number momentum = _scalar[2];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number d = scale*g;
+        const number v_new = momentum*v + d;
+        const number theta_update = v_new;
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* Numbers of one tensor, by one program. */
+OPTGEN_KERNEL(lr_in_buffer__safe_ratio__separate_norms__weight_decay_tensor)
+{
+    const number sum_theta_squared = _tensor[0];
+    const number sum_g_squared = _tensor[1];
+    const number eps = _scalar[0];
+    const number trust_coefficient = _scalar[1];
+    const number weight_decay = _scalar[4];
+    const number lr = _scalar[3];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta_norm = _root(sum_theta_squared);
+        const number own_norm = _root(sum_g_squared);
+        const number ratio_2 = ((theta_norm == (number)0.0) | (own_norm == (number)0.0) ? (number)1.0 : trust_coefficient*theta_norm/(own_norm + weight_decay*theta_norm + eps));
+        const number scale = -lr*ratio_2;
+        _tensor[3] = theta_norm;
+        _tensor[4] = own_norm;
+        _tensor[5] = ratio_2;
+        _tensor[6] = scale;
+    }
+}
+
+/* All elements of a tensor: v_new, theta_update. */
+OPTGEN_KERNEL(lr_in_buffer__safe_ratio__separate_norms__weight_decay_elements_2)
+{
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number scale = _tensor[6];
+    const number weight_decay = _scalar[4];
+    const number momentum = _scalar[2];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number d = scale*(g + weight_decay*theta);
+        const number v_new = momentum*v + d;
+        const number theta_update = v_new;
         v_ptr[_i] = _to_kept(v_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }

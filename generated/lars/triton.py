@@ -33,6 +33,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 2 passes, 9 operations
+#   lr_in_buffer__safe_ratio: 28 bytes in 2 passes, 7 operations
+#   lr_in_buffer__safe_ratio__separate_norms__weight_decay: 28 bytes in 2 passes, 9 operations
 
 import triton
 import triton.language as tl
@@ -74,6 +76,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -130,6 +139,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -168,25 +186,21 @@ def _sum_of_parts(parts_ptr, count, number: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, _number: tl.constexpr, _offsets, _mask):
+def _default_elements_block(
+    theta_ptr, g_ptr, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     _part_sum_theta_squared = theta*theta
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     _part_sum_g_squared = g*g
     return _part_sum_theta_squared, _part_sum_g_squared
 
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_g_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr, _sum_g_squared_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: sum_theta_squared, sum_g_squared."""
     _number = scalars_ptr.dtype.element_ty
@@ -198,6 +212,10 @@ def default_elements(
     sum_g_squared_parts_ptr = _array(_row_ptr + 3, _sum_g_squared_parts_type, False)
     _n = tl.load(_row_ptr + 4)
     _size = tl.multiple_of(tl.load(_row_ptr + 5), BLOCK)
+    _unscale = tl.load(scalars_ptr + 0)
+    _skip = tl.load(scalars_ptr + 1)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
@@ -207,11 +225,7 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _part_sum_theta_squared, _part_sum_g_squared = _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, _unscale, SCALED, _number, _offsets, None,
             )
             _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
             _all_sum_g_squared = _all_sum_g_squared + _kept(_part_sum_g_squared, None, 0.0)
@@ -219,11 +233,7 @@ def default_elements(
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _part_sum_theta_squared, _part_sum_g_squared = _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, _unscale, SCALED, _number, _offsets, _offsets < _n,
             )
             _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
             _all_sum_g_squared = _all_sum_g_squared + _kept(_part_sum_g_squared, _offsets < _n, 0.0)
@@ -233,21 +243,10 @@ def default_elements(
 
 @triton.jit
 def _default_elements_2_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    _v_scales_ptr,
-    _v_stream,
-    momentum,
-    lr,
-    _seed,
-    ratio,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, ratio,
+    _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     d = ratio*g
     v_new = momentum*v + d
@@ -259,17 +258,9 @@ def _default_elements_2_block(
 
 @triton.jit
 def default_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    _sum_theta_squared_parts_type: tl.constexpr,
-    _sum_g_squared_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -287,11 +278,15 @@ def default_elements_2(
     _sum_g_squared_count = tl.load(_row_ptr + 9)
     _n = tl.load(_row_ptr + 10)
     _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
-    eps = tl.load(scalars_ptr + 0)
-    trust_coefficient = tl.load(scalars_ptr + 1)
-    momentum = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 2)
+    trust_coefficient = tl.load(scalars_ptr + 3)
+    momentum = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 5)
+    _unscale = tl.load(scalars_ptr + 0)
+    _seed = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 1)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
     sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
@@ -306,35 +301,170 @@ def default_elements_2(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                momentum,
-                lr,
-                _seed,
-                ratio,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, ratio,
+                _v_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                momentum,
-                lr,
-                _seed,
-                ratio,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, ratio,
+                _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _lr_in_buffer__safe_ratio_elements_2_block(
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, _unscale, _seed, scale,
+    _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    d = scale*g
+    v_new = momentum*v + d
+    theta_update = v_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def lr_in_buffer__safe_ratio_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*12
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 4)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 5, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 6, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 7, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 8)
+    _sum_g_squared_count = tl.load(_row_ptr + 9)
+    _n = tl.load(_row_ptr + 10)
+    _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
+    eps = tl.load(scalars_ptr + 2)
+    trust_coefficient = tl.load(scalars_ptr + 3)
+    lr = tl.load(scalars_ptr + 5)
+    momentum = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 0)
+    _seed = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 1)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
+    theta_norm = _root(sum_theta_squared)
+    own_norm = _root(sum_g_squared)
+    ratio_2 = tl.where((theta_norm == 0.0) | (own_norm == 0.0), 1.0, _quotient(trust_coefficient*theta_norm, own_norm + eps))
+    scale = -lr*ratio_2
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_g_squared)
+        tl.store(tensor_ptr + 3, theta_norm)
+        tl.store(tensor_ptr + 4, own_norm)
+        tl.store(tensor_ptr + 5, ratio_2)
+        tl.store(tensor_ptr + 6, scale)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__safe_ratio_elements_2_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, _unscale, _seed, scale,
+                _v_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__safe_ratio_elements_2_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, _unscale, _seed, scale,
+                _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _lr_in_buffer__safe_ratio__separate_norms__weight_decay_elements_2_block(
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, weight_decay, momentum, _unscale, _seed, scale,
+    _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    d = scale*(g + weight_decay*theta)
+    v_new = momentum*v + d
+    theta_update = v_new
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def lr_in_buffer__safe_ratio__separate_norms__weight_decay_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_g_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*12
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 4)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 5, _sum_theta_squared_parts_type, False)
+    sum_g_squared_parts_ptr = _array(_row_ptr + 6, _sum_g_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 7, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 8)
+    _sum_g_squared_count = tl.load(_row_ptr + 9)
+    _n = tl.load(_row_ptr + 10)
+    _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
+    eps = tl.load(scalars_ptr + 2)
+    trust_coefficient = tl.load(scalars_ptr + 3)
+    weight_decay = tl.load(scalars_ptr + 7)
+    lr = tl.load(scalars_ptr + 5)
+    momentum = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 0)
+    _seed = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 1)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_g_squared = _sum_of_parts(sum_g_squared_parts_ptr, _sum_g_squared_count, _number, BLOCK)
+    theta_norm = _root(sum_theta_squared)
+    own_norm = _root(sum_g_squared)
+    ratio_2 = tl.where((theta_norm == 0.0) | (own_norm == 0.0), 1.0, _quotient(trust_coefficient*theta_norm, own_norm + weight_decay*theta_norm + eps))
+    scale = -lr*ratio_2
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_g_squared)
+        tl.store(tensor_ptr + 3, theta_norm)
+        tl.store(tensor_ptr + 4, own_norm)
+        tl.store(tensor_ptr + 5, ratio_2)
+        tl.store(tensor_ptr + 6, scale)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__safe_ratio__separate_norms__weight_decay_elements_2_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, weight_decay, momentum, _unscale, _seed,
+                scale, _v_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__safe_ratio__separate_norms__weight_decay_elements_2_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, weight_decay, momentum, _unscale, _seed,
+                scale, _v_format, SCALED, _number, _offsets, _offsets < _n,
             )

@@ -55,6 +55,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -108,6 +115,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))  # x itself: zero or NaN
 
@@ -120,24 +136,23 @@ def default_step(beta1, beta2):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    beta1 = tl.load(_numbers_ptr + 0)
+    beta2 = tl.load(_numbers_ptr + 1)
+    one_minus_beta2 = 1.0 - beta2
+    one_minus_beta1 = 1.0 - beta1
+    tl.store(_numbers_ptr + 2, one_minus_beta2)
+    tl.store(_numbers_ptr + 3, one_minus_beta1)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    _m_scales_ptr,
-    _m_stream,
-    beta2,
-    one_minus_beta2,
-    beta1,
-    lr,
-    one_minus_beta1,
-    _seed,
-    _m_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta2, one_minus_beta2, beta1, lr, one_minus_beta1,
+    _unscale, _seed, _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     m_new = beta2*m + one_minus_beta2*g
     theta_update = -lr*_sign(beta1*m + one_minus_beta1*g)
@@ -148,14 +163,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
@@ -169,12 +178,16 @@ def default_elements(
     _m_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    beta2 = tl.load(scalars_ptr + 0)
-    one_minus_beta2 = tl.load(scalars_ptr + 1)
-    beta1 = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    one_minus_beta1 = tl.load(scalars_ptr + 4)
-    _seed = tl.load(scalars_ptr + 5)
+    beta2 = tl.load(scalars_ptr + 1)
+    one_minus_beta2 = tl.load(scalars_ptr + 2)
+    beta1 = tl.load(scalars_ptr + 0)
+    lr = tl.load(scalars_ptr + 4)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 5)
+    _seed = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -182,64 +195,25 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta2,
-                one_minus_beta2,
-                beta1,
-                lr,
-                one_minus_beta1,
-                _seed,
-                _m_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta2, one_minus_beta2, beta1, lr,
+                one_minus_beta1, _unscale, _seed, _m_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta2,
-                one_minus_beta2,
-                beta1,
-                lr,
-                one_minus_beta1,
-                _seed,
-                _m_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta2, one_minus_beta2, beta1, lr,
+                one_minus_beta1, _unscale, _seed, _m_format, SCALED, _number, _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _weight_decay_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    _m_scales_ptr,
-    _m_stream,
-    beta2,
-    one_minus_beta2,
-    beta1,
-    lr,
-    one_minus_beta1,
-    weight_decay,
-    _seed,
-    _m_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta2, one_minus_beta2, beta1, lr, one_minus_beta1,
+    weight_decay, _unscale, _seed, _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr,
+    _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     m_new = beta2*m + one_minus_beta2*g
@@ -250,14 +224,8 @@ def _weight_decay_elements_block(
 
 @triton.jit
 def weight_decay_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
@@ -271,13 +239,17 @@ def weight_decay_elements(
     _m_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    beta2 = tl.load(scalars_ptr + 0)
-    one_minus_beta2 = tl.load(scalars_ptr + 1)
-    beta1 = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    one_minus_beta1 = tl.load(scalars_ptr + 4)
-    weight_decay = tl.load(scalars_ptr + 6)
-    _seed = tl.load(scalars_ptr + 5)
+    beta2 = tl.load(scalars_ptr + 1)
+    one_minus_beta2 = tl.load(scalars_ptr + 2)
+    beta1 = tl.load(scalars_ptr + 0)
+    lr = tl.load(scalars_ptr + 4)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    weight_decay = tl.load(scalars_ptr + 8)
+    _unscale = tl.load(scalars_ptr + 5)
+    _seed = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -285,41 +257,14 @@ def weight_decay_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _weight_decay_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta2,
-                one_minus_beta2,
-                beta1,
-                lr,
-                one_minus_beta1,
-                weight_decay,
-                _seed,
-                _m_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta2, one_minus_beta2, beta1, lr,
+                one_minus_beta1, weight_decay, _unscale, _seed, _m_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _weight_decay_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta2,
-                one_minus_beta2,
-                beta1,
-                lr,
-                one_minus_beta1,
-                weight_decay,
-                _seed,
-                _m_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta2, one_minus_beta2, beta1, lr,
+                one_minus_beta1, weight_decay, _unscale, _seed, _m_format, SCALED, _number, _offsets,
                 _offsets < _n,
             )

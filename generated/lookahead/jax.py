@@ -18,6 +18,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 20 operations
+#   given: 20 bytes in 1 pass, 8 operations
+#   weight_decay: 36 bytes in 1 pass, 22 operations
 
 import math
 
@@ -74,6 +76,51 @@ def default_tensor(
 ):
     """One tensor's step."""
     base_g = g
+    base_m_new = base_beta1*base_m + one_minus_base_beta1*base_g
+    base_v_new = base_beta2*base_v + one_minus_base_beta2*jnp.square(base_g)
+    fast = theta + scale*base_m_new/(jnp.sqrt(inverse_correction_base_beta2*base_v_new) + base_eps)
+    slow_new = slow + alpha*(fast - slow)
+    slow_new_2 = slow
+    slow_new_3 = jnp.where(mod_value == 0, slow_new, slow_new_2)
+    theta_new = jnp.where(mod_value == 0, slow_new, fast)
+    return (base_m_new, base_v_new, slow_new_3, theta_new)
+
+
+def given_step(t, sync_period):
+    """Numbers of one step."""
+    mod_value = jnp.mod(t, sync_period)
+    return (mod_value,)
+
+
+def given_tensor(theta, slow, alpha, given_step, mod_value):
+    """One tensor's step."""
+    fast = theta + given_step
+    slow_new = slow + alpha*(fast - slow)
+    slow_new_2 = slow
+    slow_new_3 = jnp.where(mod_value == 0, slow_new, slow_new_2)
+    theta_new = jnp.where(mod_value == 0, slow_new, fast)
+    return (slow_new_3, theta_new)
+
+
+def weight_decay_tensor(
+    theta,
+    g,
+    base_m,
+    base_v,
+    slow,
+    alpha,
+    weight_decay,
+    base_beta1,
+    base_beta2,
+    base_eps,
+    one_minus_base_beta1,
+    one_minus_base_beta2,
+    scale,
+    inverse_correction_base_beta2,
+    mod_value,
+):
+    """One tensor's step."""
+    base_g = g + weight_decay*theta
     base_m_new = base_beta1*base_m + one_minus_base_beta1*base_g
     base_v_new = base_beta2*base_v + one_minus_base_beta2*jnp.square(base_g)
     fast = theta + scale*base_m_new/(jnp.sqrt(inverse_correction_base_beta2*base_v_new) + base_eps)

@@ -18,6 +18,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 20 operations
+#   given: 20 bytes in 1 pass, 8 operations
+#   weight_decay: 36 bytes in 1 pass, 22 operations
 
 import math
 
@@ -89,6 +91,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -142,6 +151,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -159,6 +177,21 @@ def _root(x):
         return tl.sqrt_rn(x)
 
 
+@triton.jit
+def _expm1(x):
+    """exp(x) - 1, as accurate as exp and log are: Kahan's way."""
+    u = tl.exp(x)
+    near = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(tl.where(u == 1.0, 2.0, u)))
+    return tl.where((u == 0.0) | (u == float("inf")), u - 1.0, near)
+
+
+@triton.jit
+def _modulo(a, b):
+    """Sign of the divisor, as in Python."""
+    rest = a % b
+    return tl.where((rest != 0.0) & ((rest < 0.0) != (b < 0.0)), rest + b, rest)
+
+
 def default_step(t, sync_period, lr, base_beta1, base_beta2):
     """Numbers of one step, in float64."""
     one_minus_base_beta1 = 1.0 - base_beta1
@@ -174,36 +207,55 @@ def default_step(t, sync_period, lr, base_beta1, base_beta2):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    sync_period = tl.load(_numbers_ptr + 1)
+    lr = tl.load(_numbers_ptr + 2)
+    base_beta1 = tl.load(_numbers_ptr + 3)
+    base_beta2 = tl.load(_numbers_ptr + 4)
+    one_minus_base_beta1 = 1.0 - base_beta1
+    one_minus_base_beta2 = 1.0 - base_beta2
+    log_base_beta1 = tl.log(base_beta1)
+    correction_base_beta1 = -_expm1(t*log_base_beta1)
+    scale = -_quotient(lr, correction_base_beta1)
+    log_base_beta2 = tl.log(base_beta2)
+    correction_base_beta2 = -_expm1(t*log_base_beta2)
+    inverse_correction_base_beta2 = _quotient(1.0, correction_base_beta2)
+    mod_value = _modulo(t, sync_period)
+    tl.store(_numbers_ptr + 5, one_minus_base_beta1)
+    tl.store(_numbers_ptr + 6, one_minus_base_beta2)
+    tl.store(_numbers_ptr + 7, scale)
+    tl.store(_numbers_ptr + 8, inverse_correction_base_beta2)
+    tl.store(_numbers_ptr + 9, mod_value)
+
+
+def given_step(t, sync_period):
+    """Numbers of one step, in float64."""
+    mod_value = _host_modulo(t, sync_period)
+    return (mod_value,)
+
+
+@triton.jit
+def given_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    sync_period = tl.load(_numbers_ptr + 1)
+    mod_value = _modulo(t, sync_period)
+    tl.store(_numbers_ptr + 9, mod_value)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    base_m_ptr,
-    base_v_ptr,
-    slow_ptr,
-    _base_m_scales_ptr,
-    _base_v_scales_ptr,
-    _slow_scales_ptr,
-    _base_m_stream,
-    _base_v_stream,
-    _slow_stream,
-    base_beta1,
-    one_minus_base_beta1,
-    base_beta2,
-    one_minus_base_beta2,
-    base_eps,
-    inverse_correction_base_beta2,
-    scale,
-    alpha,
-    mod_value,
-    _seed,
-    _base_m_format: tl.constexpr,
-    _base_v_format: tl.constexpr,
-    _slow_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, base_m_ptr, base_v_ptr, slow_ptr, _base_m_scales_ptr, _base_v_scales_ptr,
+    _slow_scales_ptr, _base_m_stream, _base_v_stream, _slow_stream, base_beta1, one_minus_base_beta1,
+    base_beta2, one_minus_base_beta2, base_eps, inverse_correction_base_beta2, scale, alpha, mod_value,
+    _unscale, _seed, _base_m_format: tl.constexpr, _base_v_format: tl.constexpr, _slow_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     base_m = _loaded(base_m_ptr, _base_m_scales_ptr, _offsets, _mask, _base_m_format, _number)
     base_v = _loaded(base_v_ptr, _base_v_scales_ptr, _offsets, _mask, _base_v_format, _number)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
@@ -224,19 +276,10 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _base_m_type: tl.constexpr,
-    _base_v_type: tl.constexpr,
-    _slow_type: tl.constexpr,
-    _base_m_format: tl.constexpr,
-    _base_v_format: tl.constexpr,
-    _slow_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _base_m_type: tl.constexpr, _base_v_type: tl.constexpr, _slow_type: tl.constexpr,
+    _base_m_format: tl.constexpr, _base_v_format: tl.constexpr, _slow_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: base_m_new, base_v_new, slow_new_3, theta_new."""
     _number = scalars_ptr.dtype.element_ty
@@ -255,16 +298,20 @@ def default_elements(
     _slow_stream = tl.load(_row_ptr + 10)
     _n = tl.load(_row_ptr + 11)
     _size = tl.multiple_of(tl.load(_row_ptr + 12), BLOCK)
-    base_beta1 = tl.load(scalars_ptr + 0)
-    one_minus_base_beta1 = tl.load(scalars_ptr + 1)
-    base_beta2 = tl.load(scalars_ptr + 2)
-    one_minus_base_beta2 = tl.load(scalars_ptr + 3)
-    base_eps = tl.load(scalars_ptr + 4)
-    inverse_correction_base_beta2 = tl.load(scalars_ptr + 5)
-    scale = tl.load(scalars_ptr + 6)
-    alpha = tl.load(scalars_ptr + 7)
-    mod_value = tl.load(scalars_ptr + 8)
-    _seed = tl.load(scalars_ptr + 9)
+    base_beta1 = tl.load(scalars_ptr + 3)
+    one_minus_base_beta1 = tl.load(scalars_ptr + 5)
+    base_beta2 = tl.load(scalars_ptr + 4)
+    one_minus_base_beta2 = tl.load(scalars_ptr + 6)
+    base_eps = tl.load(scalars_ptr + 10)
+    inverse_correction_base_beta2 = tl.load(scalars_ptr + 8)
+    scale = tl.load(scalars_ptr + 7)
+    alpha = tl.load(scalars_ptr + 11)
+    mod_value = tl.load(scalars_ptr + 9)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -272,63 +319,169 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                base_m_ptr,
-                base_v_ptr,
-                slow_ptr,
-                _base_m_scales_ptr,
-                _base_v_scales_ptr,
-                _slow_scales_ptr,
-                _base_m_stream,
-                _base_v_stream,
-                _slow_stream,
-                base_beta1,
-                one_minus_base_beta1,
-                base_beta2,
-                one_minus_base_beta2,
-                base_eps,
-                inverse_correction_base_beta2,
-                scale,
-                alpha,
-                mod_value,
-                _seed,
-                _base_m_format,
-                _base_v_format,
-                _slow_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, base_m_ptr, base_v_ptr, slow_ptr, _base_m_scales_ptr, _base_v_scales_ptr,
+                _slow_scales_ptr, _base_m_stream, _base_v_stream, _slow_stream, base_beta1,
+                one_minus_base_beta1, base_beta2, one_minus_base_beta2, base_eps,
+                inverse_correction_base_beta2, scale, alpha, mod_value, _unscale, _seed, _base_m_format,
+                _base_v_format, _slow_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                base_m_ptr,
-                base_v_ptr,
-                slow_ptr,
-                _base_m_scales_ptr,
-                _base_v_scales_ptr,
-                _slow_scales_ptr,
-                _base_m_stream,
-                _base_v_stream,
-                _slow_stream,
-                base_beta1,
-                one_minus_base_beta1,
-                base_beta2,
-                one_minus_base_beta2,
-                base_eps,
-                inverse_correction_base_beta2,
-                scale,
-                alpha,
-                mod_value,
-                _seed,
-                _base_m_format,
-                _base_v_format,
-                _slow_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, base_m_ptr, base_v_ptr, slow_ptr, _base_m_scales_ptr, _base_v_scales_ptr,
+                _slow_scales_ptr, _base_m_stream, _base_v_stream, _slow_stream, base_beta1,
+                one_minus_base_beta1, base_beta2, one_minus_base_beta2, base_eps,
+                inverse_correction_base_beta2, scale, alpha, mod_value, _unscale, _seed, _base_m_format,
+                _base_v_format, _slow_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _given_elements_block(
+    theta_ptr, slow_ptr, given_step_ptr, _slow_scales_ptr, _slow_stream, alpha, mod_value, _seed,
+    _slow_format: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    given_step = tl.load(given_step_ptr + _offsets, _mask).to(_number)
+    slow = _loaded(slow_ptr, _slow_scales_ptr, _offsets, _mask, _slow_format, _number)
+    fast = theta + given_step
+    slow_new = slow + alpha*(fast - slow)
+    slow_new_2 = slow
+    slow_new_3 = tl.where(mod_value == 0.0, slow_new, slow_new_2)
+    theta_new = tl.where(mod_value == 0.0, slow_new, fast)
+    _stored(slow_ptr, _slow_scales_ptr, _slow_stream, _seed, _offsets, slow_new_3, _mask, _slow_format)
+    tl.store(theta_ptr + _offsets, theta_new, _mask)
+
+
+@triton.jit
+def given_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _slow_type: tl.constexpr,
+    _given_step_type: tl.constexpr, _slow_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: slow_new_3, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    slow_ptr = _array(_row_ptr + 1, _slow_type, WIDE)
+    given_step_ptr = _array(_row_ptr + 2, _given_step_type, WIDE)
+    _slow_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _slow_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    alpha = tl.load(scalars_ptr + 11)
+    mod_value = tl.load(scalars_ptr + 9)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _given_elements_block(
+                theta_ptr, slow_ptr, given_step_ptr, _slow_scales_ptr, _slow_stream, alpha, mod_value, _seed,
+                _slow_format, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _given_elements_block(
+                theta_ptr, slow_ptr, given_step_ptr, _slow_scales_ptr, _slow_stream, alpha, mod_value, _seed,
+                _slow_format, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr, g_ptr, base_m_ptr, base_v_ptr, slow_ptr, _base_m_scales_ptr, _base_v_scales_ptr,
+    _slow_scales_ptr, _base_m_stream, _base_v_stream, _slow_stream, weight_decay, base_beta1,
+    one_minus_base_beta1, base_beta2, one_minus_base_beta2, base_eps, inverse_correction_base_beta2, scale,
+    alpha, mod_value, _unscale, _seed, _base_m_format: tl.constexpr, _base_v_format: tl.constexpr,
+    _slow_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    base_m = _loaded(base_m_ptr, _base_m_scales_ptr, _offsets, _mask, _base_m_format, _number)
+    base_v = _loaded(base_v_ptr, _base_v_scales_ptr, _offsets, _mask, _base_v_format, _number)
+    slow = _loaded(slow_ptr, _slow_scales_ptr, _offsets, _mask, _slow_format, _number)
+    base_g = g + weight_decay*theta
+    base_m_new = base_beta1*base_m + one_minus_base_beta1*base_g
+    base_v_new = base_beta2*base_v + one_minus_base_beta2*(base_g*base_g)
+    fast = theta + _quotient(scale*base_m_new, _root(inverse_correction_base_beta2*base_v_new) + base_eps)
+    slow_new = slow + alpha*(fast - slow)
+    slow_new_2 = slow
+    slow_new_3 = tl.where(mod_value == 0.0, slow_new, slow_new_2)
+    theta_new = tl.where(mod_value == 0.0, slow_new, fast)
+    _stored(base_m_ptr, _base_m_scales_ptr, _base_m_stream, _seed, _offsets, base_m_new, _mask, _base_m_format)
+    _stored(base_v_ptr, _base_v_scales_ptr, _base_v_stream, _seed, _offsets, base_v_new, _mask, _base_v_format)
+    _stored(slow_ptr, _slow_scales_ptr, _slow_stream, _seed, _offsets, slow_new_3, _mask, _slow_format)
+    tl.store(theta_ptr + _offsets, theta_new, _mask)
+
+
+@triton.jit
+def weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _base_m_type: tl.constexpr, _base_v_type: tl.constexpr, _slow_type: tl.constexpr,
+    _base_m_format: tl.constexpr, _base_v_format: tl.constexpr, _slow_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: base_m_new, base_v_new, slow_new_3, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*13
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    base_m_ptr = _array(_row_ptr + 2, _base_m_type, WIDE)
+    base_v_ptr = _array(_row_ptr + 3, _base_v_type, WIDE)
+    slow_ptr = _array(_row_ptr + 4, _slow_type, WIDE)
+    _base_m_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _base_v_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _slow_scales_ptr = _array(_row_ptr + 7, tl.float32, False)
+    _base_m_stream = tl.load(_row_ptr + 8)
+    _base_v_stream = tl.load(_row_ptr + 9)
+    _slow_stream = tl.load(_row_ptr + 10)
+    _n = tl.load(_row_ptr + 11)
+    _size = tl.multiple_of(tl.load(_row_ptr + 12), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 15)
+    base_beta1 = tl.load(scalars_ptr + 3)
+    one_minus_base_beta1 = tl.load(scalars_ptr + 5)
+    base_beta2 = tl.load(scalars_ptr + 4)
+    one_minus_base_beta2 = tl.load(scalars_ptr + 6)
+    base_eps = tl.load(scalars_ptr + 10)
+    inverse_correction_base_beta2 = tl.load(scalars_ptr + 8)
+    scale = tl.load(scalars_ptr + 7)
+    alpha = tl.load(scalars_ptr + 11)
+    mod_value = tl.load(scalars_ptr + 9)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, base_m_ptr, base_v_ptr, slow_ptr, _base_m_scales_ptr, _base_v_scales_ptr,
+                _slow_scales_ptr, _base_m_stream, _base_v_stream, _slow_stream, weight_decay, base_beta1,
+                one_minus_base_beta1, base_beta2, one_minus_base_beta2, base_eps,
+                inverse_correction_base_beta2, scale, alpha, mod_value, _unscale, _seed, _base_m_format,
+                _base_v_format, _slow_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, base_m_ptr, base_v_ptr, slow_ptr, _base_m_scales_ptr, _base_v_scales_ptr,
+                _slow_scales_ptr, _base_m_stream, _base_v_stream, _slow_stream, weight_decay, base_beta1,
+                one_minus_base_beta1, base_beta2, one_minus_base_beta2, base_eps,
+                inverse_correction_base_beta2, scale, alpha, mod_value, _unscale, _seed, _base_m_format,
+                _base_v_format, _slow_format, SCALED, _number, _offsets, _offsets < _n,
             )

@@ -34,6 +34,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 16 operations
 #   momentum_fixed: 28 bytes in 1 pass, 16 operations
+#   momentum_lucid: 28 bytes in 1 pass, 14 operations
 
 import math
 
@@ -50,6 +51,11 @@ def _host_log(x):
     if x > 0:
         return math.log(x)
     return -math.inf if x == 0 else math.nan
+
+
+def _root(x):
+    """The square root of a number that several elements share; its derivative at 0 is 0, not infinite."""
+    return jnp.where(x == 0, 0.0*x, jnp.sqrt(jnp.where(x == 0, 1.0, x)))
 
 
 def default_initial():
@@ -107,3 +113,38 @@ def momentum_fixed_step(t, beta1, beta2):
     correction_beta2 = -jnp.expm1(t*log_beta2)
     inverse_correction_beta2 = 1/correction_beta2
     return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2)
+
+
+def momentum_lucid_step(t, lr, beta1, beta2, momentum_decay):
+    """Numbers of one step."""
+    scale = beta1*(1.0 - momentum_decay)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta2 = _constant(_host_log, jnp.log, beta2)
+    correction_beta2 = -jnp.expm1(t*log_beta2)
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
+    correction_beta1 = -jnp.expm1(t*log_beta1)
+    scale_2 = -_root(correction_beta2)*lr/correction_beta1/correction_beta1
+    inverse_correction_beta2 = 1/correction_beta2
+    return (scale, one_minus_beta1, one_minus_beta2, scale_2, inverse_correction_beta2)
+
+
+def momentum_lucid_tensor(
+    g,
+    m,
+    v,
+    beta1,
+    beta2,
+    eps,
+    scale,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale_2,
+    inverse_correction_beta2,
+):
+    """One tensor's step."""
+    product = one_minus_beta1*g
+    m_new = scale*m + product
+    v_new = beta2*v + one_minus_beta2*jnp.square(g)
+    theta_update = scale_2*(beta1*m_new + product)/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)

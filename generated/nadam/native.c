@@ -35,6 +35,7 @@
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 1 pass, 16 operations
  *   momentum_fixed: 28 bytes in 1 pass, 16 operations
+ *   momentum_lucid: 28 bytes in 1 pass, 14 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -103,6 +104,30 @@ void momentum_fixed_step(double *_x)
     _x[5] = inverse_correction_beta2;
 }
 
+/* Numbers of one step, in float64. */
+void momentum_lucid_step(double *_x)
+{
+    const double t = _x[9];
+    const double lr = _x[6];
+    const double beta1 = _x[0];
+    const double beta2 = _x[2];
+    const double momentum_decay = _x[10];
+    const double scale = beta1*((number)1.0 - momentum_decay);
+    const double one_minus_beta1 = (number)1.0 - beta1;
+    const double one_minus_beta2 = (number)1.0 - beta2;
+    const double log_beta2 = _log(beta2);
+    const double correction_beta2 = -_expm1(t*log_beta2);
+    const double log_beta1 = _log(beta1);
+    const double correction_beta1 = -_expm1(t*log_beta1);
+    const double scale_2 = -_root(correction_beta2)*lr/correction_beta1/correction_beta1;
+    const double inverse_correction_beta2 = (number)1.0/correction_beta2;
+    _x[7] = scale;
+    _x[1] = one_minus_beta1;
+    _x[3] = one_minus_beta2;
+    _x[8] = scale_2;
+    _x[5] = inverse_correction_beta2;
+}
+
 #endif
 
 /* All elements of a tensor: m_new, v_new, theta_update. */
@@ -130,6 +155,38 @@ OPTGEN_KERNEL(default_elements)
         const number m_new = beta1*m + one_minus_beta1*g;
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number theta_update = -lr*(scale*m_new + scale_2*g)/(_root(inverse_correction_beta2*v_new) + eps);
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, v_new, theta_update. */
+OPTGEN_KERNEL(momentum_lucid_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number one_minus_beta1 = _scalar[1];
+    const number scale = _scalar[7];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number beta1 = _scalar[0];
+    const number eps = _scalar[4];
+    const number inverse_correction_beta2 = _scalar[5];
+    const number scale_2 = _scalar[8];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number product = one_minus_beta1*g;
+        const number m_new = scale*m + product;
+        const number v_new = beta2*v + one_minus_beta2*(g*g);
+        const number theta_update = scale_2*(beta1*m_new + product)/(_root(inverse_correction_beta2*v_new) + eps);
         const number theta = _from_stored(theta_ptr[_i]);
         m_ptr[_i] = _to_kept(m_new);
         v_ptr[_i] = _to_kept(v_new);

@@ -42,6 +42,45 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     return array
 
 
+@triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
+def _quotient(a, b):
+    """IEEE division; `/` is approximate in float32."""
+    if b.dtype == tl.float64:
+        return a / b
+    else:
+        return tl.div_rn(a, b)
+
+
+@triton.jit
+def _root(x):
+    """IEEE square root; `tl.sqrt` is approximate in float32."""
+    if x.dtype == tl.float64:
+        return tl.sqrt(x)
+    else:
+        return tl.sqrt_rn(x)
+
+
+@triton.jit
+def _power(x, y):
+    """A power as IEEE has it: NaN for a negative base unless the exponent is whole."""
+    size = tl.exp(y * tl.log(tl.abs(x)))
+    size = tl.where((y == 0.0) | (tl.abs(x) == 1.0), 1.0, size)
+    half = y * 0.5
+    signed = tl.where(tl.floor(half) == half, size, -size)
+    signed = tl.where(tl.floor(y) == y, signed, float("nan"))
+    result = tl.where(x < 0.0, signed, size)
+    return tl.where(x != x, tl.where(y == 0.0, 1.0, x), result)
+
+
 def default_step(t, eta, gamma):
     """Numbers of one step, in float64."""
     root = _host_root(_host_quotient(eta, _host_power(t, gamma)))
@@ -49,8 +88,22 @@ def default_step(t, eta, gamma):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    eta = tl.load(_numbers_ptr + 1)
+    gamma = tl.load(_numbers_ptr + 2)
+    root = _root(_quotient(eta, _power(t, gamma)))
+    tl.store(_numbers_ptr + 3, root)
+
+
+@triton.jit
+def _default_elements_block(
+    theta_ptr, g_ptr, noise_ptr, lr, root, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets,
+    _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     noise = tl.load(noise_ptr + _offsets, _mask).to(_number)
     theta_update = -lr*(g + root*noise)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
@@ -59,14 +112,8 @@ def _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number: tl.c
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _noise_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _noise_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -77,16 +124,24 @@ def default_elements(
     noise_ptr = _array(_row_ptr + 2, _noise_type, WIDE)
     _n = tl.load(_row_ptr + 3)
     _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
-    lr = tl.load(scalars_ptr + 0)
-    root = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 4)
+    root = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number, _offsets, None)
+            _default_elements_block(
+                theta_ptr, g_ptr, noise_ptr, lr, root, _unscale, SCALED, _number, _offsets, None,
+            )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, noise_ptr, lr, root, _number, _offsets, _offsets < _n)
+            _default_elements_block(
+                theta_ptr, g_ptr, noise_ptr, lr, root, _unscale, SCALED, _number, _offsets, _offsets < _n,
+            )

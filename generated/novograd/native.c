@@ -26,6 +26,8 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 24 bytes in 2 passes, 7 operations
+ *   eps_root: 24 bytes in 2 passes, 7 operations
+ *   weight_decay: 24 bytes in 2 passes, 9 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -109,6 +111,55 @@ OPTGEN_KERNEL(default_elements_2)
         const number m_new = beta1*m + d;
         const number theta_update = -lr*m_new;
         const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* Numbers of one tensor, by one program. */
+OPTGEN_KERNEL(eps_root_tensor)
+{
+    const number dot_g_g = _tensor[0];
+    const number v = _tensor[1];
+    const number beta2 = _scalar[0];
+    const number one_minus_beta2 = _scalar[1];
+    const number t = _scalar[2];
+    const number eps = _scalar[3];
+    const number eps_root = _scalar[6];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number square = dot_g_g;
+        const number v_new = square;
+        const number v_new_2 = beta2*v + one_minus_beta2*square;
+        const number v_new_3 = (t == (number)1.0 ? v_new : v_new_2);
+        const number total = _root(v_new_3 + eps_root) + eps;
+        _tensor[2] = square;
+        _tensor[3] = v_new;
+        _tensor[4] = v_new_2;
+        _tensor[5] = v_new_3;
+        _tensor[6] = total;
+    }
+}
+
+/* All elements of a tensor: m_new, theta_update. */
+OPTGEN_KERNEL(weight_decay_elements_2)
+{
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number total = _tensor[6];
+    const number weight_decay = _scalar[7];
+    const number beta1 = _scalar[4];
+    const number lr = _scalar[5];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number d_2 = g/total + weight_decay*theta;
+        const number m_new = beta1*m + d_2;
+        const number theta_update = -lr*m_new;
         m_ptr[_i] = _to_kept(m_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }

@@ -25,6 +25,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 24 bytes in 2 passes, 7 operations
+#   eps_root: 24 bytes in 2 passes, 7 operations
+#   weight_decay: 24 bytes in 2 passes, 9 operations
 
 import triton
 import triton.language as tl
@@ -66,6 +68,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -122,6 +131,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -166,21 +184,25 @@ def default_step(beta2):
 
 
 @triton.jit
-def _default_elements_block(g_ptr, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    beta2 = tl.load(_numbers_ptr + 0)
+    one_minus_beta2 = 1.0 - beta2
+    tl.store(_numbers_ptr + 1, one_minus_beta2)
+
+
+@triton.jit
+def _default_elements_block(g_ptr, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     _part_dot_g_g = g*g
     return _part_dot_g_g
 
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _g_type: tl.constexpr,
-    _dot_g_g_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _g_type: tl.constexpr, _dot_g_g_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: dot_g_g."""
     _number = scalars_ptr.dtype.element_ty
@@ -190,6 +212,10 @@ def default_elements(
     dot_g_g_parts_ptr = _array(_row_ptr + 1, _dot_g_g_parts_type, False)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
+    _unscale = tl.load(scalars_ptr + 2)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_dot_g_g = tl.full((BLOCK,), 0.0, _number)
@@ -197,33 +223,22 @@ def default_elements(
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _part_dot_g_g = _default_elements_block(g_ptr, _number, _offsets, None)
+            _part_dot_g_g = _default_elements_block(g_ptr, _unscale, SCALED, _number, _offsets, None)
             _all_dot_g_g = _all_dot_g_g + _kept(_part_dot_g_g, None, 0.0)
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _part_dot_g_g = _default_elements_block(g_ptr, _number, _offsets, _offsets < _n)
+            _part_dot_g_g = _default_elements_block(g_ptr, _unscale, SCALED, _number, _offsets, _offsets < _n)
             _all_dot_g_g = _all_dot_g_g + _kept(_part_dot_g_g, _offsets < _n, 0.0)
     tl.store(dot_g_g_parts_ptr + _chunk, tl.sum(_all_dot_g_g, axis=0))
 
 
 @triton.jit
 def _default_elements_2_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    _m_scales_ptr,
-    _m_stream,
-    beta1,
-    lr,
-    _seed,
-    total,
-    _m_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta1, lr, _unscale, _seed, total,
+    _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     d = _quotient(g, total)
     m_new = beta1*m + d
@@ -235,16 +250,9 @@ def _default_elements_2_block(
 
 @triton.jit
 def default_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _dot_g_g_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, _dot_g_g_parts_type: tl.constexpr, SCALED: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -263,11 +271,15 @@ def default_elements_2(
     v = tl.load(tensor_ptr + 0)
     beta2 = tl.load(scalars_ptr + 0)
     one_minus_beta2 = tl.load(scalars_ptr + 1)
-    t = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
-    beta1 = tl.load(scalars_ptr + 4)
-    lr = tl.load(scalars_ptr + 5)
-    _seed = tl.load(scalars_ptr + 6)
+    t = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 5)
+    beta1 = tl.load(scalars_ptr + 6)
+    lr = tl.load(scalars_ptr + 7)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
     square = dot_g_g
@@ -288,35 +300,173 @@ def default_elements_2(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta1,
-                lr,
-                _seed,
-                total,
-                _m_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta1, lr, _unscale, _seed, total,
+                _m_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta1,
-                lr,
-                _seed,
-                total,
-                _m_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta1, lr, _unscale, _seed, total,
+                _m_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _eps_root_elements_2_block(
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta1, lr, _unscale, _seed, total,
+    _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    d = _quotient(g, total)
+    m_new = beta1*m + d
+    theta_update = -lr*m_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def eps_root_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, _dot_g_g_parts_type: tl.constexpr, SCALED: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 4)
+    dot_g_g_parts_ptr = _array(_row_ptr + 5, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 6, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    v = tl.load(tensor_ptr + 0)
+    beta2 = tl.load(scalars_ptr + 0)
+    one_minus_beta2 = tl.load(scalars_ptr + 1)
+    t = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 5)
+    eps_root = tl.load(scalars_ptr + 9)
+    beta1 = tl.load(scalars_ptr + 6)
+    lr = tl.load(scalars_ptr + 7)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
+    square = dot_g_g
+    v_new = square
+    v_new_2 = beta2*v + one_minus_beta2*square
+    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
+    total = _root(v_new_3 + eps_root) + eps
+    if _chunk == 0:
+        tl.store(tensor_ptr + 1, dot_g_g)
+        tl.store(tensor_ptr + 2, square)
+        tl.store(tensor_ptr + 3, v_new)
+        tl.store(tensor_ptr + 4, v_new_2)
+        tl.store(tensor_ptr + 5, v_new_3)
+        tl.store(tensor_ptr + 6, total)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _eps_root_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta1, lr, _unscale, _seed, total,
+                _m_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _eps_root_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta1, lr, _unscale, _seed, total,
+                _m_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_2_block(
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, weight_decay, beta1, lr, _unscale, _seed, total,
+    _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    d_2 = _quotient(g, total) + weight_decay*theta
+    m_new = beta1*m + d_2
+    theta_update = -lr*m_new
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def weight_decay_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, _dot_g_g_parts_type: tl.constexpr, SCALED: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 4)
+    dot_g_g_parts_ptr = _array(_row_ptr + 5, _dot_g_g_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 6, _number, False)
+    _dot_g_g_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    v = tl.load(tensor_ptr + 0)
+    beta2 = tl.load(scalars_ptr + 0)
+    one_minus_beta2 = tl.load(scalars_ptr + 1)
+    t = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 5)
+    weight_decay = tl.load(scalars_ptr + 10)
+    beta1 = tl.load(scalars_ptr + 6)
+    lr = tl.load(scalars_ptr + 7)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    dot_g_g = _sum_of_parts(dot_g_g_parts_ptr, _dot_g_g_count, _number, BLOCK)
+    square = dot_g_g
+    v_new = square
+    v_new_2 = beta2*v + one_minus_beta2*square
+    v_new_3 = tl.where(t == 1.0, v_new, v_new_2)
+    total = _root(v_new_3) + eps
+    if _chunk == 0:
+        tl.store(tensor_ptr + 1, dot_g_g)
+        tl.store(tensor_ptr + 2, square)
+        tl.store(tensor_ptr + 3, v_new)
+        tl.store(tensor_ptr + 4, v_new_2)
+        tl.store(tensor_ptr + 5, v_new_3)
+        tl.store(tensor_ptr + 6, total)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, weight_decay, beta1, lr, _unscale, _seed,
+                total, _m_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, weight_decay, beta1, lr, _unscale, _seed,
+                total, _m_format, SCALED, _number, _offsets, _offsets < _n,
             )

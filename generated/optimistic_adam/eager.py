@@ -24,6 +24,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 36 bytes in 1 pass, 18 operations
+#   nesterov: 36 bytes in 1 pass, 20 operations
+#   nesterov__no_beta: 36 bytes in 1 pass, 20 operations
 
 import math
 from typing import TYPE_CHECKING
@@ -81,3 +83,63 @@ def default_tensor(
     d_last_new = d
     theta_update = -lr*(alpha*d + optimism_3*(d - d_last))
     return (m_new, v_new, d_last_new, theta_update)
+
+
+def nesterov_step(t, beta, beta1, beta2):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, xp.log, beta1)
+    correction_beta1 = -xp.expm1((t + 1)*log_beta1)
+    scale = beta1/correction_beta1
+    correction_beta1_2 = -xp.expm1(t*log_beta1)
+    scale_2 = one_minus_beta1/correction_beta1_2
+    log_beta2 = _constant(_host_log, xp.log, beta2)
+    correction_beta2 = -xp.expm1(t*log_beta2)
+    inverse_correction_beta2 = 1/correction_beta2
+    optimism_2 = 0
+    optimism_3 = xp.where(t == 1, optimism_2, beta)
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2, optimism_3)
+
+
+def nesterov_tensor(
+    g,
+    m,
+    v,
+    d_last,
+    lr,
+    alpha,
+    beta1,
+    beta2,
+    eps,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    scale_2,
+    inverse_correction_beta2,
+    optimism_3,
+):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*xp.square(g)
+    d = (scale*m_new + scale_2*g)/(xp.sqrt(inverse_correction_beta2*v_new) + eps)
+    d_last_new = d
+    theta_update = -lr*(alpha*d + optimism_3*(d - d_last))
+    return (m_new, v_new, d_last_new, theta_update)
+
+
+def nesterov__no_beta_step(t, alpha, beta1, beta2):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = _constant(_host_log, xp.log, beta1)
+    correction_beta1 = -xp.expm1((t + 1)*log_beta1)
+    scale = beta1/correction_beta1
+    correction_beta1_2 = -xp.expm1(t*log_beta1)
+    scale_2 = one_minus_beta1/correction_beta1_2
+    log_beta2 = _constant(_host_log, xp.log, beta2)
+    correction_beta2 = -xp.expm1(t*log_beta2)
+    inverse_correction_beta2 = 1/correction_beta2
+    optimism_2 = 0
+    optimism_3 = xp.where(t == 1, optimism_2, alpha)
+    return (one_minus_beta1, one_minus_beta2, scale, scale_2, inverse_correction_beta2, optimism_3)

@@ -55,6 +55,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -107,6 +114,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
             tl.store(array + places, code.to(tl.uint8), mask)
 
 
+@triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
 def default_step(alpha, beta):
     """Numbers of one step, in float64."""
     total = alpha + beta
@@ -114,24 +130,21 @@ def default_step(alpha, beta):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    alpha = tl.load(_numbers_ptr + 0)
+    beta = tl.load(_numbers_ptr + 1)
+    total = alpha + beta
+    tl.store(_numbers_ptr + 2, total)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    g_last_ptr,
-    _g_last_scales_ptr,
-    _g_last_stream,
-    alpha,
-    beta,
-    lr,
-    t,
-    total,
-    _seed,
-    _g_last_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, g_last_ptr, _g_last_scales_ptr, _g_last_stream, alpha, beta, lr, t, total, _unscale,
+    _seed, _g_last_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
     g_last_new = g
     theta_update = -lr*tl.where(t == 1.0, alpha*g, total*g - beta*g_last)
@@ -142,14 +155,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _g_last_type: tl.constexpr,
-    _g_last_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _g_last_type: tl.constexpr, _g_last_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: g_last_new, theta_update."""
@@ -165,10 +172,14 @@ def default_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
     alpha = tl.load(scalars_ptr + 0)
     beta = tl.load(scalars_ptr + 1)
-    lr = tl.load(scalars_ptr + 2)
-    t = tl.load(scalars_ptr + 3)
-    total = tl.load(scalars_ptr + 4)
-    _seed = tl.load(scalars_ptr + 5)
+    lr = tl.load(scalars_ptr + 3)
+    t = tl.load(scalars_ptr + 4)
+    total = tl.load(scalars_ptr + 2)
+    _unscale = tl.load(scalars_ptr + 5)
+    _seed = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -176,39 +187,13 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                g_last_ptr,
-                _g_last_scales_ptr,
-                _g_last_stream,
-                alpha,
-                beta,
-                lr,
-                t,
-                total,
-                _seed,
-                _g_last_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, g_last_ptr, _g_last_scales_ptr, _g_last_stream, alpha, beta, lr, t, total,
+                _unscale, _seed, _g_last_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                g_last_ptr,
-                _g_last_scales_ptr,
-                _g_last_stream,
-                alpha,
-                beta,
-                lr,
-                t,
-                total,
-                _seed,
-                _g_last_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, g_last_ptr, _g_last_scales_ptr, _g_last_stream, alpha, beta, lr, t, total,
+                _unscale, _seed, _g_last_format, SCALED, _number, _offsets, _offsets < _n,
             )

@@ -32,12 +32,27 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
         return a / b
     else:
         return tl.div_rn(a, b)
+
+
+@triton.jit
+def _maximum(a, b):
+    """NaN if either is."""
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
@@ -72,6 +87,16 @@ def default_step(f_min, value):
     return (gap,)
 
 
+@triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    f_min = tl.load(_numbers_ptr + 0)
+    value = tl.load(_numbers_ptr + 1)
+    gap = value - f_min
+    tl.store(_numbers_ptr + 2, gap)
+
+
 def variant_sps_plus_step(f_min, value):
     """Numbers of one step, in float64."""
     gap_2 = _host_max(value - f_min, 0.0)
@@ -79,8 +104,20 @@ def variant_sps_plus_step(f_min, value):
 
 
 @triton.jit
-def _default_elements_block(g_ptr, scaling, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+def variant_sps_plus_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    f_min = tl.load(_numbers_ptr + 0)
+    value = tl.load(_numbers_ptr + 1)
+    gap_2 = _maximum(value - f_min, 0.0)
+    tl.store(_numbers_ptr + 8, gap_2)
+
+
+@triton.jit
+def _default_elements_block(
+    g_ptr, scaling, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     d = scaling*g
     _part_dot_d_d_over_model = d*d
     return _part_dot_d_d_over_model
@@ -88,13 +125,8 @@ def _default_elements_block(g_ptr, scaling, _number: tl.constexpr, _offsets, _ma
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _g_type: tl.constexpr,
-    _dot_d_d_over_model_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _g_type: tl.constexpr, _dot_d_d_over_model_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: dot_d_d_over_model."""
     _number = scalars_ptr.dtype.element_ty
@@ -104,7 +136,11 @@ def default_elements(
     dot_d_d_over_model_parts_ptr = _array(_row_ptr + 1, _dot_d_d_over_model_parts_type, False)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
-    scaling = tl.load(scalars_ptr + 0)
+    scaling = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_dot_d_d_over_model = tl.full((BLOCK,), 0.0, _number)
@@ -112,17 +148,15 @@ def default_elements(
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _part_dot_d_d_over_model = _default_elements_block(g_ptr, scaling, _number, _offsets, None)
+            _part_dot_d_d_over_model = _default_elements_block(
+                g_ptr, scaling, _unscale, SCALED, _number, _offsets, None,
+            )
             _all_dot_d_d_over_model = _all_dot_d_d_over_model + _kept(_part_dot_d_d_over_model, None, 0.0)
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _part_dot_d_d_over_model = _default_elements_block(
-                g_ptr,
-                scaling,
-                _number,
-                _offsets,
-                _offsets < _n,
+                g_ptr, scaling, _unscale, SCALED, _number, _offsets, _offsets < _n,
             )
             _all_dot_d_d_over_model = _all_dot_d_d_over_model + _kept(_part_dot_d_d_over_model, _offsets < _n, 0.0)
     tl.store(dot_d_d_over_model_parts_ptr + _chunk, tl.sum(_all_dot_d_d_over_model, axis=0))
@@ -130,11 +164,7 @@ def default_elements(
 
 @triton.jit
 def default_model(
-    _rows_ptr,
-    scalars_ptr,
-    model_ptr,
-    _dot_d_d_over_model_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, scalars_ptr, model_ptr, _dot_d_d_over_model_parts_type: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
@@ -142,9 +172,9 @@ def default_model(
     _row_ptr = _rows_ptr + _program*2
     dot_d_d_over_model_parts_ptr = _array(_row_ptr + 0, _dot_d_d_over_model_parts_type, False)
     _dot_d_d_over_model_count = tl.load(_row_ptr + 1)
-    eps = tl.load(scalars_ptr + 1)
+    eps = tl.load(scalars_ptr + 6)
     gap = tl.load(scalars_ptr + 2)
-    max_lr = tl.load(scalars_ptr + 3)
+    max_lr = tl.load(scalars_ptr + 7)
     dot_d_d_over_model = _sum_of_parts(dot_d_d_over_model_parts_ptr, _dot_d_d_over_model_count, _number, BLOCK)
     tl.store(model_ptr + 0, dot_d_d_over_model)
     square = dot_d_d_over_model + eps
@@ -154,8 +184,10 @@ def default_model(
 
 
 @triton.jit
-def _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+def _default_elements_2_block(
+    theta_ptr, g_ptr, scaling, gamma, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     d = scaling*g
     theta_update = -gamma*d
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
@@ -164,14 +196,8 @@ def _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number: tl.cons
 
 @triton.jit
 def default_elements_2(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    model_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, model_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -181,28 +207,32 @@ def default_elements_2(
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
-    scaling = tl.load(scalars_ptr + 0)
+    scaling = tl.load(scalars_ptr + 3)
     gamma = tl.load(model_ptr + 2).to(_number)
+    _unscale = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number, _offsets, None)
+            _default_elements_2_block(
+                theta_ptr, g_ptr, scaling, gamma, _unscale, SCALED, _number, _offsets, None,
+            )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _default_elements_2_block(theta_ptr, g_ptr, scaling, gamma, _number, _offsets, _offsets < _n)
+            _default_elements_2_block(
+                theta_ptr, g_ptr, scaling, gamma, _unscale, SCALED, _number, _offsets, _offsets < _n,
+            )
 
 
 @triton.jit
 def variant_sps_plus_model(
-    _rows_ptr,
-    scalars_ptr,
-    model_ptr,
-    _dot_d_d_over_model_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, scalars_ptr, model_ptr, _dot_d_d_over_model_parts_type: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
@@ -210,9 +240,9 @@ def variant_sps_plus_model(
     _row_ptr = _rows_ptr + _program*2
     dot_d_d_over_model_parts_ptr = _array(_row_ptr + 0, _dot_d_d_over_model_parts_type, False)
     _dot_d_d_over_model_count = tl.load(_row_ptr + 1)
-    eps = tl.load(scalars_ptr + 1)
-    gap_2 = tl.load(scalars_ptr + 4)
-    max_lr = tl.load(scalars_ptr + 3)
+    eps = tl.load(scalars_ptr + 6)
+    gap_2 = tl.load(scalars_ptr + 8)
+    max_lr = tl.load(scalars_ptr + 7)
     dot_d_d_over_model = _sum_of_parts(dot_d_d_over_model_parts_ptr, _dot_d_d_over_model_count, _number, BLOCK)
     tl.store(model_ptr + 0, dot_d_d_over_model)
     square = dot_d_d_over_model + eps

@@ -86,6 +86,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -136,6 +143,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
             code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
             code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
             tl.store(array + places, code.to(tl.uint8), mask)
+
+
+@triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
 
 
 @triton.jit
@@ -192,16 +208,33 @@ def default_step(lr, beta1, beta2):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    lr = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    decay = _root(beta2)
+    alpha = lr
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    tl.store(_numbers_ptr + 3, decay)
+    tl.store(_numbers_ptr + 4, alpha)
+    tl.store(_numbers_ptr + 5, one_minus_beta1)
+    tl.store(_numbers_ptr + 6, one_minus_beta2)
+
+
+@triton.jit
 def default_model(_rows_ptr, scalars_ptr, model_ptr, BLOCK: tl.constexpr):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
     _row_ptr = _rows_ptr + _program*0
     d = tl.load(model_ptr + 0).to(_number)
-    one_minus_beta1 = tl.load(scalars_ptr + 0)
-    alpha = tl.load(scalars_ptr + 1)
-    d0 = tl.load(scalars_ptr + 2)
-    eps = tl.load(scalars_ptr + 3)
+    one_minus_beta1 = tl.load(scalars_ptr + 5)
+    alpha = tl.load(scalars_ptr + 4)
+    d0 = tl.load(scalars_ptr + 7)
+    eps = tl.load(scalars_ptr + 8)
     scale = one_minus_beta1*d
     scale_2 = _quotient(d*d, d0)*alpha
     scale_3 = -alpha*d
@@ -214,40 +247,14 @@ def default_model(_rows_ptr, scalars_ptr, model_ptr, BLOCK: tl.constexpr):
 
 @triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    start_ptr,
-    m_ptr,
-    v_ptr,
-    s_ptr,
-    _start_scales_ptr,
-    _m_scales_ptr,
-    _v_scales_ptr,
-    _s_scales_ptr,
-    _start_stream,
-    _m_stream,
-    _v_stream,
-    _s_stream,
-    beta1,
-    scale,
-    d,
-    beta2,
-    one_minus_beta2,
-    decay,
-    scale_2,
-    scale_3,
-    scale_4,
-    _seed,
-    _start_format: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _s_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
+    theta_ptr, g_ptr, start_ptr, m_ptr, v_ptr, s_ptr, _start_scales_ptr, _m_scales_ptr, _v_scales_ptr,
+    _s_scales_ptr, _start_stream, _m_stream, _v_stream, _s_stream, beta1, scale, d, beta2, one_minus_beta2,
+    decay, scale_2, scale_3, scale_4, _unscale, _seed, _start_format: tl.constexpr, _m_format: tl.constexpr,
+    _v_format: tl.constexpr, _s_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets,
     _mask,
 ):
     start = _loaded(start_ptr, _start_scales_ptr, _offsets, _mask, _start_format, _number)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     s = _loaded(s_ptr, _s_scales_ptr, _offsets, _mask, _s_format, _number)
@@ -269,24 +276,11 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    model_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _start_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _s_type: tl.constexpr,
-    _start_format: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _s_format: tl.constexpr,
-    _sum_over_model_parts_type: tl.constexpr,
-    _sum_over_model_2_parts_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, model_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _start_type: tl.constexpr, _m_type: tl.constexpr, _v_type: tl.constexpr, _s_type: tl.constexpr,
+    _start_format: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr, _s_format: tl.constexpr,
+    _sum_over_model_parts_type: tl.constexpr, _sum_over_model_2_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: start_new, m_new, v_new, s_new, theta_update, sum_over_model, sum_over_model_2."""
     _number = scalars_ptr.dtype.element_ty
@@ -310,16 +304,20 @@ def default_elements(
     sum_over_model_2_parts_ptr = _array(_row_ptr + 15, _sum_over_model_2_parts_type, False)
     _n = tl.load(_row_ptr + 16)
     _size = tl.multiple_of(tl.load(_row_ptr + 17), BLOCK)
-    beta1 = tl.load(scalars_ptr + 4)
+    beta1 = tl.load(scalars_ptr + 1)
     scale = tl.load(model_ptr + 1).to(_number)
     d = tl.load(model_ptr + 0).to(_number)
-    beta2 = tl.load(scalars_ptr + 5)
+    beta2 = tl.load(scalars_ptr + 2)
     one_minus_beta2 = tl.load(scalars_ptr + 6)
-    decay = tl.load(scalars_ptr + 7)
+    decay = tl.load(scalars_ptr + 3)
     scale_2 = tl.load(model_ptr + 2).to(_number)
     scale_3 = tl.load(model_ptr + 3).to(_number)
     scale_4 = tl.load(model_ptr + 4).to(_number)
-    _seed = tl.load(scalars_ptr + 8)
+    _unscale = tl.load(scalars_ptr + 9)
+    _seed = tl.load(scalars_ptr + 10)
+    _skip = tl.load(scalars_ptr + 11)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     _all_sum_over_model = tl.full((BLOCK,), 0.0, _number)
@@ -329,37 +327,10 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _part_sum_over_model, _part_sum_over_model_2 = _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                start_ptr,
-                m_ptr,
-                v_ptr,
-                s_ptr,
-                _start_scales_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _s_scales_ptr,
-                _start_stream,
-                _m_stream,
-                _v_stream,
-                _s_stream,
-                beta1,
-                scale,
-                d,
-                beta2,
-                one_minus_beta2,
-                decay,
-                scale_2,
-                scale_3,
-                scale_4,
-                _seed,
-                _start_format,
-                _m_format,
-                _v_format,
-                _s_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, start_ptr, m_ptr, v_ptr, s_ptr, _start_scales_ptr, _m_scales_ptr,
+                _v_scales_ptr, _s_scales_ptr, _start_stream, _m_stream, _v_stream, _s_stream, beta1, scale, d,
+                beta2, one_minus_beta2, decay, scale_2, scale_3, scale_4, _unscale, _seed, _start_format,
+                _m_format, _v_format, _s_format, SCALED, _number, _offsets, None,
             )
             _all_sum_over_model = _all_sum_over_model + _kept(_part_sum_over_model, None, 0.0)
             _all_sum_over_model_2 = _all_sum_over_model_2 + _kept(_part_sum_over_model_2, None, 0.0)
@@ -367,37 +338,10 @@ def default_elements(
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _part_sum_over_model, _part_sum_over_model_2 = _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                start_ptr,
-                m_ptr,
-                v_ptr,
-                s_ptr,
-                _start_scales_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _s_scales_ptr,
-                _start_stream,
-                _m_stream,
-                _v_stream,
-                _s_stream,
-                beta1,
-                scale,
-                d,
-                beta2,
-                one_minus_beta2,
-                decay,
-                scale_2,
-                scale_3,
-                scale_4,
-                _seed,
-                _start_format,
-                _m_format,
-                _v_format,
-                _s_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, start_ptr, m_ptr, v_ptr, s_ptr, _start_scales_ptr, _m_scales_ptr,
+                _v_scales_ptr, _s_scales_ptr, _start_stream, _m_stream, _v_stream, _s_stream, beta1, scale, d,
+                beta2, one_minus_beta2, decay, scale_2, scale_3, scale_4, _unscale, _seed, _start_format,
+                _m_format, _v_format, _s_format, SCALED, _number, _offsets, _offsets < _n,
             )
             _all_sum_over_model = _all_sum_over_model + _kept(_part_sum_over_model, _offsets < _n, 0.0)
             _all_sum_over_model_2 = _all_sum_over_model_2 + _kept(_part_sum_over_model_2, _offsets < _n, 0.0)
@@ -407,12 +351,8 @@ def default_elements(
 
 @triton.jit
 def default_model_2(
-    _rows_ptr,
-    scalars_ptr,
-    model_ptr,
-    _sum_over_model_parts_type: tl.constexpr,
-    _sum_over_model_2_parts_type: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, scalars_ptr, model_ptr, _sum_over_model_parts_type: tl.constexpr,
+    _sum_over_model_2_parts_type: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """Numbers of the model, by one program."""
     _number = scalars_ptr.dtype.element_ty
@@ -424,10 +364,10 @@ def default_model_2(
     _sum_over_model_2_count = tl.load(_row_ptr + 3)
     r = tl.load(model_ptr + 7).to(_number)
     d = tl.load(model_ptr + 0).to(_number)
-    alpha = tl.load(scalars_ptr + 1)
-    d0 = tl.load(scalars_ptr + 2)
-    decay = tl.load(scalars_ptr + 7)
-    d_coef = tl.load(scalars_ptr + 9)
+    alpha = tl.load(scalars_ptr + 4)
+    d0 = tl.load(scalars_ptr + 7)
+    decay = tl.load(scalars_ptr + 3)
+    d_coef = tl.load(scalars_ptr + 12)
     sum_over_model = _sum_of_parts(sum_over_model_parts_ptr, _sum_over_model_count, _number, BLOCK)
     tl.store(model_ptr + 5, sum_over_model)
     sum_over_model_2 = _sum_of_parts(sum_over_model_2_parts_ptr, _sum_over_model_2_count, _number, BLOCK)

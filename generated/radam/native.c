@@ -38,6 +38,7 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 1 pass, 17 operations
+ *   inclusive_threshold: 28 bytes in 1 pass, 19 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -114,6 +115,42 @@ OPTGEN_KERNEL(default_elements)
         const number v_new = beta2*v + one_minus_beta2*(g*g);
         const number m_hat = inverse_correction_beta1*m_new;
         const number theta_update = -lr*(rho > threshold ? r*m_hat/(_root(inverse_correction_beta2*v_new) + eps) : m_hat);
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, v_new, theta_update. */
+OPTGEN_KERNEL(inclusive_threshold_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number inverse_correction_beta1 = _scalar[4];
+    const number eps = _scalar[5];
+    const number inverse_correction_beta2 = _scalar[6];
+    const number r = _scalar[8];
+    const number rho = _scalar[9];
+    const number threshold = _scalar[10];
+    const number lr = _scalar[7];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number v_new = beta2*v + one_minus_beta2*(g*g);
+        const number m_hat = inverse_correction_beta1*m_new;
+        const number chosen = ((rho > threshold) | (rho == threshold) ? r*m_hat/(_root(inverse_correction_beta2*v_new) + eps) : m_hat);
+        const number theta_update = -lr*chosen;
         const number theta = _from_stored(theta_ptr[_i]);
         m_ptr[_i] = _to_kept(m_new);
         v_ptr[_i] = _to_kept(v_new);

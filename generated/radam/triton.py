@@ -37,6 +37,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 17 operations
+#   inclusive_threshold: 28 bytes in 1 pass, 19 operations
 
 import math
 
@@ -116,6 +117,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -169,6 +177,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -184,6 +201,26 @@ def _root(x):
         return tl.sqrt(x)
     else:
         return tl.sqrt_rn(x)
+
+
+@triton.jit
+def _expm1(x):
+    """exp(x) - 1, as accurate as exp and log are: Kahan's way."""
+    u = tl.exp(x)
+    near = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(tl.where(u == 1.0, 2.0, u)))
+    return tl.where((u == 0.0) | (u == float("inf")), u - 1.0, near)
+
+
+@triton.jit
+def _power(x, y):
+    """A power as IEEE has it: NaN for a negative base unless the exponent is whole."""
+    size = tl.exp(y * tl.log(tl.abs(x)))
+    size = tl.where((y == 0.0) | (tl.abs(x) == 1.0), 1.0, size)
+    half = y * 0.5
+    signed = tl.where(tl.floor(half) == half, size, -size)
+    signed = tl.where(tl.floor(y) == y, signed, float("nan"))
+    result = tl.where(x < 0.0, signed, size)
+    return tl.where(x != x, tl.where(y == 0.0, 1.0, x), result)
 
 
 def default_step(t, beta1, beta2):
@@ -205,34 +242,41 @@ def default_step(t, beta1, beta2):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    log_beta1 = tl.log(beta1)
+    correction_beta1 = -_expm1(t*log_beta1)
+    inverse_correction_beta1 = _quotient(1.0, correction_beta1)
+    rho_max = _quotient(2.0, one_minus_beta2) - 1.0
+    log_beta2 = tl.log(beta2)
+    correction_beta2 = -_expm1(t*log_beta2)
+    rho = rho_max - _quotient(2.0*t*_power(beta2, t), correction_beta2)
+    scale = (rho_max - 4.0)*(rho_max - 2.0)
+    scale_2 = _quotient((rho - 4.0)*(rho - 2.0)*rho_max, scale*rho)
+    r = _root(scale_2)
+    inverse_correction_beta2 = _quotient(1.0, correction_beta2)
+    tl.store(_numbers_ptr + 3, one_minus_beta1)
+    tl.store(_numbers_ptr + 4, one_minus_beta2)
+    tl.store(_numbers_ptr + 5, inverse_correction_beta1)
+    tl.store(_numbers_ptr + 6, rho)
+    tl.store(_numbers_ptr + 7, r)
+    tl.store(_numbers_ptr + 8, inverse_correction_beta2)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    v_ptr,
-    _m_scales_ptr,
-    _v_scales_ptr,
-    _m_stream,
-    _v_stream,
-    beta1,
-    one_minus_beta1,
-    beta2,
-    one_minus_beta2,
-    inverse_correction_beta1,
-    eps,
-    inverse_correction_beta2,
-    lr,
-    r,
-    rho,
-    threshold,
-    _seed,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, inverse_correction_beta1, eps, inverse_correction_beta2, lr, r,
+    rho, threshold, _unscale, _seed, _m_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     m_new = beta1*m + one_minus_beta1*g
@@ -247,17 +291,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _v_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _v_type: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, v_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -273,18 +309,22 @@ def default_elements(
     _v_stream = tl.load(_row_ptr + 7)
     _n = tl.load(_row_ptr + 8)
     _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
     beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    inverse_correction_beta1 = tl.load(scalars_ptr + 4)
-    eps = tl.load(scalars_ptr + 5)
-    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
-    lr = tl.load(scalars_ptr + 7)
-    r = tl.load(scalars_ptr + 8)
-    rho = tl.load(scalars_ptr + 9)
-    threshold = tl.load(scalars_ptr + 10)
-    _seed = tl.load(scalars_ptr + 11)
+    one_minus_beta2 = tl.load(scalars_ptr + 4)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 9)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 10)
+    r = tl.load(scalars_ptr + 7)
+    rho = tl.load(scalars_ptr + 6)
+    threshold = tl.load(scalars_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -292,59 +332,97 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                v_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _m_stream,
-                _v_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                inverse_correction_beta1,
-                eps,
-                inverse_correction_beta2,
-                lr,
-                r,
-                rho,
-                threshold,
-                _seed,
-                _m_format,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, inverse_correction_beta1, eps,
+                inverse_correction_beta2, lr, r, rho, threshold, _unscale, _seed, _m_format, _v_format,
+                SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                v_ptr,
-                _m_scales_ptr,
-                _v_scales_ptr,
-                _m_stream,
-                _v_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                inverse_correction_beta1,
-                eps,
-                inverse_correction_beta2,
-                lr,
-                r,
-                rho,
-                threshold,
-                _seed,
-                _m_format,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, inverse_correction_beta1, eps,
+                inverse_correction_beta2, lr, r, rho, threshold, _unscale, _seed, _m_format, _v_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _inclusive_threshold_elements_block(
+    theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, inverse_correction_beta1, eps, inverse_correction_beta2, r, rho,
+    threshold, lr, _unscale, _seed, _m_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    m_hat = inverse_correction_beta1*m_new
+    chosen = tl.where((rho > threshold) | (rho == threshold), _quotient(r*m_hat, _root(inverse_correction_beta2*v_new) + eps), m_hat)
+    theta_update = -lr*chosen
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def inclusive_threshold_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _v_type: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 6)
+    _v_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 4)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    eps = tl.load(scalars_ptr + 9)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 8)
+    r = tl.load(scalars_ptr + 7)
+    rho = tl.load(scalars_ptr + 6)
+    threshold = tl.load(scalars_ptr + 11)
+    lr = tl.load(scalars_ptr + 10)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _inclusive_threshold_elements_block(
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, inverse_correction_beta1, eps,
+                inverse_correction_beta2, r, rho, threshold, lr, _unscale, _seed, _m_format, _v_format,
+                SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _inclusive_threshold_elements_block(
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, inverse_correction_beta1, eps,
+                inverse_correction_beta2, r, rho, threshold, lr, _unscale, _seed, _m_format, _v_format,
+                SCALED, _number, _offsets, _offsets < _n,
             )

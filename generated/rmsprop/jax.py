@@ -43,6 +43,8 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 1 pass, 9 operations
 #   no_eps_in_sqrt: 20 bytes in 1 pass, 9 operations
+#   weight_decay: 20 bytes in 1 pass, 11 operations
+#   momentum: 28 bytes in 1 pass, 11 operations
 
 import jax.numpy as jnp
 
@@ -71,3 +73,20 @@ def no_eps_in_sqrt_tensor(g, v, lr, alpha, eps, one_minus_alpha):
     v_new = alpha*v + one_minus_alpha*jnp.square(g)
     theta_update = -lr*(g/(jnp.sqrt(v_new) + eps))
     return (v_new, theta_update)
+
+
+def weight_decay_tensor(theta, g, v, lr, alpha, eps, weight_decay, one_minus_alpha):
+    """One tensor's step."""
+    g_2 = g + weight_decay*theta
+    v_new = alpha*v + one_minus_alpha*jnp.square(g_2)
+    theta_update = -lr*(g_2/jnp.sqrt(v_new + eps))
+    return (v_new, theta_update)
+
+
+def momentum_tensor(g, v, b, lr, alpha, eps, momentum, one_minus_alpha):
+    """One tensor's step."""
+    v_new = alpha*v + one_minus_alpha*jnp.square(g)
+    d = g/jnp.sqrt(v_new + eps)
+    b_new = momentum*b + d
+    theta_update = -lr*b_new
+    return (v_new, b_new, theta_update)

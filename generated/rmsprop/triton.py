@@ -43,6 +43,8 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 1 pass, 9 operations
 #   no_eps_in_sqrt: 20 bytes in 1 pass, 9 operations
+#   weight_decay: 20 bytes in 1 pass, 11 operations
+#   momentum: 28 bytes in 1 pass, 11 operations
 
 import triton
 import triton.language as tl
@@ -84,6 +86,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -140,6 +149,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -164,23 +182,20 @@ def default_step(alpha):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    alpha = tl.load(_numbers_ptr + 0)
+    one_minus_alpha = 1.0 - alpha
+    tl.store(_numbers_ptr + 1, one_minus_alpha)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    _v_scales_ptr,
-    _v_stream,
-    alpha,
-    one_minus_alpha,
-    eps,
-    lr,
-    _seed,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, alpha, one_minus_alpha, eps, lr, _unscale, _seed,
+    _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     v_new = alpha*v + one_minus_alpha*(g*g)
     theta_update = -lr*(_quotient(g, _root(v_new + eps)))
@@ -191,14 +206,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
@@ -216,7 +225,11 @@ def default_elements(
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -224,60 +237,24 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                alpha,
-                one_minus_alpha,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, alpha, one_minus_alpha, eps, lr, _unscale,
+                _seed, _v_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                alpha,
-                one_minus_alpha,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, alpha, one_minus_alpha, eps, lr, _unscale,
+                _seed, _v_format, SCALED, _number, _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _no_eps_in_sqrt_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    _v_scales_ptr,
-    _v_stream,
-    alpha,
-    one_minus_alpha,
-    eps,
-    lr,
-    _seed,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, alpha, one_minus_alpha, eps, lr, _unscale, _seed,
+    _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     v_new = alpha*v + one_minus_alpha*(g*g)
     theta_update = -lr*(_quotient(g, _root(v_new) + eps))
@@ -288,14 +265,8 @@ def _no_eps_in_sqrt_elements_block(
 
 @triton.jit
 def no_eps_in_sqrt_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
@@ -313,7 +284,11 @@ def no_eps_in_sqrt_elements(
     one_minus_alpha = tl.load(scalars_ptr + 1)
     eps = tl.load(scalars_ptr + 2)
     lr = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -321,37 +296,144 @@ def no_eps_in_sqrt_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _no_eps_in_sqrt_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                alpha,
-                one_minus_alpha,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, alpha, one_minus_alpha, eps, lr, _unscale,
+                _seed, _v_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _no_eps_in_sqrt_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                alpha,
-                one_minus_alpha,
-                eps,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, alpha, one_minus_alpha, eps, lr, _unscale,
+                _seed, _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _weight_decay_elements_block(
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, weight_decay, alpha, one_minus_alpha, eps, lr,
+    _unscale, _seed, _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    g_2 = g + weight_decay*theta
+    v_new = alpha*v + one_minus_alpha*(g_2*g_2)
+    theta_update = -lr*(_quotient(g_2, _root(v_new + eps)))
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def weight_decay_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    weight_decay = tl.load(scalars_ptr + 7)
+    alpha = tl.load(scalars_ptr + 0)
+    one_minus_alpha = tl.load(scalars_ptr + 1)
+    eps = tl.load(scalars_ptr + 2)
+    lr = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, weight_decay, alpha, one_minus_alpha, eps,
+                lr, _unscale, _seed, _v_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _weight_decay_elements_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, weight_decay, alpha, one_minus_alpha, eps,
+                lr, _unscale, _seed, _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _momentum_elements_block(
+    theta_ptr, g_ptr, v_ptr, b_ptr, _v_scales_ptr, _b_scales_ptr, _v_stream, _b_stream, alpha,
+    one_minus_alpha, eps, momentum, lr, _unscale, _seed, _v_format: tl.constexpr, _b_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    b = _loaded(b_ptr, _b_scales_ptr, _offsets, _mask, _b_format, _number)
+    v_new = alpha*v + one_minus_alpha*(g*g)
+    d = _quotient(g, _root(v_new + eps))
+    b_new = momentum*b + d
+    theta_update = -lr*b_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    _stored(b_ptr, _b_scales_ptr, _b_stream, _seed, _offsets, b_new, _mask, _b_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def momentum_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _b_type: tl.constexpr, _v_format: tl.constexpr, _b_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, b_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    b_ptr = _array(_row_ptr + 3, _b_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _b_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 6)
+    _b_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    alpha = tl.load(scalars_ptr + 0)
+    one_minus_alpha = tl.load(scalars_ptr + 1)
+    eps = tl.load(scalars_ptr + 2)
+    momentum = tl.load(scalars_ptr + 8)
+    lr = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _momentum_elements_block(
+                theta_ptr, g_ptr, v_ptr, b_ptr, _v_scales_ptr, _b_scales_ptr, _v_stream, _b_stream, alpha,
+                one_minus_alpha, eps, momentum, lr, _unscale, _seed, _v_format, _b_format, SCALED, _number,
+                _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _momentum_elements_block(
+                theta_ptr, g_ptr, v_ptr, b_ptr, _v_scales_ptr, _b_scales_ptr, _v_stream, _b_stream, alpha,
+                one_minus_alpha, eps, momentum, lr, _unscale, _seed, _v_format, _b_format, SCALED, _number,
+                _offsets, _offsets < _n,
             )

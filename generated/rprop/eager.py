@@ -17,6 +17,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 13 operations
 #   keep_step: 28 bytes in 1 pass, 15 operations
+#   as_printed: 28 bytes in 1 pass, 11 operations
 
 from typing import TYPE_CHECKING
 
@@ -46,5 +47,15 @@ def keep_step_tensor(g, delta, g_last, eta_minus, eta_plus, step_min, step_max):
     factor = xp.where(turn > 0, eta_plus, xp.where(turn < 0, eta_minus, 1))
     delta_new = xp.minimum(xp.maximum(factor*delta, step_min), step_max)
     g_last_new = xp.where(turn < 0, 0, xp.sign(g)*delta_new)
+    theta_update = -xp.sign(g_last_new)*delta_new
+    return (delta_new, g_last_new, theta_update)
+
+
+def as_printed_tensor(g, delta, g_last, eta_minus, eta_plus, step_min, step_max):
+    """One tensor's step."""
+    turn = g*g_last
+    factor = xp.where(turn > 0, eta_plus, xp.where(turn < 0, eta_minus, 1))
+    delta_new = xp.minimum(xp.maximum(factor*delta, step_min), step_max)
+    g_last_new = g
     theta_update = -xp.sign(g_last_new)*delta_new
     return (delta_new, g_last_new, theta_update)

@@ -17,6 +17,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 13 operations
 #   keep_step: 28 bytes in 1 pass, 15 operations
+#   as_printed: 28 bytes in 1 pass, 11 operations
 
 import jax.numpy as jnp
 
@@ -43,5 +44,15 @@ def keep_step_tensor(g, delta, g_last, eta_minus, eta_plus, step_min, step_max):
     factor = jnp.where(turn > 0, eta_plus, jnp.where(turn < 0, eta_minus, 1))
     delta_new = jnp.minimum(jnp.maximum(factor*delta, step_min), step_max)
     g_last_new = jnp.where(turn < 0, 0, jnp.sign(g)*delta_new)
+    theta_update = -jnp.sign(g_last_new)*delta_new
+    return (delta_new, g_last_new, theta_update)
+
+
+def as_printed_tensor(g, delta, g_last, eta_minus, eta_plus, step_min, step_max):
+    """One tensor's step."""
+    turn = g*g_last
+    factor = jnp.where(turn > 0, eta_plus, jnp.where(turn < 0, eta_minus, 1))
+    delta_new = jnp.minimum(jnp.maximum(factor*delta, step_min), step_max)
+    g_last_new = g
     theta_update = -jnp.sign(g_last_new)*delta_new
     return (delta_new, g_last_new, theta_update)

@@ -17,6 +17,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 13 operations
 #   keep_step: 28 bytes in 1 pass, 15 operations
+#   as_printed: 28 bytes in 1 pass, 11 operations
 
 import triton
 import triton.language as tl
@@ -58,6 +59,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -114,6 +122,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _maximum(a, b):
     """NaN if either is."""
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
@@ -132,26 +149,11 @@ def _sign(x):
 
 @triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    delta_ptr,
-    g_last_ptr,
-    _g_last_scales_ptr,
-    _delta_scales_ptr,
-    _delta_stream,
-    _g_last_stream,
-    eta_minus,
-    eta_plus,
-    step_max,
-    step_min,
-    _seed,
-    _g_last_format: tl.constexpr,
-    _delta_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+    _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format: tl.constexpr,
+    _delta_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
     delta = _loaded(delta_ptr, _delta_scales_ptr, _offsets, _mask, _delta_format, _number)
     turn = g*g_last
@@ -167,17 +169,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _delta_type: tl.constexpr,
-    _g_last_type: tl.constexpr,
-    _g_last_format: tl.constexpr,
-    _delta_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _delta_type: tl.constexpr, _g_last_type: tl.constexpr, _g_last_format: tl.constexpr,
+    _delta_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -197,7 +191,11 @@ def default_elements(
     eta_plus = tl.load(scalars_ptr + 1)
     step_max = tl.load(scalars_ptr + 2)
     step_min = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -205,72 +203,27 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                delta_ptr,
-                g_last_ptr,
-                _g_last_scales_ptr,
-                _delta_scales_ptr,
-                _delta_stream,
-                _g_last_stream,
-                eta_minus,
-                eta_plus,
-                step_max,
-                step_min,
-                _seed,
-                _g_last_format,
-                _delta_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+                _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format,
+                _delta_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                delta_ptr,
-                g_last_ptr,
-                _g_last_scales_ptr,
-                _delta_scales_ptr,
-                _delta_stream,
-                _g_last_stream,
-                eta_minus,
-                eta_plus,
-                step_max,
-                step_min,
-                _seed,
-                _g_last_format,
-                _delta_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+                _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format,
+                _delta_format, SCALED, _number, _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _keep_step_elements_block(
-    theta_ptr,
-    g_ptr,
-    delta_ptr,
-    g_last_ptr,
-    _g_last_scales_ptr,
-    _delta_scales_ptr,
-    _delta_stream,
-    _g_last_stream,
-    eta_minus,
-    eta_plus,
-    step_max,
-    step_min,
-    _seed,
-    _g_last_format: tl.constexpr,
-    _delta_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+    _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format: tl.constexpr,
+    _delta_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
     delta = _loaded(delta_ptr, _delta_scales_ptr, _offsets, _mask, _delta_format, _number)
     turn = g*g_last
@@ -286,17 +239,9 @@ def _keep_step_elements_block(
 
 @triton.jit
 def keep_step_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _delta_type: tl.constexpr,
-    _g_last_type: tl.constexpr,
-    _g_last_format: tl.constexpr,
-    _delta_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _delta_type: tl.constexpr, _g_last_type: tl.constexpr, _g_last_format: tl.constexpr,
+    _delta_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: delta_new, g_last_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -316,7 +261,11 @@ def keep_step_elements(
     eta_plus = tl.load(scalars_ptr + 1)
     step_max = tl.load(scalars_ptr + 2)
     step_min = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -324,45 +273,85 @@ def keep_step_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _keep_step_elements_block(
-                theta_ptr,
-                g_ptr,
-                delta_ptr,
-                g_last_ptr,
-                _g_last_scales_ptr,
-                _delta_scales_ptr,
-                _delta_stream,
-                _g_last_stream,
-                eta_minus,
-                eta_plus,
-                step_max,
-                step_min,
-                _seed,
-                _g_last_format,
-                _delta_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+                _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format,
+                _delta_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _keep_step_elements_block(
-                theta_ptr,
-                g_ptr,
-                delta_ptr,
-                g_last_ptr,
-                _g_last_scales_ptr,
-                _delta_scales_ptr,
-                _delta_stream,
-                _g_last_stream,
-                eta_minus,
-                eta_plus,
-                step_max,
-                step_min,
-                _seed,
-                _g_last_format,
-                _delta_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+                _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format,
+                _delta_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _as_printed_elements_block(
+    theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+    _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format: tl.constexpr,
+    _delta_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    g_last = _loaded(g_last_ptr, _g_last_scales_ptr, _offsets, _mask, _g_last_format, _number)
+    delta = _loaded(delta_ptr, _delta_scales_ptr, _offsets, _mask, _delta_format, _number)
+    turn = g*g_last
+    factor = tl.where(turn > 0.0, eta_plus, tl.where(turn < 0.0, eta_minus, 1.0))
+    delta_new = _minimum(_maximum(factor*delta, step_min), step_max)
+    g_last_new = g
+    theta_update = -_sign(g_last_new)*delta_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(delta_ptr, _delta_scales_ptr, _delta_stream, _seed, _offsets, delta_new, _mask, _delta_format)
+    _stored(g_last_ptr, _g_last_scales_ptr, _g_last_stream, _seed, _offsets, g_last_new, _mask, _g_last_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def as_printed_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _delta_type: tl.constexpr, _g_last_type: tl.constexpr, _g_last_format: tl.constexpr,
+    _delta_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: delta_new, g_last_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    delta_ptr = _array(_row_ptr + 2, _delta_type, WIDE)
+    g_last_ptr = _array(_row_ptr + 3, _g_last_type, WIDE)
+    _g_last_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _delta_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _delta_stream = tl.load(_row_ptr + 6)
+    _g_last_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    eta_minus = tl.load(scalars_ptr + 0)
+    eta_plus = tl.load(scalars_ptr + 1)
+    step_max = tl.load(scalars_ptr + 2)
+    step_min = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 4)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _as_printed_elements_block(
+                theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+                _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format,
+                _delta_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _as_printed_elements_block(
+                theta_ptr, g_ptr, delta_ptr, g_last_ptr, _g_last_scales_ptr, _delta_scales_ptr, _delta_stream,
+                _g_last_stream, eta_minus, eta_plus, step_max, step_min, _unscale, _seed, _g_last_format,
+                _delta_format, SCALED, _number, _offsets, _offsets < _n,
             )

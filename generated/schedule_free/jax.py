@@ -24,6 +24,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 1 pass, 13 operations
 #   given: 20 bytes in 1 pass, 10 operations
+#   keep_average: 28 bytes in 1 pass, 10 operations
 
 import jax.numpy as jnp
 
@@ -60,3 +61,19 @@ def given_tensor(theta, z, beta, given_step, c, one_minus_c, one_minus_beta):
     total = one_minus_c*((theta - one_minus_beta*z)/beta) + c*z_new
     theta_new = beta*total + one_minus_beta*z_new
     return (z_new, theta_new)
+
+
+def keep_average_initial(theta):
+    """Values before the first step of the states that do not start at zero."""
+    z = theta
+    x = theta
+    return (z, x)
+
+
+def keep_average_tensor(theta, g, z, x, lr, beta, c, one_minus_c, one_minus_beta):
+    """One tensor's step."""
+    base_theta_new = theta - lr*g
+    z_new = z + (base_theta_new - theta)
+    x_new = one_minus_c*x + c*z_new
+    theta_new = beta*x_new + one_minus_beta*z_new
+    return (z_new, x_new, theta_new)

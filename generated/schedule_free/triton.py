@@ -24,6 +24,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 1 pass, 13 operations
 #   given: 20 bytes in 1 pass, 10 operations
+#   keep_average: 28 bytes in 1 pass, 10 operations
 
 import math
 
@@ -90,6 +91,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -143,12 +151,39 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
         return a / b
     else:
         return tl.div_rn(a, b)
+
+
+@triton.jit
+def _maximum(a, b):
+    """NaN if either is."""
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _power(x, y):
+    """A power as IEEE has it: NaN for a negative base unless the exponent is whole."""
+    size = tl.exp(y * tl.log(tl.abs(x)))
+    size = tl.where((y == 0.0) | (tl.abs(x) == 1.0), 1.0, size)
+    half = y * 0.5
+    signed = tl.where(tl.floor(half) == half, size, -size)
+    signed = tl.where(tl.floor(y) == y, signed, float("nan"))
+    result = tl.where(x < 0.0, signed, size)
+    return tl.where(x != x, tl.where(y == 0.0, 1.0, x), result)
 
 
 def default_step(lr, beta, weight_lr_power, lr_max, weight_sum):
@@ -163,25 +198,34 @@ def default_step(lr, beta, weight_lr_power, lr_max, weight_sum):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    lr = tl.load(_numbers_ptr + 0)
+    beta = tl.load(_numbers_ptr + 1)
+    weight_lr_power = tl.load(_numbers_ptr + 2)
+    lr_max = tl.load(_numbers_ptr + 3)
+    weight_sum = tl.load(_numbers_ptr + 4)
+    lr_max_new = _maximum(lr_max, lr)
+    weight = _power(lr_max_new, weight_lr_power)
+    weight_sum_new = weight_sum + weight
+    c = tl.where(weight_sum_new == 0.0, 0.0, _quotient(weight, weight_sum_new))
+    one_minus_c = 1.0 - c
+    one_minus_beta = 1.0 - beta
+    tl.store(_numbers_ptr + 5, lr_max_new)
+    tl.store(_numbers_ptr + 6, weight_sum_new)
+    tl.store(_numbers_ptr + 7, c)
+    tl.store(_numbers_ptr + 8, one_minus_c)
+    tl.store(_numbers_ptr + 9, one_minus_beta)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    z_ptr,
-    _z_scales_ptr,
-    _z_stream,
-    lr,
-    beta,
-    c,
-    one_minus_beta,
-    one_minus_c,
-    _seed,
-    _z_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, z_ptr, _z_scales_ptr, _z_stream, lr, beta, c, one_minus_beta, one_minus_c, _unscale,
+    _seed, _z_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     z = _loaded(z_ptr, _z_scales_ptr, _offsets, _mask, _z_format, _number)
     base_theta_new = theta - lr*g
     z_new = z + (base_theta_new - theta)
@@ -193,14 +237,8 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _z_type: tl.constexpr,
-    _z_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _z_type: tl.constexpr, _z_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: z_new, theta_new."""
@@ -216,10 +254,14 @@ def default_elements(
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
     lr = tl.load(scalars_ptr + 0)
     beta = tl.load(scalars_ptr + 1)
-    c = tl.load(scalars_ptr + 2)
-    one_minus_beta = tl.load(scalars_ptr + 3)
-    one_minus_c = tl.load(scalars_ptr + 4)
-    _seed = tl.load(scalars_ptr + 5)
+    c = tl.load(scalars_ptr + 7)
+    one_minus_beta = tl.load(scalars_ptr + 9)
+    one_minus_c = tl.load(scalars_ptr + 8)
+    _unscale = tl.load(scalars_ptr + 10)
+    _seed = tl.load(scalars_ptr + 11)
+    _skip = tl.load(scalars_ptr + 12)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -227,60 +269,22 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                z_ptr,
-                _z_scales_ptr,
-                _z_stream,
-                lr,
-                beta,
-                c,
-                one_minus_beta,
-                one_minus_c,
-                _seed,
-                _z_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, z_ptr, _z_scales_ptr, _z_stream, lr, beta, c, one_minus_beta, one_minus_c,
+                _unscale, _seed, _z_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                z_ptr,
-                _z_scales_ptr,
-                _z_stream,
-                lr,
-                beta,
-                c,
-                one_minus_beta,
-                one_minus_c,
-                _seed,
-                _z_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, z_ptr, _z_scales_ptr, _z_stream, lr, beta, c, one_minus_beta, one_minus_c,
+                _unscale, _seed, _z_format, SCALED, _number, _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _given_elements_block(
-    theta_ptr,
-    z_ptr,
-    given_step_ptr,
-    _z_scales_ptr,
-    _z_stream,
-    beta,
-    c,
-    one_minus_beta,
-    one_minus_c,
-    _seed,
-    _z_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, z_ptr, given_step_ptr, _z_scales_ptr, _z_stream, beta, c, one_minus_beta, one_minus_c, _seed,
+    _z_format: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
     z = _loaded(z_ptr, _z_scales_ptr, _offsets, _mask, _z_format, _number)
     given_step = tl.load(given_step_ptr + _offsets, _mask).to(_number)
@@ -294,14 +298,8 @@ def _given_elements_block(
 
 @triton.jit
 def given_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _z_type: tl.constexpr,
-    _given_step_type: tl.constexpr,
-    _z_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _z_type: tl.constexpr,
+    _given_step_type: tl.constexpr, _z_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: z_new, theta_new."""
@@ -316,10 +314,13 @@ def given_elements(
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
     beta = tl.load(scalars_ptr + 1)
-    c = tl.load(scalars_ptr + 2)
-    one_minus_beta = tl.load(scalars_ptr + 3)
-    one_minus_c = tl.load(scalars_ptr + 4)
-    _seed = tl.load(scalars_ptr + 5)
+    c = tl.load(scalars_ptr + 7)
+    one_minus_beta = tl.load(scalars_ptr + 9)
+    one_minus_c = tl.load(scalars_ptr + 8)
+    _seed = tl.load(scalars_ptr + 11)
+    _skip = tl.load(scalars_ptr + 12)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -327,37 +328,83 @@ def given_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _given_elements_block(
-                theta_ptr,
-                z_ptr,
-                given_step_ptr,
-                _z_scales_ptr,
-                _z_stream,
-                beta,
-                c,
-                one_minus_beta,
-                one_minus_c,
-                _seed,
-                _z_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, z_ptr, given_step_ptr, _z_scales_ptr, _z_stream, beta, c, one_minus_beta,
+                one_minus_c, _seed, _z_format, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _given_elements_block(
-                theta_ptr,
-                z_ptr,
-                given_step_ptr,
-                _z_scales_ptr,
-                _z_stream,
-                beta,
-                c,
-                one_minus_beta,
-                one_minus_c,
-                _seed,
-                _z_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, z_ptr, given_step_ptr, _z_scales_ptr, _z_stream, beta, c, one_minus_beta,
+                one_minus_c, _seed, _z_format, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _keep_average_elements_block(
+    theta_ptr, g_ptr, z_ptr, x_ptr, _z_scales_ptr, _x_scales_ptr, _z_stream, _x_stream, lr, c, one_minus_c,
+    beta, one_minus_beta, _unscale, _seed, _z_format: tl.constexpr, _x_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    z = _loaded(z_ptr, _z_scales_ptr, _offsets, _mask, _z_format, _number)
+    x = _loaded(x_ptr, _x_scales_ptr, _offsets, _mask, _x_format, _number)
+    base_theta_new = theta - lr*g
+    z_new = z + (base_theta_new - theta)
+    x_new = one_minus_c*x + c*z_new
+    theta_new = beta*x_new + one_minus_beta*z_new
+    _stored(z_ptr, _z_scales_ptr, _z_stream, _seed, _offsets, z_new, _mask, _z_format)
+    _stored(x_ptr, _x_scales_ptr, _x_stream, _seed, _offsets, x_new, _mask, _x_format)
+    tl.store(theta_ptr + _offsets, theta_new, _mask)
+
+
+@triton.jit
+def keep_average_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _z_type: tl.constexpr, _x_type: tl.constexpr, _z_format: tl.constexpr, _x_format: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: z_new, x_new, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    z_ptr = _array(_row_ptr + 2, _z_type, WIDE)
+    x_ptr = _array(_row_ptr + 3, _x_type, WIDE)
+    _z_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _x_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _z_stream = tl.load(_row_ptr + 6)
+    _x_stream = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    c = tl.load(scalars_ptr + 7)
+    one_minus_c = tl.load(scalars_ptr + 8)
+    beta = tl.load(scalars_ptr + 1)
+    one_minus_beta = tl.load(scalars_ptr + 9)
+    _unscale = tl.load(scalars_ptr + 10)
+    _seed = tl.load(scalars_ptr + 11)
+    _skip = tl.load(scalars_ptr + 12)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _keep_average_elements_block(
+                theta_ptr, g_ptr, z_ptr, x_ptr, _z_scales_ptr, _x_scales_ptr, _z_stream, _x_stream, lr, c,
+                one_minus_c, beta, one_minus_beta, _unscale, _seed, _z_format, _x_format, SCALED, _number,
+                _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _keep_average_elements_block(
+                theta_ptr, g_ptr, z_ptr, x_ptr, _z_scales_ptr, _x_scales_ptr, _z_stream, _x_stream, lr, c,
+                one_minus_c, beta, one_minus_beta, _unscale, _seed, _z_format, _x_format, SCALED, _number,
+                _offsets, _offsets < _n,
             )

@@ -32,6 +32,9 @@
 #   default: 12 bytes in 1 pass, 2 operations
 #   momentum: 20 bytes in 1 pass, 4 operations
 #   nesterov__momentum: 20 bytes in 1 pass, 6 operations
+#   lr_in_buffer__momentum: 20 bytes in 1 pass, 4 operations
+#   lr_in_buffer__nesterov__momentum: 20 bytes in 1 pass, 6 operations
+#   dampening: 12 bytes in 1 pass, 2 operations
 
 
 def default_tensor(g, lr):
@@ -51,4 +54,20 @@ def nesterov__momentum_tensor(g, v, lr, momentum):
     """One tensor's step."""
     v_new = momentum*v + g
     theta_update = -lr*(g + momentum*v_new)
+    return (v_new, theta_update)
+
+
+def lr_in_buffer__momentum_tensor(g, v, lr, momentum):
+    """One tensor's step."""
+    g_2 = lr*g
+    v_new = momentum*v + g_2
+    theta_update = -v_new
+    return (v_new, theta_update)
+
+
+def lr_in_buffer__nesterov__momentum_tensor(g, v, lr, momentum):
+    """One tensor's step."""
+    g_2 = lr*g
+    v_new = momentum*v + g_2
+    theta_update = -(g_2 + momentum*v_new)
     return (v_new, theta_update)

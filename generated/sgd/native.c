@@ -33,6 +33,9 @@
  *   default: 12 bytes in 1 pass, 2 operations
  *   momentum: 20 bytes in 1 pass, 4 operations
  *   nesterov__momentum: 20 bytes in 1 pass, 6 operations
+ *   lr_in_buffer__momentum: 20 bytes in 1 pass, 4 operations
+ *   lr_in_buffer__nesterov__momentum: 20 bytes in 1 pass, 6 operations
+ *   dampening: 12 bytes in 1 pass, 2 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -106,6 +109,50 @@ OPTGEN_KERNEL(nesterov__momentum_elements)
         const number v = _from_kept(v_ptr[_i]);
         const number v_new = momentum*v + g;
         const number theta_update = -lr*(g + momentum*v_new);
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: v_new, theta_update. */
+OPTGEN_KERNEL(lr_in_buffer__momentum_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number lr = _scalar[0];
+    const number momentum = _scalar[1];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number g_2 = lr*g;
+        const number v_new = momentum*v + g_2;
+        const number theta_update = -v_new;
+        const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: v_new, theta_update. */
+OPTGEN_KERNEL(lr_in_buffer__nesterov__momentum_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *v_ptr = _array[1];
+    const stored *theta_ptr = _array[2];
+    stored *_result_ptr = _array[3];
+    const number lr = _scalar[0];
+    const number momentum = _scalar[1];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number g_2 = lr*g;
+        const number v_new = momentum*v + g_2;
+        const number theta_update = -(g_2 + momentum*v_new);
         const number theta = _from_stored(theta_ptr[_i]);
         v_ptr[_i] = _to_kept(v_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);

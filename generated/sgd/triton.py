@@ -32,6 +32,9 @@
 #   default: 12 bytes in 1 pass, 2 operations
 #   momentum: 20 bytes in 1 pass, 4 operations
 #   nesterov__momentum: 20 bytes in 1 pass, 6 operations
+#   lr_in_buffer__momentum: 20 bytes in 1 pass, 4 operations
+#   lr_in_buffer__nesterov__momentum: 20 bytes in 1 pass, 6 operations
+#   dampening: 12 bytes in 1 pass, 2 operations
 
 import triton
 import triton.language as tl
@@ -73,6 +76,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -129,8 +139,19 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
+def _default_elements_block(
+    theta_ptr, g_ptr, lr, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     theta_update = -lr*g
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
@@ -138,13 +159,8 @@ def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offset
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -155,35 +171,29 @@ def default_elements(
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
     lr = tl.load(scalars_ptr + 0)
+    _unscale = tl.load(scalars_ptr + 1)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, None)
+            _default_elements_block(theta_ptr, g_ptr, lr, _unscale, SCALED, _number, _offsets, None)
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, _offsets < _n)
+            _default_elements_block(theta_ptr, g_ptr, lr, _unscale, SCALED, _number, _offsets, _offsets < _n)
 
 
 @triton.jit
 def _momentum_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    _v_scales_ptr,
-    _v_stream,
-    momentum,
-    lr,
-    _seed,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, _v_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     v_new = momentum*v + g
     theta_update = -lr*v_new
@@ -194,14 +204,8 @@ def _momentum_elements_block(
 
 @triton.jit
 def momentum_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
@@ -215,9 +219,13 @@ def momentum_elements(
     _v_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    momentum = tl.load(scalars_ptr + 1)
+    momentum = tl.load(scalars_ptr + 3)
     lr = tl.load(scalars_ptr + 0)
-    _seed = tl.load(scalars_ptr + 2)
+    _unscale = tl.load(scalars_ptr + 1)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -225,54 +233,24 @@ def momentum_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _momentum_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                momentum,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _momentum_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                momentum,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, _offsets < _n,
             )
 
 
 @triton.jit
 def _nesterov__momentum_elements_block(
-    theta_ptr,
-    g_ptr,
-    v_ptr,
-    _v_scales_ptr,
-    _v_stream,
-    momentum,
-    lr,
-    _seed,
-    _v_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, _v_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
     v_new = momentum*v + g
     theta_update = -lr*(g + momentum*v_new)
@@ -283,14 +261,8 @@ def _nesterov__momentum_elements_block(
 
 @triton.jit
 def nesterov__momentum_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _v_type: tl.constexpr,
-    _v_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: v_new, theta_update."""
@@ -304,9 +276,13 @@ def nesterov__momentum_elements(
     _v_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    momentum = tl.load(scalars_ptr + 1)
+    momentum = tl.load(scalars_ptr + 3)
     lr = tl.load(scalars_ptr + 0)
-    _seed = tl.load(scalars_ptr + 2)
+    _unscale = tl.load(scalars_ptr + 1)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -314,33 +290,129 @@ def nesterov__momentum_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _nesterov__momentum_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                momentum,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _nesterov__momentum_elements_block(
-                theta_ptr,
-                g_ptr,
-                v_ptr,
-                _v_scales_ptr,
-                _v_stream,
-                momentum,
-                lr,
-                _seed,
-                _v_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, momentum, lr, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _lr_in_buffer__momentum_elements_block(
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, lr, momentum, _unscale, _seed, _v_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    g_2 = lr*g
+    v_new = momentum*v + g_2
+    theta_update = -v_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def lr_in_buffer__momentum_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    momentum = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 1)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__momentum_elements_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, lr, momentum, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__momentum_elements_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, lr, momentum, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _lr_in_buffer__nesterov__momentum_elements_block(
+    theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, lr, momentum, _unscale, _seed, _v_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    g_2 = lr*g
+    v_new = momentum*v + g_2
+    theta_update = -(g_2 + momentum*v_new)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def lr_in_buffer__nesterov__momentum_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _v_type: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    v_ptr = _array(_row_ptr + 2, _v_type, WIDE)
+    _v_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _v_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
+    lr = tl.load(scalars_ptr + 0)
+    momentum = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 1)
+    _seed = tl.load(scalars_ptr + 4)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__nesterov__momentum_elements_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, lr, momentum, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _lr_in_buffer__nesterov__momentum_elements_block(
+                theta_ptr, g_ptr, v_ptr, _v_scales_ptr, _v_stream, lr, momentum, _unscale, _seed, _v_format,
+                SCALED, _number, _offsets, _offsets < _n,
             )

@@ -56,6 +56,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -109,6 +116,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))  # x itself: zero or NaN
 
@@ -120,8 +136,19 @@ def beta_step(beta):
 
 
 @triton.jit
-def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+def beta_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    beta = tl.load(_numbers_ptr + 3)
+    one_minus_beta = 1.0 - beta
+    tl.store(_numbers_ptr + 4, one_minus_beta)
+
+
+@triton.jit
+def _default_elements_block(
+    theta_ptr, g_ptr, lr, _unscale, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     theta_update = -lr*_sign(g)
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
@@ -129,13 +156,8 @@ def _default_elements_block(theta_ptr, g_ptr, lr, _number: tl.constexpr, _offset
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -146,36 +168,29 @@ def default_elements(
     _n = tl.load(_row_ptr + 2)
     _size = tl.multiple_of(tl.load(_row_ptr + 3), BLOCK)
     lr = tl.load(scalars_ptr + 0)
+    _unscale = tl.load(scalars_ptr + 1)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, None)
+            _default_elements_block(theta_ptr, g_ptr, lr, _unscale, SCALED, _number, _offsets, None)
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, lr, _number, _offsets, _offsets < _n)
+            _default_elements_block(theta_ptr, g_ptr, lr, _unscale, SCALED, _number, _offsets, _offsets < _n)
 
 
 @triton.jit
 def _beta_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    _m_scales_ptr,
-    _m_stream,
-    beta,
-    one_minus_beta,
-    lr,
-    _seed,
-    _m_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta, one_minus_beta, lr, _unscale, _seed,
+    _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     m_new = beta*m + one_minus_beta*g
     theta_update = -lr*_sign(m_new)
@@ -186,14 +201,8 @@ def _beta_elements_block(
 
 @triton.jit
 def beta_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
@@ -207,10 +216,14 @@ def beta_elements(
     _m_stream = tl.load(_row_ptr + 4)
     _n = tl.load(_row_ptr + 5)
     _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
-    beta = tl.load(scalars_ptr + 1)
-    one_minus_beta = tl.load(scalars_ptr + 2)
+    beta = tl.load(scalars_ptr + 3)
+    one_minus_beta = tl.load(scalars_ptr + 4)
     lr = tl.load(scalars_ptr + 0)
-    _seed = tl.load(scalars_ptr + 3)
+    _unscale = tl.load(scalars_ptr + 1)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 2)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -218,35 +231,13 @@ def beta_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _beta_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta,
-                one_minus_beta,
-                lr,
-                _seed,
-                _m_format,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta, one_minus_beta, lr, _unscale, _seed,
+                _m_format, SCALED, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _beta_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                beta,
-                one_minus_beta,
-                lr,
-                _seed,
-                _m_format,
-                _number,
-                _offsets,
-                _offsets < _n,
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta, one_minus_beta, lr, _unscale, _seed,
+                _m_format, SCALED, _number, _offsets, _offsets < _n,
             )

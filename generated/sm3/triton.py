@@ -68,6 +68,13 @@ def _scrambled(x):
 
 
 @triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
 def _spread(x, BLOCK: tl.constexpr):
     """One number for each 256 as often as there are."""
     return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
@@ -121,6 +128,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -171,15 +187,18 @@ def default_step(momentum):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    momentum = tl.load(_numbers_ptr + 0)
+    one_minus_momentum = 1.0 - momentum
+    tl.store(_numbers_ptr + 1, one_minus_momentum)
+
+
+@triton.jit
 def default_fold_other_axes(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _g_type: tl.constexpr,
-    _V_type: tl.constexpr,
-    OUTER: tl.constexpr,
-    INNER: tl.constexpr,
-    RANK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _g_type: tl.constexpr, _V_type: tl.constexpr, SCALED: tl.constexpr,
+    OUTER: tl.constexpr, INNER: tl.constexpr, RANK: tl.constexpr,
 ):
     """Folds over other axes: max_nu_over_other_axes."""
     _number = scalars_ptr.dtype.element_ty
@@ -197,6 +216,7 @@ def default_fold_other_axes(
     _in_turn = tl.load(_row_ptr + 9)
     _in_far = tl.load(_row_ptr + 10)
     _in_near = tl.load(_row_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 2)
     _out = tl.load(_chunks_ptr + 2*_program + 1)*OUTER + tl.arange(0, OUTER)
     _first = _out // _out_turn*_out_far + _out % _out_turn*_out_near
     _all_max_nu_over_other_axes = tl.full((OUTER, INNER), float("-inf"), _number)
@@ -204,7 +224,7 @@ def default_fold_other_axes(
         _in = _start + tl.arange(0, INNER)
         _offsets = _first[:, None] + (_in // _in_turn*_in_far + _in % _in_turn*_in_near)[None, :]
         _mask = (_out < _outer)[:, None] & (_in < _inner)[None, :]
-        g = tl.load(g_ptr + _offsets, _mask).to(_number)
+        g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
         min_V_over_axes = tl.full(_offsets.shape, float("inf"), _number)
         for _axis in tl.static_range(RANK):
             _length = tl.load(axes_ptr + 3*_axis)
@@ -220,25 +240,11 @@ def default_fold_other_axes(
 
 @triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    V_ptr,
-    m_ptr,
-    _m_scales_ptr,
-    _m_stream,
-    axes_ptr,
-    eps,
-    momentum,
-    one_minus_momentum,
-    lr,
-    _seed,
-    _m_format: tl.constexpr,
-    RANK: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, V_ptr, m_ptr, _m_scales_ptr, _m_stream, axes_ptr, eps, momentum, one_minus_momentum, lr,
+    _unscale, _seed, _m_format: tl.constexpr, SCALED: tl.constexpr, RANK: tl.constexpr, _number: tl.constexpr,
+    _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     min_V_over_axes = tl.full(_offsets.shape, float("inf"), _number)
     for _axis in tl.static_range(RANK):
         _length = tl.load(axes_ptr + 3*_axis)
@@ -258,17 +264,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _V_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
-    RANK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _V_type: tl.constexpr, _m_type: tl.constexpr, _m_format: tl.constexpr, SCALED: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr, RANK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -283,11 +281,15 @@ def default_elements(
     axes_ptr = _array(_row_ptr + 6, tl.int64, False)
     _n = tl.load(_row_ptr + 7)
     _size = tl.multiple_of(tl.load(_row_ptr + 8), BLOCK)
-    eps = tl.load(scalars_ptr + 0)
-    momentum = tl.load(scalars_ptr + 1)
-    one_minus_momentum = tl.load(scalars_ptr + 2)
-    lr = tl.load(scalars_ptr + 3)
-    _seed = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 3)
+    momentum = tl.load(scalars_ptr + 0)
+    one_minus_momentum = tl.load(scalars_ptr + 1)
+    lr = tl.load(scalars_ptr + 4)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -295,44 +297,15 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                V_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                axes_ptr,
-                eps,
-                momentum,
-                one_minus_momentum,
-                lr,
-                _seed,
-                _m_format,
-                RANK,
-                _number,
-                _offsets,
-                None,
+                theta_ptr, g_ptr, V_ptr, m_ptr, _m_scales_ptr, _m_stream, axes_ptr, eps, momentum,
+                one_minus_momentum, lr, _unscale, _seed, _m_format, SCALED, RANK, _number, _offsets, None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                V_ptr,
-                m_ptr,
-                _m_scales_ptr,
-                _m_stream,
-                axes_ptr,
-                eps,
-                momentum,
-                one_minus_momentum,
-                lr,
-                _seed,
-                _m_format,
-                RANK,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, V_ptr, m_ptr, _m_scales_ptr, _m_stream, axes_ptr, eps, momentum,
+                one_minus_momentum, lr, _unscale, _seed, _m_format, SCALED, RANK, _number, _offsets,
                 _offsets < _n,
             )
 

@@ -23,8 +23,24 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 32 bytes in 1 pass, 18 operations
+#   bias_correction__hessian_of_last_step: 32 bytes in 1 pass, 19 operations
+#   no_clip_threshold: 32 bytes in 1 pass, 15 operations
 
+import math
+
+import jax
 import jax.numpy as jnp
+
+
+def _constant(host, traced, *arguments):
+    """Compute in float64 what is known ahead, and trace what is not."""
+    return traced(*arguments) if any(isinstance(a, jax.Array) for a in arguments) else host(*arguments)
+
+
+def _host_log(x):
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
 
 
 def default_step(t, beta1, beta2, update_interval):
@@ -59,4 +75,68 @@ def default_tensor(
     h_new_3 = jnp.where(mod_value == 0, h_new, h_new_2)
     total = jnp.minimum(jnp.maximum(m_new/jnp.maximum(gamma*h_new_3, eps), -clip_threshold), clip_threshold) + weight_decay*theta
     theta_update = -lr*total
+    return (m_new, h_new_3, theta_update)
+
+
+def bias_correction__hessian_of_last_step_step(t, beta1, beta2, update_interval):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    mod_value = jnp.mod(t - 1, update_interval)
+    log_beta1 = _constant(_host_log, jnp.log, beta1)
+    correction_beta1 = -jnp.expm1(t*log_beta1)
+    inverse_correction_beta1 = 1/correction_beta1
+    return (one_minus_beta1, one_minus_beta2, mod_value, inverse_correction_beta1)
+
+
+def bias_correction__hessian_of_last_step_tensor(
+    theta,
+    g,
+    m,
+    h,
+    lr,
+    beta1,
+    beta2,
+    eps,
+    gamma,
+    clip_threshold,
+    weight_decay,
+    hessian,
+    one_minus_beta1,
+    one_minus_beta2,
+    mod_value,
+    inverse_correction_beta1,
+):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    h_new = beta2*h + one_minus_beta2*hessian
+    h_new_2 = h
+    h_new_3 = jnp.where(mod_value == 0, h_new, h_new_2)
+    total = jnp.minimum(jnp.maximum(inverse_correction_beta1*m_new/jnp.maximum(gamma*h, eps), -clip_threshold), clip_threshold) + weight_decay*theta
+    theta_update = -lr*total
+    return (m_new, h_new_3, theta_update)
+
+
+def no_clip_threshold_tensor(
+    theta,
+    g,
+    m,
+    h,
+    lr,
+    beta1,
+    beta2,
+    eps,
+    gamma,
+    weight_decay,
+    hessian,
+    one_minus_beta1,
+    one_minus_beta2,
+    mod_value,
+):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    h_new = beta2*h + one_minus_beta2*hessian
+    h_new_2 = h
+    h_new_3 = jnp.where(mod_value == 0, h_new, h_new_2)
+    theta_update = -lr*(m_new/jnp.maximum(gamma*h_new_3, eps) + weight_decay*theta)
     return (m_new, h_new_3, theta_update)

@@ -24,6 +24,8 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 32 bytes in 1 pass, 18 operations
+ *   bias_correction__hessian_of_last_step: 32 bytes in 1 pass, 19 operations
+ *   no_clip_threshold: 32 bytes in 1 pass, 15 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -46,16 +48,35 @@
 /* Numbers of one step, in float64. */
 void default_step(double *_x)
 {
-    const double t = _x[10];
+    const double t = _x[11];
     const double beta1 = _x[0];
     const double beta2 = _x[2];
-    const double update_interval = _x[11];
+    const double update_interval = _x[12];
     const double one_minus_beta1 = (number)1.0 - beta1;
     const double one_minus_beta2 = (number)1.0 - beta2;
     const double mod_value = _modulo(t - (number)1.0, update_interval);
     _x[1] = one_minus_beta1;
     _x[3] = one_minus_beta2;
     _x[4] = mod_value;
+}
+
+/* Numbers of one step, in float64. */
+void bias_correction__hessian_of_last_step_step(double *_x)
+{
+    const double t = _x[11];
+    const double beta1 = _x[0];
+    const double beta2 = _x[2];
+    const double update_interval = _x[12];
+    const double one_minus_beta1 = (number)1.0 - beta1;
+    const double one_minus_beta2 = (number)1.0 - beta2;
+    const double mod_value = _modulo(t - (number)1.0, update_interval);
+    const double log_beta1 = _log(beta1);
+    const double correction_beta1 = -_expm1(t*log_beta1);
+    const double inverse_correction_beta1 = (number)1.0/correction_beta1;
+    _x[1] = one_minus_beta1;
+    _x[3] = one_minus_beta2;
+    _x[4] = mod_value;
+    _x[10] = inverse_correction_beta1;
 }
 
 #endif
@@ -92,6 +113,81 @@ OPTGEN_KERNEL(default_elements)
         const number h_new_3 = (mod_value == (number)0.0 ? h_new : h_new_2);
         const number total = _minimum(_maximum(m_new/_maximum(gamma*h_new_3, eps), -clip_threshold), clip_threshold) + weight_decay*theta;
         const number theta_update = -lr*total;
+        m_ptr[_i] = _to_kept(m_new);
+        h_ptr[_i] = _to_kept(h_new_3);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, h_new_3, theta_update. */
+OPTGEN_KERNEL(bias_correction__hessian_of_last_step_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *h_ptr = _array[2];
+    const stored *hessian_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number mod_value = _scalar[4];
+    const number clip_threshold = _scalar[5];
+    const number eps = _scalar[6];
+    const number gamma = _scalar[7];
+    const number inverse_correction_beta1 = _scalar[10];
+    const number weight_decay = _scalar[8];
+    const number lr = _scalar[9];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number h = _from_kept(h_ptr[_i]);
+        const number hessian = _from_stored(hessian_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number h_new = beta2*h + one_minus_beta2*hessian;
+        const number h_new_2 = h;
+        const number h_new_3 = (mod_value == (number)0.0 ? h_new : h_new_2);
+        const number total = _minimum(_maximum(inverse_correction_beta1*m_new/_maximum(gamma*h, eps), -clip_threshold), clip_threshold) + weight_decay*theta;
+        const number theta_update = -lr*total;
+        m_ptr[_i] = _to_kept(m_new);
+        h_ptr[_i] = _to_kept(h_new_3);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, h_new_3, theta_update. */
+OPTGEN_KERNEL(no_clip_threshold_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *h_ptr = _array[2];
+    const stored *hessian_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number mod_value = _scalar[4];
+    const number eps = _scalar[6];
+    const number gamma = _scalar[7];
+    const number lr = _scalar[9];
+    const number weight_decay = _scalar[8];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number h = _from_kept(h_ptr[_i]);
+        const number hessian = _from_stored(hessian_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number h_new = beta2*h + one_minus_beta2*hessian;
+        const number h_new_2 = h;
+        const number h_new_3 = (mod_value == (number)0.0 ? h_new : h_new_2);
+        const number theta_update = -lr*(m_new/_maximum(gamma*h_new_3, eps) + weight_decay*theta);
         m_ptr[_i] = _to_kept(m_new);
         h_ptr[_i] = _to_kept(h_new_3);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);

@@ -23,11 +23,32 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 32 bytes in 1 pass, 18 operations
+#   bias_correction__hessian_of_last_step: 32 bytes in 1 pass, 19 operations
+#   no_clip_threshold: 32 bytes in 1 pass, 15 operations
 
 import math
 
 import triton
 import triton.language as tl
+
+
+def _host_quotient(a, b):
+    if b:
+        return a / b
+    return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+def _host_log(x):
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
+
+
+def _host_expm1(x):
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
 
 
 def _host_modulo(a, b):
@@ -72,6 +93,13 @@ def _scrambled(x):
     x = x ^ (x >> 15)
     x = x * 0x846CA68B
     return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
 
 
 @triton.jit
@@ -128,6 +156,15 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
 
 
 @triton.jit
+def _gradient(array, places, mask, unscale, SCALED: tl.constexpr, number: tl.constexpr):
+    """A gradient, without the scale of its loss."""
+    stored = tl.load(array + places, mask).to(number)
+    if SCALED:
+        stored = stored * unscale
+    return stored
+
+
+@triton.jit
 def _quotient(a, b):
     """IEEE division; `/` is approximate in float32."""
     if b.dtype == tl.float64:
@@ -148,6 +185,21 @@ def _minimum(a, b):
     return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
+@triton.jit
+def _expm1(x):
+    """exp(x) - 1, as accurate as exp and log are: Kahan's way."""
+    u = tl.exp(x)
+    near = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(tl.where(u == 1.0, 2.0, u)))
+    return tl.where((u == 0.0) | (u == float("inf")), u - 1.0, near)
+
+
+@triton.jit
+def _modulo(a, b):
+    """Sign of the divisor, as in Python."""
+    rest = a % b
+    return tl.where((rest != 0.0) & ((rest < 0.0) != (b < 0.0)), rest + b, rest)
+
+
 def default_step(t, beta1, beta2, update_interval):
     """Numbers of one step, in float64."""
     one_minus_beta1 = 1.0 - beta1
@@ -157,34 +209,60 @@ def default_step(t, beta1, beta2, update_interval):
 
 
 @triton.jit
+def default_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    update_interval = tl.load(_numbers_ptr + 3)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    mod_value = _modulo(t - 1.0, update_interval)
+    tl.store(_numbers_ptr + 4, one_minus_beta1)
+    tl.store(_numbers_ptr + 5, one_minus_beta2)
+    tl.store(_numbers_ptr + 6, mod_value)
+
+
+def bias_correction__hessian_of_last_step_step(t, beta1, beta2, update_interval):
+    """Numbers of one step, in float64."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    mod_value = _host_modulo(t - 1.0, update_interval)
+    log_beta1 = _host_log(beta1)
+    correction_beta1 = -_host_expm1(t*log_beta1)
+    inverse_correction_beta1 = _host_quotient(1.0, correction_beta1)
+    return (one_minus_beta1, one_minus_beta2, mod_value, inverse_correction_beta1)
+
+
+@triton.jit
+def bias_correction__hessian_of_last_step_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    t = tl.load(_numbers_ptr + 0)
+    beta1 = tl.load(_numbers_ptr + 1)
+    beta2 = tl.load(_numbers_ptr + 2)
+    update_interval = tl.load(_numbers_ptr + 3)
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    mod_value = _modulo(t - 1.0, update_interval)
+    log_beta1 = tl.log(beta1)
+    correction_beta1 = -_expm1(t*log_beta1)
+    inverse_correction_beta1 = _quotient(1.0, correction_beta1)
+    tl.store(_numbers_ptr + 4, one_minus_beta1)
+    tl.store(_numbers_ptr + 5, one_minus_beta2)
+    tl.store(_numbers_ptr + 6, mod_value)
+    tl.store(_numbers_ptr + 15, inverse_correction_beta1)
+
+
+@triton.jit
 def _default_elements_block(
-    theta_ptr,
-    g_ptr,
-    m_ptr,
-    h_ptr,
-    hessian_ptr,
-    _m_scales_ptr,
-    _h_scales_ptr,
-    _m_stream,
-    _h_stream,
-    beta1,
-    one_minus_beta1,
-    beta2,
-    one_minus_beta2,
-    mod_value,
-    clip_threshold,
-    eps,
-    gamma,
-    weight_decay,
-    lr,
-    _seed,
-    _m_format: tl.constexpr,
-    _h_format: tl.constexpr,
-    _number: tl.constexpr,
-    _offsets,
-    _mask,
+    theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream, _h_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps, gamma, weight_decay, lr,
+    _unscale, _seed, _m_format: tl.constexpr, _h_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
 ):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
     m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     h = _loaded(h_ptr, _h_scales_ptr, _offsets, _mask, _h_format, _number)
     hessian = tl.load(hessian_ptr + _offsets, _mask).to(_number)
@@ -202,18 +280,9 @@ def _default_elements_block(
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    _h_type: tl.constexpr,
-    _hessian_type: tl.constexpr,
-    _m_format: tl.constexpr,
-    _h_format: tl.constexpr,
-    WIDE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _h_type: tl.constexpr, _hessian_type: tl.constexpr, _m_format: tl.constexpr,
+    _h_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, h_new_3, theta_update."""
     _number = scalars_ptr.dtype.element_ty
@@ -230,17 +299,21 @@ def default_elements(
     _h_stream = tl.load(_row_ptr + 8)
     _n = tl.load(_row_ptr + 9)
     _size = tl.multiple_of(tl.load(_row_ptr + 10), BLOCK)
-    beta1 = tl.load(scalars_ptr + 0)
-    one_minus_beta1 = tl.load(scalars_ptr + 1)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
     beta2 = tl.load(scalars_ptr + 2)
-    one_minus_beta2 = tl.load(scalars_ptr + 3)
-    mod_value = tl.load(scalars_ptr + 4)
-    clip_threshold = tl.load(scalars_ptr + 5)
-    eps = tl.load(scalars_ptr + 6)
-    gamma = tl.load(scalars_ptr + 7)
-    weight_decay = tl.load(scalars_ptr + 8)
-    lr = tl.load(scalars_ptr + 9)
-    _seed = tl.load(scalars_ptr + 10)
+    one_minus_beta2 = tl.load(scalars_ptr + 5)
+    mod_value = tl.load(scalars_ptr + 6)
+    clip_threshold = tl.load(scalars_ptr + 7)
+    eps = tl.load(scalars_ptr + 8)
+    gamma = tl.load(scalars_ptr + 9)
+    weight_decay = tl.load(scalars_ptr + 10)
+    lr = tl.load(scalars_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
@@ -248,59 +321,178 @@ def default_elements(
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                h_ptr,
-                hessian_ptr,
-                _m_scales_ptr,
-                _h_scales_ptr,
-                _m_stream,
-                _h_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                mod_value,
-                clip_threshold,
-                eps,
-                gamma,
-                weight_decay,
-                lr,
-                _seed,
-                _m_format,
-                _h_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps,
+                gamma, weight_decay, lr, _unscale, _seed, _m_format, _h_format, SCALED, _number, _offsets,
                 None,
             )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_block(
-                theta_ptr,
-                g_ptr,
-                m_ptr,
-                h_ptr,
-                hessian_ptr,
-                _m_scales_ptr,
-                _h_scales_ptr,
-                _m_stream,
-                _h_stream,
-                beta1,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                mod_value,
-                clip_threshold,
-                eps,
-                gamma,
-                weight_decay,
-                lr,
-                _seed,
-                _m_format,
-                _h_format,
-                _number,
-                _offsets,
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps,
+                gamma, weight_decay, lr, _unscale, _seed, _m_format, _h_format, SCALED, _number, _offsets,
                 _offsets < _n,
+            )
+
+
+@triton.jit
+def _bias_correction__hessian_of_last_step_elements_block(
+    theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream, _h_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps, gamma, inverse_correction_beta1,
+    weight_decay, lr, _unscale, _seed, _m_format: tl.constexpr, _h_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    h = _loaded(h_ptr, _h_scales_ptr, _offsets, _mask, _h_format, _number)
+    hessian = tl.load(hessian_ptr + _offsets, _mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    m_new = beta1*m + one_minus_beta1*g
+    h_new = beta2*h + one_minus_beta2*hessian
+    h_new_2 = h
+    h_new_3 = tl.where(mod_value == 0.0, h_new, h_new_2)
+    total = _minimum(_maximum(_quotient(inverse_correction_beta1*m_new, _maximum(gamma*h, eps)), -clip_threshold), clip_threshold) + weight_decay*theta
+    theta_update = -lr*total
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(h_ptr, _h_scales_ptr, _h_stream, _seed, _offsets, h_new_3, _mask, _h_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def bias_correction__hessian_of_last_step_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _h_type: tl.constexpr, _hessian_type: tl.constexpr, _m_format: tl.constexpr,
+    _h_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, h_new_3, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*11
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    h_ptr = _array(_row_ptr + 3, _h_type, WIDE)
+    hessian_ptr = _array(_row_ptr + 4, _hessian_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _h_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 7)
+    _h_stream = tl.load(_row_ptr + 8)
+    _n = tl.load(_row_ptr + 9)
+    _size = tl.multiple_of(tl.load(_row_ptr + 10), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 5)
+    mod_value = tl.load(scalars_ptr + 6)
+    clip_threshold = tl.load(scalars_ptr + 7)
+    eps = tl.load(scalars_ptr + 8)
+    gamma = tl.load(scalars_ptr + 9)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 15)
+    weight_decay = tl.load(scalars_ptr + 10)
+    lr = tl.load(scalars_ptr + 11)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _bias_correction__hessian_of_last_step_elements_block(
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps,
+                gamma, inverse_correction_beta1, weight_decay, lr, _unscale, _seed, _m_format, _h_format,
+                SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _bias_correction__hessian_of_last_step_elements_block(
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps,
+                gamma, inverse_correction_beta1, weight_decay, lr, _unscale, _seed, _m_format, _h_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _no_clip_threshold_elements_block(
+    theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream, _h_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, mod_value, eps, gamma, lr, weight_decay, _unscale, _seed,
+    _m_format: tl.constexpr, _h_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets,
+    _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    h = _loaded(h_ptr, _h_scales_ptr, _offsets, _mask, _h_format, _number)
+    hessian = tl.load(hessian_ptr + _offsets, _mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    m_new = beta1*m + one_minus_beta1*g
+    h_new = beta2*h + one_minus_beta2*hessian
+    h_new_2 = h
+    h_new_3 = tl.where(mod_value == 0.0, h_new, h_new_2)
+    theta_update = -lr*(_quotient(m_new, _maximum(gamma*h_new_3, eps)) + weight_decay*theta)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(h_ptr, _h_scales_ptr, _h_stream, _seed, _offsets, h_new_3, _mask, _h_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def no_clip_threshold_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _h_type: tl.constexpr, _hessian_type: tl.constexpr, _m_format: tl.constexpr,
+    _h_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, h_new_3, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*11
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    h_ptr = _array(_row_ptr + 3, _h_type, WIDE)
+    hessian_ptr = _array(_row_ptr + 4, _hessian_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _h_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 7)
+    _h_stream = tl.load(_row_ptr + 8)
+    _n = tl.load(_row_ptr + 9)
+    _size = tl.multiple_of(tl.load(_row_ptr + 10), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 5)
+    mod_value = tl.load(scalars_ptr + 6)
+    eps = tl.load(scalars_ptr + 8)
+    gamma = tl.load(scalars_ptr + 9)
+    lr = tl.load(scalars_ptr + 11)
+    weight_decay = tl.load(scalars_ptr + 10)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _no_clip_threshold_elements_block(
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, eps, gamma, lr,
+                weight_decay, _unscale, _seed, _m_format, _h_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _no_clip_threshold_elements_block(
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, eps, gamma, lr,
+                weight_decay, _unscale, _seed, _m_format, _h_format, SCALED, _number, _offsets, _offsets < _n,
             )

@@ -18,6 +18,8 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 28 bytes in 1 pass, 14 operations
+#   weight_decay: 28 bytes in 1 pass, 16 operations
+#   no_bias_correction: 28 bytes in 1 pass, 14 operations
 
 import math
 
@@ -62,4 +64,42 @@ def default_tensor(g, m, v, beta1, eps, one_minus_beta1, one_minus_beta2, scale,
     g_squared = jnp.square(g)
     v_new = v - one_minus_beta2*jnp.sign(v - g_squared)*g_squared
     theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)
+
+
+def weight_decay_tensor(
+    theta,
+    g,
+    m,
+    v,
+    beta1,
+    eps,
+    weight_decay,
+    one_minus_beta1,
+    one_minus_beta2,
+    scale,
+    inverse_correction_beta2,
+):
+    """One tensor's step."""
+    g_2 = g + weight_decay*theta
+    m_new = beta1*m + one_minus_beta1*g_2
+    g_2_squared = jnp.square(g_2)
+    v_new = v - one_minus_beta2*jnp.sign(v - g_2_squared)*g_2_squared
+    theta_update = scale*m_new/(jnp.sqrt(inverse_correction_beta2*v_new) + eps)
+    return (m_new, v_new, theta_update)
+
+
+def no_bias_correction_step(beta1, beta2):
+    """Numbers of one step."""
+    one_minus_beta1 = 1.0 - beta1
+    one_minus_beta2 = 1.0 - beta2
+    return (one_minus_beta1, one_minus_beta2)
+
+
+def no_bias_correction_tensor(g, m, v, lr, beta1, eps, one_minus_beta1, one_minus_beta2):
+    """One tensor's step."""
+    m_new = beta1*m + one_minus_beta1*g
+    g_squared = jnp.square(g)
+    v_new = v - one_minus_beta2*jnp.sign(v - g_squared)*g_squared
+    theta_update = -lr*m_new/(jnp.sqrt(v_new) + eps)
     return (m_new, v_new, theta_update)

@@ -19,6 +19,8 @@
  *
  * Per element, float32, parameter updated in place:
  *   default: 28 bytes in 1 pass, 14 operations
+ *   weight_decay: 28 bytes in 1 pass, 16 operations
+ *   no_bias_correction: 28 bytes in 1 pass, 14 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -41,10 +43,10 @@
 /* Numbers of one step, in float64. */
 void default_step(double *_x)
 {
-    const double t = _x[6];
+    const double t = _x[8];
     const double lr = _x[7];
     const double beta1 = _x[0];
-    const double beta2 = _x[8];
+    const double beta2 = _x[9];
     const double one_minus_beta1 = (number)1.0 - beta1;
     const double one_minus_beta2 = (number)1.0 - beta2;
     const double log_beta1 = _log(beta1);
@@ -57,6 +59,17 @@ void default_step(double *_x)
     _x[2] = one_minus_beta2;
     _x[5] = scale;
     _x[4] = inverse_correction_beta2;
+}
+
+/* Numbers of one step, in float64. */
+void no_bias_correction_step(double *_x)
+{
+    const double beta1 = _x[0];
+    const double beta2 = _x[9];
+    const double one_minus_beta1 = (number)1.0 - beta1;
+    const double one_minus_beta2 = (number)1.0 - beta2;
+    _x[1] = one_minus_beta1;
+    _x[2] = one_minus_beta2;
 }
 
 #endif
@@ -84,6 +97,67 @@ OPTGEN_KERNEL(default_elements)
         const number g_squared = g*g;
         const number v_new = v - one_minus_beta2*_sign(v - g_squared)*g_squared;
         const number theta_update = scale*m_new/(_root(inverse_correction_beta2*v_new) + eps);
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, v_new, theta_update. */
+OPTGEN_KERNEL(weight_decay_elements)
+{
+    const stored *theta_ptr = _array[0];
+    const stored *g_ptr = _array[1];
+    kept *m_ptr = _array[2];
+    kept *v_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number weight_decay = _scalar[6];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number one_minus_beta2 = _scalar[2];
+    const number eps = _scalar[3];
+    const number inverse_correction_beta2 = _scalar[4];
+    const number scale = _scalar[5];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number g_2 = g + weight_decay*theta;
+        const number m_new = beta1*m + one_minus_beta1*g_2;
+        const number g_2_squared = g_2*g_2;
+        const number v_new = v - one_minus_beta2*_sign(v - g_2_squared)*g_2_squared;
+        const number theta_update = scale*m_new/(_root(inverse_correction_beta2*v_new) + eps);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, v_new, theta_update. */
+OPTGEN_KERNEL(no_bias_correction_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number one_minus_beta2 = _scalar[2];
+    const number eps = _scalar[3];
+    const number lr = _scalar[7];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number g_squared = g*g;
+        const number v_new = v - one_minus_beta2*_sign(v - g_squared)*g_squared;
+        const number theta_update = -lr*m_new/(_root(v_new) + eps);
         const number theta = _from_stored(theta_ptr[_i]);
         m_ptr[_i] = _to_kept(m_new);
         v_ptr[_i] = _to_kept(v_new);

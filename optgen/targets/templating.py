@@ -25,6 +25,7 @@ def template(target: str, file: str = "module.py.jinja") -> jinja2.Template:
         autoescape=False,  # the output is source code, not HTML
     )
     environment.filters["listed"] = listed
+    environment.filters["filled"] = filled
     return environment.get_template(file)
 
 
@@ -35,3 +36,16 @@ def listed(items: Sequence[str], opening: str, closing: str, indent: int = 0) ->
         return line
     pad = " " * (indent + 4)
     return opening + "".join(f"\n{pad}{item}," for item in items) + f"\n{' ' * indent}{closing}"
+
+
+def filled(items: Sequence[str], opening: str, closing: str, indent: int = 0) -> str:
+    """The same with as many items to a line as fit: for arguments that are many and say little."""
+    line = f"{opening}{', '.join(items)}{closing}"
+    if indent + len(line) <= WIDTH:
+        return line
+    lines = [""]
+    for item in items:
+        if lines[-1] and indent + 4 + len(lines[-1]) + len(item) + 2 > WIDTH:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else ''}{item},"
+    return "\n".join([opening, *(f"{' ' * (indent + 4)}{one}" for one in lines), f"{' ' * indent}{closing}"])

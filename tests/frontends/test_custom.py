@@ -42,7 +42,7 @@ def test_define():
     np.testing.assert_allclose(run(sophon.optax(learning_rate=3e-4)), theta, rtol=1e-12)
     assert repr(sophon) == (
         "<optgen optimizer sophon(lr=0.001, *, beta1=0.96, beta2=0.99, gamma=0.01, eps=1e-12, "
-        "grad_clip_norm=None, grad_clip_value=None, maximize=False, skip_nonfinite=False)>"
+        "grad_clip_norm=None, grad_clip_value=None, maximize=False, skip_nonfinite=False, state_dtype=None)>"
     )
 
 

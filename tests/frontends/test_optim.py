@@ -69,7 +69,7 @@ def test_training_is_the_same_as_optax(build, reference):
 def test_signature_is_the_interface_s():
     assert str(inspect.signature(Adam)) == (
         "(lr=0.001, betas=(0.9, 0.999), beta1=None, beta2=None, eps=1e-08, weight_decay=0.0, amsgrad=False, "
-        "grad_clip_norm=None, grad_clip_value=None, *, skip_nonfinite=False)"
+        "grad_clip_norm=None, grad_clip_value=None, *, skip_nonfinite=False, state_dtype=None)"
     )
     assert Adam.__name__ == "Adam"
 

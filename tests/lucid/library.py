@@ -80,7 +80,7 @@ def main():
             step(both, seed)
         found[f"{name} checkpoints"] = apart(both)
         signatures = [inspect.signature(getattr(m, name)).parameters for m in (lucid.optim, optgen.lucid)]
-        ours = {n: p.default for n, p in signatures[1].items() if n != "skip_nonfinite"}
+        ours = {n: p.default for n, p in signatures[1].items() if n not in ("skip_nonfinite", "state_dtype")}
         assert ours == {n: p.default for n, p in signatures[0].items()}, name
     both = pair("Adam", {"lr": 0.1})
     schedulers = [lucid.optim.lr_scheduler.StepLR(optimizer, step_size=2) for _, optimizer in both]

@@ -139,10 +139,10 @@ def test_error_inputs(name):
 
 @pytest.mark.parametrize("name", INFOS)
 def test_signatures(name):
-    """torch's parameters with torch's defaults, in torch's order, and one of optgen's."""
+    """torch's parameters with torch's defaults, in torch's order, and two of optgen's."""
     theirs = inspect.signature(getattr(torch.optim, name)).parameters
     ours = dict(inspect.signature(getattr(optgen.torch, name)).parameters)
-    ours.pop("skip_nonfinite")
+    assert (ours.pop("skip_nonfinite").default, ours.pop("state_dtype").default) == (False, None)
     assert list(ours) == list(theirs)
     assert [(p.kind, p.default) for p in ours.values()] == [(p.kind, p.default) for p in theirs.values()]
 

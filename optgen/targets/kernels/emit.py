@@ -40,12 +40,18 @@ _PLURALS = {
 
 @dataclass(frozen=True, slots=True)
 class EmittedFunction:
-    """A function of the host as the template prints it; `lines` are names and the expressions that they stand for."""
+    """A function of the host as the template prints it.
+
+    Attributes:
+        lines: names and the expressions that they stand for.
+        kernel: the lines of a kernel that does the same, where a target has such.
+    """
 
     call: HostFunction
     summary: str
     lines: tuple[tuple[str, str], ...]
     values: tuple[str, ...]
+    kernel: tuple[str, ...] = ()
 
 
 class Pool(Generic[K]):
@@ -63,7 +69,8 @@ class Pool(Generic[K]):
         if same not in self._names:
             self._names[same] = call.name
             self.functions.append(function)
-        return replace(call, name=self._names[same])
+        first = next(known.call for known in self.functions if known.call.name == self._names[same])
+        return replace(call, name=first.name, kernel=first.kernel)
 
     def kernel(self, kernel: K) -> Launch:
         launch = kernel.launch
@@ -258,8 +265,14 @@ class CaseEmitter(ABC, Generic[K]):
             return None
         reads = {name for d in definitions for name in d.reads} - own
         lines = tuple((d.name, self.host.text(d.expression)) for d in definitions)
-        call = HostFunction(f"{self.stem}_step", self.host_arguments(reads), returns)
-        return self.pool.function(EmittedFunction(call, "Numbers of one step, in float64.", lines, returns))
+        kernel = self.step_kernel(definitions, reads, returns)
+        name = f"{self.stem}_step"
+        call = HostFunction(name, self.host_arguments(reads), returns, f"{name}_numbers" if kernel else "")
+        return self.pool.function(EmittedFunction(call, "Numbers of one step, in float64.", lines, returns, kernel))
+
+    def step_kernel(self, definitions: list[Definition], reads: set[str], returns: tuple[str, ...]) -> tuple[str, ...]:
+        """The lines of a kernel that computes the numbers of the step on the device; none if this target has none."""
+        return ()
 
     def host_arguments(self, names: set[str]) -> tuple[str, ...]:
         """The step first, then hyperparameters and inputs as declared, then the rest."""

@@ -33,6 +33,10 @@ STATE_FORMATS = {"bfloat16": 1, "8bit": 2, "8bit_stochastic": 3}
 #: The number of the step that random bits follow from, among the scalars.
 SEED = "_seed"
 
+#: What gradients are multiplied by, and whether the step is to leave everything as it is, among the scalars of Triton
+#: kernels; they are read where the constant `SCALED` is true.
+UNSCALE, SKIP = "_unscale", "_skip"
+
 #: Where native kernels write the new parameter, or the update: the parameter's memory or another.
 #: No name of an equation begins so.
 RESULT = "_result"
@@ -40,11 +44,17 @@ RESULT = "_result"
 
 @dataclass(frozen=True, slots=True)
 class HostFunction:
-    """A plain Python function of the generated module, computing in float64; arguments and returns by name."""
+    """A plain Python function of the generated module, computing in float64; arguments and returns by name.
+
+    Attributes:
+        kernel: of a Triton module, the kernel of one program that computes the same on the device: it takes a pointer
+            to the numbers of the step, float64, reads the arguments there and writes the results.
+    """
 
     name: str
     arguments: tuple[str, ...]
     returns: tuple[str, ...]
+    kernel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ class Launch:
         extent: of `SLICES`, what it folds over: `rows`, `columns` or `other_axes`.
         arguments: in order; compile-time constants follow by keyword (`constants`).
         constants: `_NAME_type` (how an array is stored), `_NAME_format` (whether that is a format of states, see
-            `STATE_FORMATS`), `WIDE` (whether all arrays are aligned, see the generated
+            `STATE_FORMATS`), `SCALED` (see `UNSCALE`), `WIDE` (whether all arrays are aligned, see the generated
             `_array`), `BLOCK` (numbers per block), `OUTER` and `INNER` (tile of a fold), `RANK` (axes of the tensor).
         folds: folds of which it stores partial results.
         totals: folds whose partial results it adds up.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
+from optgen.compiler.program import Definition
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter
@@ -14,6 +15,9 @@ from optgen.targets.kernels.emit import CaseEmitter, Pool
 from optgen.targets.kernels.plan import BLOCKS, FORMAT, NUMBER, KernelPlan, VariantPlan
 from optgen.targets.templating import template
 from optgen.targets.triton.kernels import TritonBuilder, TritonKernel
+from optgen.targets.triton.printer import StepPrinter
+
+_STEP_PRINTER = StepPrinter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
     )
     used = "\n".join(
         [
-            *(line for f in pool.functions for line in (*(text for _, text in f.lines), *f.values)),
+            *(line for f in pool.functions for line in (*(text for _, text in f.lines), *f.values, *f.kernel)),
             *_kernel_text(pool),
         ]
     )
@@ -81,3 +85,13 @@ class _TritonEmitter(CaseEmitter[TritonKernel]):
 
     def builder(self, domain: Kind) -> TritonBuilder:
         return TritonBuilder(self.program, self.pool.tables, self.places, domain)
+
+    def step_kernel(self, definitions: list[Definition], reads: set[str], returns: tuple[str, ...]) -> tuple[str, ...]:
+        def place(name: str) -> int:
+            return self.pool.tables.place(name, Kind.STEP)[1]
+
+        return (
+            *(f"{name} = tl.load(_numbers_ptr + {place(name)})" for name in self.host_arguments(reads)),
+            *(f"{d.name} = {_STEP_PRINTER.text(d.expression)}" for d in definitions),
+            *(f"tl.store(_numbers_ptr + {place(name)}, {name})" for name in returns),
+        )

@@ -12,7 +12,7 @@ from optgen.compiler.kinds import Kind
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
-from optgen.targets.kernels.plan import BLOCKS, NUMBER, SEED, SLICES, WHOLE, Argument, Launch
+from optgen.targets.kernels.plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, WHOLE, Argument, Launch
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()
@@ -96,6 +96,7 @@ class TritonKernel:
         stores: lines that store these, for the program of a tensor's first chunk.
         lines: what is done for one block; what is to be folded is left in `_part_NAME`.
         folds: of blocks.
+        may_skip: the number by which it leaves everything as it is; empty if it writes nothing that lasts.
     """
 
     launch: Launch
@@ -106,6 +107,7 @@ class TritonKernel:
     stores: tuple[str, ...]
     lines: tuple[str, ...]
     folds: tuple[BlockFold, ...] = ()
+    may_skip: str = ""
 
     @property
     def body(self) -> object:
@@ -172,12 +174,21 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         cast = ".to(_number)" if role == "model" else ""
         self.numbers.append((name, f"tl.load({role}_ptr + {index}){cast}"))
 
+    def load_step_number(self, name: str) -> None:
+        """Have a number of the step that no equation names."""
+        if name not in self.known:
+            self.known.add(name)
+            self.load_number(name, *self.tables.place(name, Kind.STEP))
+
     def load_array(self, name: str) -> None:
         self.lines.append(f"{name} = {self.loaded(name, self.place(self.kinds[name]))}")
 
     def loaded(self, name: str, place: str) -> str:
         array = self.array_of(name)
         self.arrays[array] = None
+        if array == "g":
+            self.load_step_number(UNSCALE)
+            return f"_gradient(g_ptr, {place}, _mask, {UNSCALE}, SCALED, _number)"
         if array in self.may_be_formatted:
             self.formatted[array] = None
             return f"_loaded({array}_ptr, {scales(array)}, {place}, _mask, {_format(array)}, _number)"
@@ -224,9 +235,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             value = f"theta + {name}"
         if array in self.may_be_formatted:
             self.formatted[array] = self.rounded[array] = None
-            if SEED not in self.known:
-                self.known.add(SEED)
-                self.load_number(SEED, *self.tables.place(SEED, Kind.STEP))
+            self.load_step_number(SEED)
             stored = f"{array}_ptr, {scales(array)}, {stream(array)}, {SEED}"
             self.lines.append(f"_stored({stored}, _offsets, {value}, _mask, {_format(array)})")
             return
@@ -305,6 +314,11 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         constants = {BLOCKS: ("BLOCK",), NUMBER: ("BLOCK",), SLICES: ("OUTER", "INNER")}[form]
         stored += tuple(map(_format, self.formatted))
         stored += tuple(_type(f"{fold}_parts") for fold in self.parts)
+        may_skip = form == BLOCKS and self.domain is Kind.ELEMENT
+        if may_skip:
+            self.load_step_number(SKIP)
+        if may_skip or UNSCALE in self.known:
+            stored += ("SCALED",)
         constants = (*stored, *(("WIDE",) if form == BLOCKS else ()), *constants)
         if self.reads_axes:
             constants += ("RANK",)
@@ -324,6 +338,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             tuple(self.stores),
             tuple(self.lines),
             tuple(self.folds),
+            SKIP if may_skip else "",
         )
 
     def column(self, place: int, argument: Argument, form: str) -> str:

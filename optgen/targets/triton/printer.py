@@ -94,6 +94,12 @@ class KernelPrinter(ExpressionPrinter):
         return self.call("where", self.text(condition), chosen, self.argument(second))
 
 
+class StepPrinter(KernelPrinter):
+    """Numbers of the step inside a kernel, in float64."""
+
+    functions: Mapping[str, str] = {**KernelPrinter.functions, "expm1": "_expm1"}
+
+
 def _fits_float32(value: float) -> bool:
     return abs(value) < 3e38 and struct.unpack("f", struct.pack("f", value))[0] == value
 
