@@ -188,7 +188,7 @@ def lr_decay_step(t, lr, lr_decay):
 def lr_decay_step_numbers(_numbers_ptr):
     """The same by one program on the device, where all numbers of the step stand in float64."""
     _number: tl.constexpr = tl.float64
-    t = tl.load(_numbers_ptr + 6)
+    t = tl.load(_numbers_ptr + 5)
     lr = tl.load(_numbers_ptr + 0)
     lr_decay = tl.load(_numbers_ptr + 7)
     step_size = _quotient(lr, 1.0 + (t - 1.0)*lr_decay)
@@ -230,7 +230,7 @@ def default_elements(
     step_size = tl.load(scalars_ptr + 1)
     _unscale = tl.load(scalars_ptr + 3)
     _seed = tl.load(scalars_ptr + 4)
-    _skip = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -287,7 +287,7 @@ def eps_in_sqrt_elements(
     step_size = tl.load(scalars_ptr + 1)
     _unscale = tl.load(scalars_ptr + 3)
     _seed = tl.load(scalars_ptr + 4)
-    _skip = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -346,7 +346,7 @@ def weight_decay_elements(
     step_size = tl.load(scalars_ptr + 1)
     _unscale = tl.load(scalars_ptr + 3)
     _seed = tl.load(scalars_ptr + 4)
-    _skip = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -404,7 +404,7 @@ def unscaled_weight_decay__weight_decay_elements(
     weight_decay = tl.load(scalars_ptr + 8)
     _unscale = tl.load(scalars_ptr + 3)
     _seed = tl.load(scalars_ptr + 4)
-    _skip = tl.load(scalars_ptr + 5)
+    _skip = tl.load(scalars_ptr + 6)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)

@@ -430,7 +430,7 @@ def lr_in_buffer__safe_ratio__separate_norms__weight_decay_elements_2(
     _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
     eps = tl.load(scalars_ptr + 2)
     trust_coefficient = tl.load(scalars_ptr + 3)
-    weight_decay = tl.load(scalars_ptr + 7)
+    weight_decay = tl.load(scalars_ptr + 8)
     lr = tl.load(scalars_ptr + 5)
     momentum = tl.load(scalars_ptr + 4)
     _unscale = tl.load(scalars_ptr + 0)

@@ -185,7 +185,7 @@ def default_elements(
     one_minus_beta1 = tl.load(scalars_ptr + 3)
     _unscale = tl.load(scalars_ptr + 5)
     _seed = tl.load(scalars_ptr + 6)
-    _skip = tl.load(scalars_ptr + 7)
+    _skip = tl.load(scalars_ptr + 8)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -244,10 +244,10 @@ def weight_decay_elements(
     beta1 = tl.load(scalars_ptr + 0)
     lr = tl.load(scalars_ptr + 4)
     one_minus_beta1 = tl.load(scalars_ptr + 3)
-    weight_decay = tl.load(scalars_ptr + 8)
+    weight_decay = tl.load(scalars_ptr + 9)
     _unscale = tl.load(scalars_ptr + 5)
     _seed = tl.load(scalars_ptr + 6)
-    _skip = tl.load(scalars_ptr + 7)
+    _skip = tl.load(scalars_ptr + 8)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)

@@ -315,7 +315,7 @@ def default_elements(
     scale_4 = tl.load(model_ptr + 4).to(_number)
     _unscale = tl.load(scalars_ptr + 9)
     _seed = tl.load(scalars_ptr + 10)
-    _skip = tl.load(scalars_ptr + 11)
+    _skip = tl.load(scalars_ptr + 12)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -367,7 +367,7 @@ def default_model_2(
     alpha = tl.load(scalars_ptr + 4)
     d0 = tl.load(scalars_ptr + 7)
     decay = tl.load(scalars_ptr + 3)
-    d_coef = tl.load(scalars_ptr + 12)
+    d_coef = tl.load(scalars_ptr + 13)
     sum_over_model = _sum_of_parts(sum_over_model_parts_ptr, _sum_over_model_count, _number, BLOCK)
     tl.store(model_ptr + 5, sum_over_model)
     sum_over_model_2 = _sum_of_parts(sum_over_model_2_parts_ptr, _sum_over_model_2_count, _number, BLOCK)

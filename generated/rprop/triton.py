@@ -193,7 +193,7 @@ def default_elements(
     step_min = tl.load(scalars_ptr + 3)
     _unscale = tl.load(scalars_ptr + 4)
     _seed = tl.load(scalars_ptr + 5)
-    _skip = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -263,7 +263,7 @@ def keep_step_elements(
     step_min = tl.load(scalars_ptr + 3)
     _unscale = tl.load(scalars_ptr + 4)
     _seed = tl.load(scalars_ptr + 5)
-    _skip = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -333,7 +333,7 @@ def as_printed_elements(
     step_min = tl.load(scalars_ptr + 3)
     _unscale = tl.load(scalars_ptr + 4)
     _seed = tl.load(scalars_ptr + 5)
-    _skip = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)

@@ -259,7 +259,7 @@ def default_elements(
     one_minus_c = tl.load(scalars_ptr + 8)
     _unscale = tl.load(scalars_ptr + 10)
     _seed = tl.load(scalars_ptr + 11)
-    _skip = tl.load(scalars_ptr + 12)
+    _skip = tl.load(scalars_ptr + 13)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -318,7 +318,7 @@ def given_elements(
     one_minus_beta = tl.load(scalars_ptr + 9)
     one_minus_c = tl.load(scalars_ptr + 8)
     _seed = tl.load(scalars_ptr + 11)
-    _skip = tl.load(scalars_ptr + 12)
+    _skip = tl.load(scalars_ptr + 13)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
@@ -386,7 +386,7 @@ def keep_average_elements(
     one_minus_beta = tl.load(scalars_ptr + 9)
     _unscale = tl.load(scalars_ptr + 10)
     _seed = tl.load(scalars_ptr + 11)
-    _skip = tl.load(scalars_ptr + 12)
+    _skip = tl.load(scalars_ptr + 13)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)

@@ -287,7 +287,7 @@ def default_elements(
     lr = tl.load(scalars_ptr + 4)
     _unscale = tl.load(scalars_ptr + 2)
     _seed = tl.load(scalars_ptr + 5)
-    _skip = tl.load(scalars_ptr + 6)
+    _skip = tl.load(scalars_ptr + 7)
     if SCALED:
         _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)

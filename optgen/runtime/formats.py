@@ -67,6 +67,11 @@ def is_eight_bit(format: str | None) -> bool:
     return format in (EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
 
 
+def is_stochastic(format: str) -> bool:
+    """Whether a format is rounded by random bits, which have to be others in every step."""
+    return format != EIGHT_BIT
+
+
 def scales_of(name: str) -> str:
     """Under which name the scales of a state in 8 bits are kept, where arrays are kept by name."""
     return f"{name}_scales"

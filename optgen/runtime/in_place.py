@@ -21,6 +21,24 @@ class PreparedStep(Protocol):
             team: the threads that work, where these are the CPU's.
         """
 
+    @property
+    def can_run_on_device(self) -> bool:
+        """Whether `run_on_device` is there."""
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether that can leave a step out."""
+
+    def run_on_device(
+        self,
+        t: Any,
+        hyperparameters: Mapping[str, Any],
+        numbers: Mapping[str, Any],
+        scale: Any = None,
+        skip: Any = None,
+    ) -> dict[str, Any]:
+        """Make a step whose number is known on the device alone, see `optgen.runtime.triton.Prepared`."""
+
     def move_gradients(self, addresses: Sequence[int]) -> bool:
         """Have the steps to come read gradients, of the same shapes, dtypes and strides, at other places.
 

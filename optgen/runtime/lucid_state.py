@@ -19,7 +19,7 @@ class NumpyLayout(StateLayout):
         found: np.ndarray = parameter.data
         return found
 
-    def counted(self, kept: Kept, t: int) -> int:
+    def counted(self, parameter: Any, kept: Kept, t: int) -> int:
         return t
 
     def step_number(self, parameter: Any, value: np.ndarray) -> np.ndarray:

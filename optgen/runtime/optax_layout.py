@@ -98,6 +98,11 @@ class Layout:
                     return index
         return None
 
+    def counted(self) -> Layout:
+        """The same with the number of steps beside it, in a tuple, where it does not tell that."""
+        tells = any(slot.source == "t" or COUNT.fullmatch(slot.source)["ahead"] for slot in self.slots if slot.counts)  # type: ignore[index]
+        return self if tells else Layout(self.optimizer, _Node(None, (Slot("t", "count"), self.root)))
+
     def pack(self, values: list[Any]) -> Any:
         """The state that holds values, one for each slot."""
         return _packed(self.root, iter(values))

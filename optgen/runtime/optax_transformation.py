@@ -15,7 +15,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
-from optgen.runtime.formats import closed
+from optgen.runtime.formats import closed, is_stochastic
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
@@ -80,6 +80,9 @@ class Transformation:
         self.rings = self._rings()
         shown = {slot.source: slot.name for slot in self.layout.slots if slot.source in self.names}
         self.formats = formats_of(self.name, own.state_dtype or chosen.state_dtype, self.variant.info, shown)
+        if any(map(is_stochastic, self.formats.values())):
+            # Random bits are to be others in every step.
+            self.layout = self.layout.counted()
         self.storage = Storage(self.variant, self.said is None, self.rings, frozenset(self.formats))
         self.parameters = self.said.parameters if self.said is not None else None
         self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()

@@ -15,7 +15,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks, block_count, closed, encoded, is_eight_bit, scales_of
+from optgen.runtime.formats import Blocks, block_count, closed, encoded, is_eight_bit, is_stochastic, scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
@@ -52,7 +52,9 @@ class StateLayout(ABC):
         self.variant = variant
         self.formats = formats
         self.native = functools.cache(native)
-        self.count = dialect.count
+        #: Whether steps are counted for the sake of random bits alone: the library keeps no count.
+        self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
+        self.count = dialect.count or ("step" if self.counts_itself else "")
         infos = {info.name: info for case in variant.info.cases for info in case.states}
         self.names = {name: dialect.states.get(name, name) for name in infos}
         #: States of which there is one number for the model; they are kept with a group's first parameter.
@@ -73,7 +75,7 @@ class StateLayout(ABC):
         """What the rule sees of a parameter: real numbers."""
 
     @abstractmethod
-    def counted(self, kept: Kept, t: int) -> Any:
+    def counted(self, parameter: Parameter, kept: Kept, t: int) -> Any:
         """The number of steps as it is kept, in place of the one that is there."""
 
     @abstractmethod
@@ -116,7 +118,11 @@ class StateLayout(ABC):
             else:
                 value = encoded(self.variant.arrays, self.moved(parameter, self.inside(info, kept[name])), format, None)
                 found |= self.entries(parameter, info, value)
-        return found | {n: self.restored(parameter, n, value) for n, value in kept.items() if n not in found}
+        found |= {n: self.restored(parameter, n, value) for n, value in kept.items() if n not in found}
+        if self.counts_itself and found and self.count not in found:
+            # The library tells that there has been a step, not how many.
+            found[self.count] = self.counted(parameter, found, 1)
+        return found
 
     def infos(self, parameter: Parameter) -> list[StateInfo]:
         """The states that are kept with a parameter."""
@@ -125,7 +131,7 @@ class StateLayout(ABC):
 
     def is_complete(self, parameter: Parameter, kept: Kept) -> bool:
         """Whether a parameter's state is there."""
-        if self.count:
+        if self.count and not self.counts_itself:
             return self.count in kept
         return all(kept.get(self.names[info.name]) is not None for info in self.infos(parameter))
 
@@ -141,7 +147,7 @@ class StateLayout(ABC):
         state = self.variant.init([self.array(parameter)], hyperparameters)
         (tensors,) = closed(self.variant.arrays, state.tensors, self.formats, self.variant.state_names(), None)
         if self.count:
-            kept[self.count] = self.counted(kept, 0)
+            kept[self.count] = self.counted(parameter, kept, 0)
         for info in self.infos(parameter):
             if info.name in self.of_step:
                 kept[self.names[info.name]] = self.step_number(parameter, np.array(state.shared[info.name]))
@@ -184,7 +190,7 @@ class StateLayout(ABC):
     ) -> None:
         """Write a parameter's state after a step."""
         if self.count:
-            kept[self.count] = self.counted(kept, t)
+            kept[self.count] = self.counted(parameter, kept, t)
         for info in self.infos(parameter):
             name = self.names[info.name]
             if info.name in self.of_step:
@@ -200,11 +206,11 @@ class StateLayout(ABC):
             TreeMismatch: an entry is missing, extra, or of another shape.
         """
         infos = {self.names[info.name]: info for info in self.infos(parameter)}
-        wanted = {*infos, *([self.count] if self.count else ())}
+        wanted = {*infos, *([self.count] if self.count and not self.counts_itself else ())}
         scales = {scales_of(name): name for name, info in infos.items() if is_eight_bit(self.formats.get(info.name))}
         # What another optimizer has kept in full is rounded when it is loaded.
         wanted |= {name for name in scales if kept.get(name) is not None}
-        known = wanted | {self.names[name] for name in self.of_model}
+        known = wanted | {self.names[name] for name in self.of_model} | ({self.count} if self.count else set())
         found = {name for name, value in kept.items() if value is not None}
         if found and (not wanted <= found or not found <= known):
             told = ", ".join(sorted(found)) or "nothing"
@@ -349,7 +355,7 @@ class GroupStep(ABC):
         prepared.run(t, {**self.work.hyperparameters, **single(inputs)}, self.team())
         for p, k in zip(parameters, kept, strict=True):
             if layout.count:
-                k[layout.count] = layout.counted(k, t)
+                k[layout.count] = layout.counted(p, k, t)
             for name, value in shared.items():
                 k[layout.names[name]] = layout.step_number(p, np.array(value))
         for name, value in of_model.items():

@@ -17,7 +17,7 @@ from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
-from optgen.runtime.native.choice import made_or_told, triton_or_told
+from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.torch_memory import gradient_of, torch_memory
@@ -138,20 +138,26 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
+        _check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
-        if found_inf is not None and bool(found_inf.item()):
-            return
         work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
+        found = [self._ready.get(index) for index, part in enumerate(work) if part.parameters]
+        # What GradScaler knows is used where it is; elsewhere the host asks for it.
+        by_device = all(ready is not None and ready.can_skip for ready in found)
+        if found_inf is not None and not by_device and bool(found_inf.item()):
+            return
         if any(group["skip_nonfinite"] for group in self.param_groups) and not _all_finite(work):
             first = self.param_groups[0]
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return
-        if scale is not None:
+        if scale is not None and not by_device:
             for parameter in (p for part in work for p in part.parameters):
                 gradient_of(parameter).div_(scale.to(parameter.device))
         for index, part in enumerate(work):
             ready = self._ready.get(index)
-            if ready is not None:
+            if ready is not None and by_device:
+                ready.run(part.parameters, part.hyperparameters, scale, found_inf)
+            elif ready is not None:
                 ready.run(part.parameters, part.hyperparameters)
             elif part.parameters:
                 step = TorchStep(self.dialect, part, self.state, inputs)
@@ -163,7 +169,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         layout, hyperparameters = self._chosen_again(index, group)
         ready = self._ready.get(index)
         if ready is not None:
-            is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled() or group.get("capturable"))
+            is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled())
             if is_same and ready.is_as_before(group["params"], self.state):
                 return Work(group, layout, hyperparameters, group["params"])
             self._ready[index] = None
@@ -180,10 +186,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 layout.variant.arrays.arithmetic_dtype(p)
             if p.is_complex() and not layout.takes_complex:
                 raise RuntimeError(f"{name} does not support complex parameters")
-            if group.get("capturable") and p.device.type not in ("cuda", "xpu"):
+            if group.get("capturable") and not is_for_triton(p.device.type):
                 raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
-            if group.get("capturable"):
-                raise NotImplementedError(f"{name}: no step of this device can be captured; use capturable=False")
+        if group.get("capturable") and parameters and (why := layout.why_not_captured()):
+            raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
         return Work(group, layout, hyperparameters, parameters)
 
     def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
@@ -216,12 +224,14 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         values = {**chosen.values, **_tensors_of(self.dialect, group)}
         label = type(self).__name__
         formats = formats_of(label, group.get("state_dtype"), variant.info, self.dialect.states)
-        key = (variant.info.name, *formats.items())
+        on_device = bool(group.get("capturable") or group.get("fused"))
+        key = (variant.info.name, on_device, *formats.items())
         if key not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
             make_triton = functools.partial(self.entry.triton_rule, chosen.options, chosen.values, variant)
             self._layouts[key] = TorchLayout(
                 functools.partial(triton_or_told, make_triton),
+                on_device,
                 variant,
                 self.dialect,
                 functools.partial(made_or_told, make),
@@ -266,6 +276,14 @@ def _check_flags(label: str, group: Mapping[str, Any]) -> None:
             raise InvalidHyperparameter(f"{label}: {name} as a tensor holds one number, not {value!r}")
         if group.get("foreach") and not group.get("capturable"):
             raise InvalidHyperparameter(f"{label}: {name} as a tensor goes with capturable=True or foreach=False")
+
+
+def _check_capture(optimizer: torch.optim.Optimizer) -> None:
+    """What torch checks of its own optimizers where a graph is captured; it has had two names."""
+    names = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+    check = next((getattr(optimizer, name) for name in names if hasattr(optimizer, name)), None)
+    if check is not None:
+        check()
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -55,18 +55,104 @@ class _Number:
         return not failed
 
 
+class Clock(Protocol):
+    """Where a group's numbers of the step are kept, and how they go on."""
+
+    def is_as_before(self) -> bool:
+        """Whether they are what the last step has left."""
+
+    def run(
+        self, prepared: PreparedStep, hyperparameters: Mapping[str, Any], scale: Tensor | None, skip: Tensor | None
+    ) -> None:
+        """Make the next step."""
+
+
+@dataclass(slots=True)
+class HostClock:
+    """Numbers of the step in this machine's memory.
+
+    Attributes:
+        t: the number of the step that comes next.
+        count: the parameters' counts of steps, all of which are one less; None where none are kept.
+        numbers: the numbers of the step, each with the array in which the call keeps it.
+    """
+
+    t: int
+    count: _Number | None
+    numbers: list[tuple[_Number, np.ndarray]]
+
+    @classmethod
+    def of(cls, layout: StateLayout, t: int, kept: list[Kept], shared: Mapping[str, np.ndarray]) -> HostClock | None:
+        """That of some parameters; None where their numbers stand elsewhere, or are of several types."""
+        count = _Number.of([k[layout.count] for k in kept]) if layout.count else None
+        numbers = [_Number.of([k[layout.names[name]] for k in kept]) for name in shared]
+        if (layout.count and count is None) or any(number is None for number in numbers):
+            return None
+        found = [(n, array) for n, array in zip(numbers, shared.values(), strict=True) if n is not None]
+        return cls(t, count, found)
+
+    def is_as_before(self) -> bool:
+        """See `Clock`; whoever has changed one of them is noticed."""
+        every = [*([self.count] if self.count else ()), *(number for number, _ in self.numbers)]
+        return all(number.replace(number.value) for number in every)
+
+    def run(
+        self, prepared: PreparedStep, hyperparameters: Mapping[str, Any], scale: Tensor | None, skip: Tensor | None
+    ) -> None:
+        """See `Clock`; gradients come without a scale, and the step is not left out."""
+        assert (scale, skip) == (None, None)
+        prepared.run(self.t, hyperparameters, torch_team())
+        if self.count:
+            self.count.replace(float(self.t))
+            self.t += 1
+        for number, array in self.numbers:
+            number.replace(float(array))
+
+
+@dataclass(slots=True)
+class DeviceClock:
+    """Numbers of the step on the parameters' device: no step asks for them, so that graphs can capture it.
+
+    Attributes:
+        counts: the parameters' counts of steps, all alike; empty if the library keeps none: then the rule asks no more
+            than whether a step is the first.
+        numbers: the numbers of the step, for each parameter.
+    """
+
+    counts: list[Tensor]
+    numbers: dict[str, list[Tensor]]
+
+    def is_as_before(self) -> bool:
+        """See `Clock`: asking would take as long as the step."""
+        return True
+
+    def run(
+        self, prepared: PreparedStep, hyperparameters: Mapping[str, Any], scale: Tensor | None, skip: Tensor | None
+    ) -> None:
+        """See `Clock`."""
+        if self.counts:
+            torch._foreach_add_(self.counts, 1)
+        if self.counts and skip is not None:
+            # A list, since one tensor would be asked for its number.
+            torch._foreach_sub_(self.counts, [skip.reshape(())] * len(self.counts))
+        before = {name: tensors[0] for name, tensors in self.numbers.items()}
+        t = self.counts[0] if self.counts else 2.0
+        after = prepared.run_on_device(t, hyperparameters, before, scale, skip)
+        for name, tensors in self.numbers.items():
+            new = after[name] if skip is None else torch.where(skip.reshape(()) != 0, before[name], after[name])
+            torch._foreach_copy_(tensors, [new.to(tensors[0].dtype)] * len(tensors))
+
+
 @dataclass(slots=True)
 class Ready:
-    """A group's step by native kernels as it was made last: where nothing has moved, only the gradients are looked up.
+    """A group's step by kernels as it was made last: where nothing has moved, only the gradients are looked up.
 
     What is compared is compared list by list: a loop over a few hundred parameters would take longer than the step.
 
     Attributes:
         layout: the variant that the group asked for.
         prepared: the call.
-        t: the number of the step that comes next.
-        count: the parameters' counts of steps, all of which are one less; None where none are kept.
-        numbers: the numbers of the step, each with the array in which the call keeps it.
+        clock: the numbers of the step.
         parameters: by `id`.
         addresses, dtypes, shapes: of the parameters.
         kept: what is kept for each.
@@ -77,9 +163,7 @@ class Ready:
 
     layout: StateLayout
     prepared: PreparedStep
-    t: int
-    count: _Number | None
-    numbers: list[tuple[_Number, np.ndarray]]
+    clock: Clock
     parameters: list[int]
     addresses: list[int]
     dtypes: list[torch.dtype]
@@ -97,16 +181,30 @@ class Ready:
         kept: list[Kept],
         prepared: PreparedStep,
         shared: Mapping[str, np.ndarray],
+        on_device: bool,
     ) -> Ready | None:
-        """What the next step can go on from; None where it has to look at everything again."""
+        """What the next step can go on from; None where it has to look at everything again.
+
+        Args:
+            layout: the variant.
+            parameters: all that have made the step.
+            kept: what is kept for each.
+            prepared: the step that has been made.
+            shared: the numbers of the step after it.
+            on_device: whether the device is to know these alone.
+        """
         values = [value for k in kept for value in k.values()]
         if layout.of_model or layout.variant.info.inputs:
             return None
         if not all(isinstance(value, Tensor) for value in values) or any(p.is_complex() for p in parameters):
             return None
-        count = _Number.of([k[layout.count] for k in kept]) if layout.count else None
-        numbers = [_Number.of([k[layout.names[name]] for k in kept]) for name in shared]
-        if (layout.count and count is None) or any(number is None for number in numbers):
+        clock: Clock | None = None
+        if not on_device:
+            clock = HostClock.of(layout, 1 + layout.steps_done(parameters[0], kept[0]), kept, shared)
+        elif prepared.can_run_on_device:
+            numbers = {name: [k[layout.names[name]] for k in kept] for name in shared}
+            clock = DeviceClock([k[layout.count] for k in kept] if layout.count else [], numbers)
+        if clock is None:
             return None
         gradients = list(map(gradient_of, parameters))
         # The call knows how the gradients of this step are laid out; the next ones will be like the parameters.
@@ -119,9 +217,7 @@ class Ready:
         return cls(
             layout,
             prepared,
-            1 + layout.steps_done(parameters[0], kept[0]),
-            count,
-            [(number, array) for number, array in zip(numbers, shared.values(), strict=True) if number is not None],
+            clock,
             list(map(id, parameters)),
             list(map(Tensor.data_ptr, parameters)),
             list(map(_dtype, parameters)),
@@ -131,6 +227,11 @@ class Ready:
             list(map(Tensor.data_ptr, values)),
             [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
         )
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether a step can take the scale out of gradients, and be left out, by what is on the device."""
+        return isinstance(self.clock, DeviceClock) and self.prepared.can_skip
 
     def is_as_before(self, parameters: list[Tensor], state: Mapping[Tensor, Kept]) -> bool:
         """Whether parameters and states are the same, in the same memory, and the gradients laid out like them."""
@@ -153,19 +254,24 @@ class Ready:
             and all(map(Tensor.is_contiguous, parameters))
             and all(map(Tensor.is_contiguous, gradients))
             and not any(map(Tensor.is_neg, gradients))
-            and all(number.replace(number.value) for number in self._all_numbers())
+            and self.clock.is_as_before()
             and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
         )
 
-    def _all_numbers(self) -> list[_Number]:
-        return [*([self.count] if self.count else ()), *(number for number, _ in self.numbers)]
+    def run(
+        self,
+        parameters: list[Tensor],
+        hyperparameters: Mapping[str, Any],
+        scale: Tensor | None = None,
+        skip: Tensor | None = None,
+    ) -> None:
+        """Make the step, on parameters for which `is_as_before` is true.
 
-    def run(self, parameters: list[Tensor], hyperparameters: Mapping[str, Any]) -> None:
-        """Make the step, on parameters for which `is_as_before` is true."""
-        self.prepared.run(self.t, hyperparameters, torch_team())
-        if self.count:
-            self.count.replace(float(self.t))
-            self.t += 1
-        for number, array in self.numbers:
-            number.replace(float(array))
+        Args:
+            parameters: the group's.
+            hyperparameters: a value for each that the variant uses.
+            scale: what gradients have been multiplied by; only where `can_skip`.
+            skip: not 0 if the step is to leave everything as it is; only where `can_skip`.
+        """
+        self.clock.run(self.prepared, hyperparameters, scale, skip)
         torch.autograd.graph.increment_version(parameters)

@@ -29,25 +29,43 @@ class TorchLayout(StateLayout):
 
     Args:
         triton: makes the variant as Triton kernels, or None where there are none; asked when a step could use them.
+        on_device: whether numbers of the step are kept where the parameter is, so that steps need not ask the host.
         *arguments: see `StateLayout`.
     """
 
-    def __init__(self, triton: Callable[[], InPlaceRule | None], *arguments: Any) -> None:
+    def __init__(self, triton: Callable[[], InPlaceRule | None], on_device: bool, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.triton = functools.cache(triton)
+        self.on_device = on_device
+
+    def why_not_captured(self) -> str:
+        """Why no graph can capture a step; empty if one can."""
+        if self.variant.info.inputs:
+            return "it asks for values at every step"
+        if self.of_model:
+            return "it keeps numbers of the whole model"
+        if any(info.depth > 1 for case in self.variant.info.cases for info in case.states):
+            return "where it keeps its histories depends on the number of the step"
+        rule = self.triton()
+        if rule is None:
+            return "there are no Triton kernels here"
+        return (
+            "" if rule.takes(self.formats, []) else "it reads again what it has rounded: use float32 for these states"
+        )
 
     def array(self, parameter: Tensor) -> Tensor:
         return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
 
-    def counted(self, kept: Kept, t: int) -> Tensor:
+    def counted(self, parameter: Tensor, kept: Kept, t: int) -> Tensor:
         if self.count in kept:
             count: Tensor = kept[self.count].fill_(t)
             return count
         wide = torch.get_default_dtype() == torch.float64
-        return torch.full((), float(t), dtype=torch.float64 if wide else torch.float32)
+        device = parameter.device if self.on_device else None
+        return torch.full((), float(t), dtype=torch.float64 if wide else torch.float32, device=device)
 
     def step_number(self, parameter: Tensor, value: np.ndarray) -> Tensor:
-        return torch.as_tensor(value)
+        return torch.as_tensor(value, device=parameter.device if self.on_device else None)
 
     def on_host(self, value: Tensor) -> np.ndarray:
         return np.array(value.detach().cpu().double().numpy())
@@ -70,8 +88,10 @@ class TorchLayout(StateLayout):
             return _restored(parameter, value)
         if isinstance(value, int | float):
             # Older checkpoints of torch have plain numbers of steps.
-            return torch.tensor(float(value), dtype=torch.float32)
-        return value.clone() if isinstance(value, Tensor) else value
+            return torch.tensor(float(value), dtype=torch.float32, device=parameter.device if self.on_device else None)
+        if not isinstance(value, Tensor):
+            return value
+        return value.to(parameter.device, copy=True) if self.on_device else value.clone()
 
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
@@ -101,10 +121,13 @@ class TorchStep(GroupStep):
         self.overlapping = overlapping(self.work.parameters)
 
     def in_place(self, parameters: list[Tensor]) -> InPlaceRule | None:
-        if torch.is_grad_enabled() or not all(isinstance(v, int | float) for v in self.work.hyperparameters.values()):
-            return None
         layout = self.layout
         assert isinstance(layout, TorchLayout)
+        given = self.work.hyperparameters.values()
+        if torch.is_grad_enabled() or not all(
+            isinstance(value, int | float) or (layout.on_device and not value.requires_grad) for value in given
+        ):
+            return None
         formatted = {layout.names[name] for name in layout.formats}
         formatted |= set(map(scales_of, formatted))
         beside = {layout.count, *(layout.names[name] for name in layout.of_step)} | formatted
@@ -130,7 +153,10 @@ class TorchStep(GroupStep):
     ) -> None:
         torch.autograd.graph.increment_version(parameters)
         if len(parameters) == len(self.work.parameters):
-            self.ready = Ready.after(self.layout, parameters, kept, prepared, shared)
+            layout = self.layout
+            assert isinstance(layout, TorchLayout)
+            on_device = layout.on_device and is_for_triton(parameters[0].device.type)
+            self.ready = Ready.after(layout, parameters, kept, prepared, shared, on_device)
 
     def gradient(self, parameter: Tensor) -> Tensor:
         gradient = gradient_of(parameter)

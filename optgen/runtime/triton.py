@@ -24,7 +24,7 @@ from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import Call, Held, Launcher, Sizes, arithmetic_dtype, on_device, sent
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import SEED, STATE_FORMATS, CasePlan, KernelPlan, Launch, StatePlan
+from optgen.targets.kernels.plan import SEED, SKIP, STATE_FORMATS, UNSCALE, CasePlan, KernelPlan, Launch, StatePlan
 
 Tensor = torch.Tensor
 
@@ -109,10 +109,14 @@ class _Group:
 
     Attributes:
         scalars: numbers of the step on the device, in each precision that a kernel computes in.
+        numbers: the same in float64, where they are computed on the device.
+        sent: what has been sent there.
     """
 
     case: CasePlan
     scalars: dict[torch.dtype, Tensor]
+    numbers: Tensor | None = None
+    sent: list[float] = field(default_factory=list)
     members: list[Held] = field(default_factory=list)
 
 
@@ -160,6 +164,50 @@ class Prepared:
                 # Whoever drops them gets their memory back.
                 self.gradients = []
             phase.run(t, {name: float(value) for name, value in hyperparameters.items()})
+
+    @property
+    def can_run_on_device(self) -> bool:
+        """Whether steps can be made without the host's knowing their number: not if places depend on it."""
+        return not (self._has_history or self.inputs)
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether the device can leave out a step: not where a state is a single number or one of a row or column."""
+        kinds = {Kind(entry.kind) for case in self.rule.cases for entry in case.states}
+        return kinds <= {Kind.ELEMENT, Kind.STEP}
+
+    def run_on_device(
+        self,
+        t: Tensor | float,
+        hyperparameters: Mapping[str, float | Tensor],
+        numbers: Mapping[str, Tensor],
+        scale: Tensor | None = None,
+        skip: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Make a step whose number is known on the device alone: nothing waits for it, and graphs can capture it.
+
+        Only what has changed of the hyperparameters that are Python numbers is sent, so that a captured step keeps
+        those it was captured with. Tensors are read anew in every step.
+
+        Args:
+            t: the number of the step, counted from 1; one number on the device, as all tensors here.
+            hyperparameters: a value for each that the variant uses.
+            numbers: the states that are numbers of the step.
+            scale: what the gradients have been multiplied by.
+            skip: not 0 if the step is to leave everything as it is.
+
+        Returns:
+            the states that are numbers of the step, after it.
+        """
+        with torch.no_grad(), on_device(self.parameters[0]):
+            if self._phase is None:
+                self._phase = _Phase(self, 1)
+                self.gradients = []
+            given = {**hyperparameters, "t": t, **numbers}
+            if scale is not None or skip is not None:
+                given[UNSCALE] = 1.0 if scale is None else scale.double().reciprocal()
+                given[SKIP] = 0.0 if skip is None else skip
+            return self._phase.run_on_device(given)
 
     def move_gradients(self, addresses: Sequence[int]) -> bool:
         """Have the steps to come read gradients, of the same shapes and dtypes and without gaps, at other places.
@@ -242,6 +290,30 @@ class _Phase:
             for entry in _of_kind(group.case, Kind.STEP):
                 kept = given.state.shared[entry.name]
                 kept[(t - 1) % entry.depth if entry.depth > 1 else ()] = new[entry.name]
+
+    def run_on_device(self, values: Mapping[str, float | Tensor]) -> dict[str, Tensor]:
+        """Make the step from values that may stand on the device; see `Prepared.run_on_device`."""
+        given, names = self.given, self.plan.scalars
+        fixed = {name: float(value) for name, value in values.items() if not isinstance(value, Tensor)}
+        fixed |= {"model_size": float(given.model_size), "tensor_count": float(len(given.parameters))}
+        new: dict[str, Tensor] = {}
+        for group in self.groups:
+            host = [fixed.get(name, 0.0) for name in names] or [0.0]
+            if group.numbers is None or host != group.sent:
+                group.numbers = sent(np.array(host), group.numbers, self.device)
+                group.sent = host
+            for name, value in values.items():
+                if isinstance(value, Tensor) and name in names:
+                    group.numbers[names.index(name)].copy_(value.reshape(()))
+            self.launcher.compute_numbers(group.case.step, group.numbers, bool(given.state.formats))
+            for scalars in group.scalars.values():
+                scalars.copy_(group.numbers)
+            new |= {entry.name: group.numbers[names.index(entry.new)] for entry in _of_kind(group.case, Kind.STEP)}
+        _copy(self.before)
+        for call in self.calls:
+            call.start(UNSCALE in values)
+        _copy(self.after)
+        return new
 
     def move_gradients(self, addresses: np.ndarray) -> None:
         """Have kernels read gradients at other places; nothing is sent if they are the same."""

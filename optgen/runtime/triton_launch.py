@@ -16,7 +16,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import EIGHT_BIT
 from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
-from optgen.targets.kernels.plan import BLOCKS, SLICES, STATE_FORMATS, Argument, HostFunction, KernelPlan, Launch
+from optgen.targets.kernels.plan import BLOCKS, SEED, SLICES, STATE_FORMATS, Argument, HostFunction, KernelPlan, Launch
 
 Tensor = torch.Tensor
 
@@ -115,9 +115,10 @@ class Call:
     constants: Mapping[str, Any]
     gradients: tuple[int, np.ndarray] | None
 
-    def start(self) -> None:
-        """Start the kernel."""
-        self.kernel[(self.programs,)](self.rows, *self.rest, **self.constants, **LAUNCH_OPTIONS)
+    def start(self, scaled: bool = False) -> None:
+        """Start the kernel; `scaled`: gradients are multiplied by a number, and the step may be left out."""
+        constants = {**self.constants, "SCALED": True} if scaled and "SCALED" in self.constants else self.constants
+        self.kernel[(self.programs,)](self.rows, *self.rest, **constants, **LAUNCH_OPTIONS)
 
     def move_gradients(self, addresses: np.ndarray) -> None:
         """Have it read gradients at other places, uint64."""
@@ -147,6 +148,20 @@ class Launcher:
         """What a function of the host returns, by name."""
         results = getattr(self.module, function.name)(*(float(values[name]) for name in function.arguments))
         return dict(zip(function.returns, results, strict=True))
+
+    def compute_numbers(self, function: HostFunction | None, numbers: Tensor, rounds: bool) -> None:
+        """The same on the device, from numbers that stand there to where they stand.
+
+        Args:
+            function: None if there is nothing to compute.
+            numbers: float64, in the order of the plan's scalars; the number of the step among them if it is needed.
+            rounds: whether random bits are needed.
+        """
+        if function is not None:
+            getattr(self.module, function.kernel)[(1,)](numbers, num_warps=1, enable_fp_fusion=False)
+        if rounds:
+            places = {"T": self.plan.scalars.index("t"), "SEED": self.plan.scalars.index(SEED)}
+            self.module.step_seed[(1,)](numbers, **places, num_warps=1)
 
     def programs_of(self, launch: Launch, shape: tuple[int, ...], model_size: int) -> int:
         """How many programs a launch has for a tensor, each of which leaves a partial result for each of its folds."""
@@ -185,6 +200,8 @@ class Launcher:
                 constants[name] = TYPES[(member.arrays[array] if array in member.arrays else member.parts[fold]).dtype]
             elif name.endswith("_format"):
                 constants[name] = member.formats.get(name.removeprefix("_").removesuffix("_format"), 0)
+            elif name == "SCALED":
+                constants[name] = False
             elif name == "WIDE":
                 arrays = [member.arrays[a.name] for a in launch.arguments if a.role == "array"]
                 constants[name] = all(one.data_ptr() % 16 == 0 for one in arrays)

@@ -123,6 +123,24 @@ def repeated(target: TritonTarget) -> float:
     return float((found[0] - found[1]).abs().max())
 
 
+def numbers_of_steps(rule: Rule, target: TritonTarget) -> float:
+    """The difference between numbers of the step that the host computes, and those that a kernel does."""
+    launcher = target.rule.launcher
+    names = launcher.plan.scalars
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for case in target.rule.cases:
+        for t in (1, 2, 7, 1000) if case.step is not None else ():
+            known = {**target.hyperparameters, "t": float(t), "model_size": 1000.0, "tensor_count": 3.0}
+            wanted = {n: known.get(n, float(random.uniform(0.1, 0.9))) for n in case.step.arguments}
+            expected = launcher.numbers_of_step(case.step, wanted)
+            table = torch.tensor([wanted.get(n, 0.0) for n in names], dtype=torch.float64)
+            launcher.compute_numbers(case.step, table, False)
+            for n, value in expected.items():
+                worst = max(worst, relative_difference(np.array(value), table[names.index(n)].numpy()))
+    return worst
+
+
 def results(name: str, which: str) -> dict[str, float]:
     """All checks of one rule's variants; of others than those generated ahead, only that they follow the equations."""
     spec = spec_named(name)
@@ -138,6 +156,7 @@ def results(name: str, which: str) -> dict[str, float]:
         key = f"{name} {variant}"
         # For L-BFGS's see STEPS_FLOAT64 in test_jax.py.
         steps = 12 if name == "lbfgs" else STEPS
+        found[f"{key} numbers of steps"] = numbers_of_steps(rule, target)
         found[f"{key} float64"] = follow_float64(rule, values, target, SHAPES, steps)
         if which == "others":
             continue

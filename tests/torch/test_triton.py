@@ -51,3 +51,32 @@ def test_where_kernels_cannot_run(monkeypatch):
     with pytest.raises(NoCompiler, match="Triton kernels run on a GPU; on the CPU TRITON_INTERPRET=1"):
         optgen.torch.SGD([weight], lr=0.1).step()
     assert torch.equal(weight.detach(), torch.ones(3))
+
+
+@pytest.mark.parametrize("names", [["AdamW", "NAdam"], ["SGD", "Lamb"]])
+def test_steps_that_the_device_alone_counts(names):
+    """`capturable=True` and `fused=True`: the same numbers, and nothing asks the host, nor where a step is left out."""
+    command = [sys.executable, "-m", "tests.torch.triton_device", *names]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for name, ways in json.loads(done.stdout).items():
+        for way, found in ways.items():
+            if (name == "Lamb" and way in ("scale, bfloat16", "scale, 8 bits")) or (name, way) == ("SGD", "capturable"):
+                # Both kernels read what the first one rounds; and torch's SGD knows no such argument.
+                continue
+            assert found["difference"] <= 1e-6, (name, way)
+            # All but the first, and one more after a checkpoint is loaded.
+            assert found["numbered"] == (4 if way == "saved" else 5), (name, way)
+            assert found["asked"] == 0, (name, way)
+
+
+def test_what_no_graph_can_capture(monkeypatch):
+    monkeypatch.setenv("OPTGEN_BACKEND", "triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    with pytest.raises(NotImplementedError, match=r"Prodigy: no graph can capture .* numbers of the whole model"):
+        optgen.torch.Prodigy([weight], capturable=True).step()
+    monkeypatch.setenv("OPTGEN_BACKEND", "auto")
+    with pytest.raises(AssertionError, match="capturable=True takes parameters on an accelerator, not on cpu"):
+        optgen.torch.AdamW([weight], capturable=True).step()

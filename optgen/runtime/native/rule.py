@@ -70,6 +70,20 @@ class Prepared:
     def __post_init__(self) -> None:
         self._places = address_of(self.table), address_of(self.kernels.addresses), address_of(self.addresses)
 
+    @property
+    def can_run_on_device(self) -> bool:
+        """See `PreparedStep`: the host is the device."""
+        return False
+
+    @property
+    def can_skip(self) -> bool:
+        """See `PreparedStep`."""
+        return False
+
+    def run_on_device(self, *_: Any) -> dict[str, Any]:
+        """See `PreparedStep`."""
+        raise NotImplementedError("steps on a CPU are numbered by the host")
+
     def move_gradients(self, addresses: Sequence[int]) -> bool:
         """See `PreparedStep.move_gradients`."""
         self.addresses[self.gradients] = addresses

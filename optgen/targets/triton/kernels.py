@@ -236,6 +236,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         if array in self.may_be_formatted:
             self.formatted[array] = self.rounded[array] = None
             self.load_step_number(SEED)
+            self.tables.place("t", Kind.STEP)  # which it is computed from
             stored = f"{array}_ptr, {scales(array)}, {stream(array)}, {SEED}"
             self.lines.append(f"_stored({stored}, _offsets, {value}, _mask, {_format(array)})")
             return

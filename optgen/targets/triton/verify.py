@@ -177,7 +177,9 @@ def verify(
         # What is read again within a step is not rounded before.
         if not (PRECISIONS[precision].format and case.read_again)
     )
-    return Verified(found, tuple(_bytes(optimizer, generated.plan, found)))
+    steps = {case.step.kernel for variant in generated.plan.variants for case in variant.cases if case.step is not None}
+    numbers = tuple(_compiled_numbers(spec.name, module, kernel, gpu) for kernel in sorted(steps) for gpu in gpus)
+    return Verified((*found, *numbers), tuple(_bytes(optimizer, generated.plan, found)))
 
 
 def _bytes(optimizer: Optimizer, plan: KernelPlan, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
@@ -225,13 +227,31 @@ def _compiled(
     )
 
 
+def _compiled_numbers(name: str, module: types.ModuleType, kernel: str, gpu: str) -> Compiled:
+    """A kernel for the numbers of a step: one program, in float64."""
+    source = ASTSource(getattr(module, kernel), {"_numbers_ptr": "*fp64"}, {}, {(0,): [["tt.divisibility", 16]]})
+    made = triton.compile(source, target=GPUS[gpu], options={"num_warps": 1, "enable_fp_fusion": False})
+    is_cuda = "ptx" in made.asm
+    text = made.asm["ptx" if is_cuda else "amdgcn"]
+    registers, own_memory = _resources(made, text, is_cuda)
+    atomics = re.search(r"\b(atom|red)\.|_atomic_", text) is not None
+    return Compiled(name, kernel, gpu, "float64", None, (0, 0), registers, own_memory, 0, True, atomics, ())
+
+
 def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str) -> Any:
     chosen = PRECISIONS[precision]
     kernel = getattr(module, launch.kernel)
     tables = {"_rows_ptr": "*i64", "_chunks_ptr": "*i64"}
     sizes = Sizes()
     outer, inner = sizes.tiles.get(launch.extent, (0, 0))
-    values = {"BLOCK": sizes.block_of([chosen.format]), "RANK": _RANK, "OUTER": outer, "INNER": inner, "WIDE": True}
+    values = {
+        "BLOCK": sizes.block_of([chosen.format]),
+        "RANK": _RANK,
+        "OUTER": outer,
+        "INNER": inner,
+        "WIDE": True,
+        "SCALED": False,
+    }
     values |= {"_theta_type": chosen.stored, "_g_type": chosen.stored}
     for name in launch.constants:
         if name.endswith("_format"):
