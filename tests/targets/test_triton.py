@@ -68,7 +68,8 @@ def test_kernels_compile_for_other_precisions():
     found = run_script("triton_compiled", "all", *names)
     check_compiled(found, names)
     # 0.1 and 0.7 went into float64 kernels as they were written.
-    wide = [one for one in found["kernels"] if (one["optimizer"], one["precision"]) == ("functions", "float64")]
+    of_rule = [one for one in found["kernels"] if not one["kernel"].endswith("_step_numbers")]
+    wide = [one for one in of_rule if (one["optimizer"], one["precision"]) == ("functions", "float64")]
     assert len(wide) == 4
     for one in wide:
         near = {abs(x) for x in one["literals"] if any(abs(abs(x) / w - 1) < 1e-7 for w in (0.1, 0.7))}
