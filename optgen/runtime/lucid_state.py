@@ -22,7 +22,7 @@ class NumpyLayout(StateLayout):
     def counted(self, parameter: Any, kept: Kept, t: int) -> int:
         return t
 
-    def step_number(self, parameter: Any, value: np.ndarray) -> np.ndarray:
+    def step_number(self, parameter: Any, kept: Kept, name: str, value: np.ndarray) -> np.ndarray:
         return value
 
     def on_host(self, value: Any) -> np.ndarray:

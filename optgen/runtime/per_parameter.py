@@ -79,8 +79,8 @@ class StateLayout(ABC):
         """The number of steps as it is kept, in place of the one that is there."""
 
     @abstractmethod
-    def step_number(self, parameter: Parameter, value: np.ndarray) -> Any:
-        """A number of the step as it is kept."""
+    def step_number(self, parameter: Parameter, kept: Kept, name: str, value: np.ndarray) -> Any:
+        """A number of the step as it is kept under a name, in place of the one that is there."""
 
     @abstractmethod
     def on_host(self, value: Any) -> np.ndarray:
@@ -129,6 +129,12 @@ class StateLayout(ABC):
         states = self.variant.case_of(tuple(self.array(parameter).shape)).states
         return [info for info in states if info.name not in self.of_model]
 
+    def kept_names(self, parameter: Parameter) -> list[str]:
+        """The names under which something is kept with a parameter, in alphabetical order."""
+        names = [self.names[info.name] for info in self.infos(parameter)]
+        eight_bit = [self.names[i.name] for i in self.infos(parameter) if is_eight_bit(self.formats.get(i.name))]
+        return sorted([*names, *map(scales_of, eight_bit), *([self.count] if self.count else [])])
+
     def is_complete(self, parameter: Parameter, kept: Kept) -> bool:
         """Whether a parameter's state is there."""
         if self.count and not self.counts_itself:
@@ -150,7 +156,8 @@ class StateLayout(ABC):
             kept[self.count] = self.counted(parameter, kept, 0)
         for info in self.infos(parameter):
             if info.name in self.of_step:
-                kept[self.names[info.name]] = self.step_number(parameter, np.array(state.shared[info.name]))
+                name = self.names[info.name]
+                kept[name] = self.step_number(parameter, kept, name, np.array(state.shared[info.name]))
             else:
                 kept |= self.entries(parameter, info, tensors[info.name])
         for name in self.of_model:
@@ -194,7 +201,7 @@ class StateLayout(ABC):
         for info in self.infos(parameter):
             name = self.names[info.name]
             if info.name in self.of_step:
-                kept[name] = self.step_number(parameter, np.array(shared[info.name]))
+                kept[name] = self.step_number(parameter, kept, name, np.array(shared[info.name]))
             else:
                 for entry, value in self.entries(parameter, info, tensors[info.name]).items():
                     kept[entry] = self.written(kept[entry], value)
@@ -357,7 +364,7 @@ class GroupStep(ABC):
             if layout.count:
                 k[layout.count] = layout.counted(p, k, t)
             for name, value in shared.items():
-                k[layout.names[name]] = layout.step_number(p, np.array(value))
+                k[layout.names[name]] = layout.step_number(p, k, layout.names[name], np.array(value))
         for name, value in of_model.items():
             self.first[layout.names[name]] = value
         self.remember(prepared, parameters, kept, shared)

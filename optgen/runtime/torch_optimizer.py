@@ -21,6 +21,7 @@ from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_
 from optgen.runtime.per_parameter import Work, check_count, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.torch_memory import gradient_of, torch_memory
+from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_state import TorchLayout, TorchStep
 from optgen.spec.model import Dialect
@@ -57,6 +58,11 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
         self._layouts: dict[Any, TorchLayout] = {}
         self._ready: dict[int, Ready | None] = {}
+        self._ready_on: dict[int, Ready | None] = {}
+        self._number = number_of(self)
+        # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
+        self._members: list[list[Tensor]] = []
+        self._can_trace = False
         self._choices: dict[int, _Choice] = {}
         _check_flags(type(self).__name__, defaults)
         self._chosen(defaults)
@@ -80,9 +86,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             _check_flags(type(self).__name__, merged)
             self._chosen(merged)
         super().add_param_group(param_group)
+        self._members.append(self.param_groups[-1]["params"])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._number = number_of(self)
+        self._members = [group["params"] for group in self.param_groups]
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
@@ -92,6 +101,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             **super().__getstate__(),
             "_layouts": {},
             "_ready": {},
+            "_ready_on": {},
             "_choices": {},
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
@@ -133,14 +143,70 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable", False))):
-            self._make_step(inputs)
+            if torch.compiler.is_compiling() and self._is_traceable(inputs):
+                self._trace_step()
+            else:
+                self._make_step(inputs)
         return loss
+
+    def _is_traceable(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether a graph can hold the step: all that is kept is there, in tensors that are the parameters' own."""
+        if inputs or torch.is_grad_enabled() or not self._can_trace:
+            return False
+        given = [p for members in self._members for p in members if p.grad is not None]
+        return all(
+            not gradient_of(p).is_sparse
+            and p in self.state
+            and all(isinstance(v, Tensor) for v in self.state[p].values())
+            for p in given
+        )
+
+    def _trace_step(self) -> None:
+        """The step as operators of torch, one for each group."""
+        for index, members in enumerate(self._members):
+            parameters = [p for p in members if p.grad is not None]
+            gradients = [p.grad for p in parameters]
+            states = [self.state[p][name] for p in parameters for name in sorted(self.state[p])]
+            torch.ops.optgen.step(parameters, gradients, states, self._number, index)
+
+    def step_on(self, group: int, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> None:
+        """See `torch_operator.Steps`."""
+        chosen = self.param_groups[group]
+        if list(map(id, chosen["params"])) != list(map(id, self._members[group])):
+            raise RuntimeError(
+                f"{type(self).__name__}: parameters of group {group} have changed since the step was compiled"
+            )
+        layout, hyperparameters = self._chosen_again(group, chosen)
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        ready = self._ready_on.get(group)
+        if ready is not None and ready.layout is layout and ready.is_in_memory(parameters, gradients, states):
+            if ready.can_skip:
+                ready.run(parameters, hyperparameters, scale, found_inf)
+                return
+        else:
+            ready = None
+        if found_inf is not None and bool(found_inf.item()):
+            return
+        if scale is not None:
+            gradients = [gradient / scale.to(gradient.device) for gradient in gradients]
+        if ready is not None and scale is None:
+            ready.run(parameters, hyperparameters)
+            return
+        rest = iter(states)
+        given = [p.detach() for p in parameters]
+        for p, gradient in zip(given, gradients, strict=True):
+            p.grad = gradient.detach()
+        kept = {p: {name: next(rest) for name in layout.kept_names(p)} for p in given}
+        step = TorchStep(self.dialect, Work(chosen, layout, hyperparameters, given), kept, {})
+        step.run()
+        self._ready_on[group] = step.ready
 
     @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
         _check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
+        self._can_trace = not any(part.layout.of_model for part in work)
         found = [self._ready.get(index) for index, part in enumerate(work) if part.parameters]
         # What GradScaler knows is used where it is; elsewhere the host asks for it.
         by_device = all(ready is not None and ready.can_skip for ready in found)

@@ -258,6 +258,19 @@ class Ready:
             and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
         )
 
+    def is_in_memory(self, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> bool:
+        """Whether tensors are those of the last step by where they stand; states as `Steps.step_on` is given them."""
+        values = [k[name] for k in self.kept for name in sorted(k)]
+        return (
+            list(map(Tensor.data_ptr, parameters)) == self.addresses
+            and list(map(Tensor.data_ptr, states)) == list(map(Tensor.data_ptr, values))
+            and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
+            and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
+            and all(map(Tensor.is_contiguous, (*parameters, *gradients)))
+            and self.clock.is_as_before()
+            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
+        )
+
     def run(
         self,
         parameters: list[Tensor],

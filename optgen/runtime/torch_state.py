@@ -64,7 +64,10 @@ class TorchLayout(StateLayout):
         device = parameter.device if self.on_device else None
         return torch.full((), float(t), dtype=torch.float64 if wide else torch.float32, device=device)
 
-    def step_number(self, parameter: Tensor, value: np.ndarray) -> Tensor:
+    def step_number(self, parameter: Tensor, kept: Kept, name: str, value: np.ndarray) -> Tensor:
+        if name in kept and kept[name].shape == value.shape and not kept[name].requires_grad:
+            number: Tensor = kept[name].copy_(torch.as_tensor(value))
+            return number
         return torch.as_tensor(value, device=parameter.device if self.on_device else None)
 
     def on_host(self, value: Tensor) -> np.ndarray:
