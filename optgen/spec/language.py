@@ -76,7 +76,7 @@ SHAPE_NAMES = ("size", "rank", "rows", "columns")
 RESERVED = frozenset({"theta", "g", "t", "range", *FUNCTIONS, *REDUCTIONS, *EXTENTS, *SHAPE_NAMES})
 #: Names that mean something in the code that is generated: modules and builtins that it uses.
 GENERATED_WORDS = frozenset(
-    "jax jnp math functools tuple zip isinstance any float triton tl scalars BLOCK OUTER INNER RANK WIDE".split()
+    "jax jnp math functools tuple zip isinstance any float triton tl scalars BLOCK OUTER INNER RANK WIDE SCALED".split()
 )
 
 _COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(theta_update|model_size|tensor_count)\Z")

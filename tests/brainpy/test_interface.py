@@ -25,7 +25,7 @@ class TestOptimizers:
     def test_signature_is_the_library_s(self):
         assert str(inspect.signature(brain.AdamW)) == (
             "(lr, train_vars=None, beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.01, amsgrad=False, name=None, "
-            "*, skip_nonfinite=False)"
+            "*, skip_nonfinite=False, state_dtype=None)"
         )
         assert {"SGD", "Momentum", "MomentumNesterov", "Adagrad", "Adadelta", "RMSProp", "Adam", "LARS", "Adan"} < set(
             dir(brain)

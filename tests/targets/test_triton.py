@@ -108,67 +108,69 @@ def test_the_kernel_of_a_rule():
         "heavy_ball", "m[t] = beta*m[t-1] + g\ntheta[t] = theta[t-1] - lr*m[t]", {"lr": 0.1, "beta": 0.9}
     )
     text = emit_triton(compile_optimizer(spec)).text
-    assert text[text.index("@triton.jit") :] == EXPECTED
+    assert text[text.index("@triton.jit\ndef _default_elements_block") :] == EXPECTED
 
 
 EXPECTED = '''\
 @triton.jit
-def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
-    """An array whose address stands in the table. A wide one is aligned to 16 bytes, or four numbers."""
-    array = tl.load(column_ptr).to(tl.pointer_type(type))
-    if WIDE:
-        array = tl.multiple_of(array, 8 if type.primitive_bitwidth == 16 else 16)
-    return array
-
-
-@triton.jit
-def _default_elements_block(theta_ptr, g_ptr, m_ptr, beta, lr, _number: tl.constexpr, _offsets, _mask):
-    g = tl.load(g_ptr + _offsets, _mask).to(_number)
-    m = tl.load(m_ptr + _offsets, _mask).to(_number)
+def _default_elements_block(
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta, lr, _unscale, _seed, _m_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
     m_new = beta*m + g
     theta_update = -lr*m_new
     theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
-    tl.store(m_ptr + _offsets, m_new, _mask)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
     tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
 
 
 @triton.jit
 def default_elements(
-    _rows_ptr,
-    _chunks_ptr,
-    scalars_ptr,
-    _theta_type: tl.constexpr,
-    _g_type: tl.constexpr,
-    _m_type: tl.constexpr,
-    WIDE: tl.constexpr,
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """All elements of a tensor: m_new, theta_update."""
     _number = scalars_ptr.dtype.element_ty
     _program = tl.program_id(0).to(tl.int64)
-    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*5
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*7
     theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
     g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
     m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
-    _n = tl.load(_row_ptr + 3)
-    _size = tl.multiple_of(tl.load(_row_ptr + 4), BLOCK)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 4)
+    _n = tl.load(_row_ptr + 5)
+    _size = tl.multiple_of(tl.load(_row_ptr + 6), BLOCK)
     beta = tl.load(scalars_ptr + 0)
     lr = tl.load(scalars_ptr + 1)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 3)
+    _skip = tl.load(scalars_ptr + 5)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
     _chunk = tl.load(_chunks_ptr + 2*_program + 1)
     _first = _chunk*_size
     # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
     if _first + _size <= _n:
         for _start in range(0, _size, BLOCK):
             _offsets = _first + _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, m_ptr, beta, lr, _number, _offsets, None)
+            _default_elements_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta, lr, _unscale, _seed, _m_format,
+                SCALED, _number, _offsets, None,
+            )
     else:
         for _start in range(_first, _n, BLOCK):
             _offsets = _start + tl.arange(0, BLOCK)
-            _default_elements_block(theta_ptr, g_ptr, m_ptr, beta, lr, _number, _offsets, _offsets < _n)
+            _default_elements_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, beta, lr, _unscale, _seed, _m_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
 '''
 
 
-@pytest.mark.parametrize("name", ["g_ptr", "BLOCK", "scalars", "WIDE", "float"])
+@pytest.mark.parametrize("name", ["g_ptr", "BLOCK", "scalars", "WIDE", "SCALED", "float"])
 def test_names_that_kernels_need_are_refused(name):
     with pytest.raises(SpecError, match=rf"^<taken>:1:1: '{name}' is a "):
         define_spec("taken", f"theta[t] = theta[t-1] - {name}*g", {name: 0.1})
@@ -179,7 +181,7 @@ def test_a_state_may_be_called_like_a_table(name):
     """No argument of the kernel is overwritten."""
     rule = f"{name}[t] = 0.9*{name}[t-1] + g\ntheta[t] = theta[t-1] - lr*{name}[t]/(1 + max(abs({name}[t])))"
     text = emit_triton(compile_optimizer(define_spec("named", rule, {"lr": 0.1}))).text
-    for kernel in text.split("@triton.jit")[1:]:
+    for kernel in text[text.index("@triton.jit\ndef _default") :].split("@triton.jit")[1:]:
         arguments, _, body = kernel.partition('"""')
         given = re.findall(r"(\w+)(?:: tl\.constexpr)?[,)]", arguments.partition("(")[2])
         assert not set(given) & set(re.findall(r"^    (\w+) = ", body, re.MULTILINE))
