@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -11,6 +12,9 @@ from importlib import metadata
 from optgen._cache import cache_root
 from optgen._paths import generated_folder, specs_folder
 from optgen.errors import NoCompiler, OptgenError
+
+#: Generated kernels are compiled by this release of Triton and later ones.
+OLDEST_TRITON = (3, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,12 @@ def _triton() -> Finding:
     found = _tried("target triton", "triton", look)
     if not found.works:
         return found
+    version = tuple(int(part) for part in re.findall(r"\d+", found.detail)[:2])
+    if version < OLDEST_TRITON:
+        oldest = ".".join(map(str, OLDEST_TRITON))
+        return Finding(
+            found.subject, False, f"{found.detail}, and kernels need {oldest} or later: pip install -U triton"
+        )
     gpu = _tried("target triton", "torch", look_for_gpu)
     if not gpu.works:
         return Finding(

@@ -147,6 +147,12 @@ def test_triton(monkeypatch: pytest.MonkeyPatch, device: str | None, interpret: 
     assert doctor._triton() == Finding("target triton", works, said)
 
 
+def test_triton_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub(monkeypatch, "triton", __version__="3.5.1")
+    said = "triton 3.5.1, and kernels need 3.6 or later: pip install -U triton"
+    assert doctor._triton() == Finding("target triton", False, said)
+
+
 def test_triton_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     stub(monkeypatch, "triton", __version__="9.9")
     without(monkeypatch, "torch")
