@@ -206,7 +206,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         _check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
-        self._can_trace = not any(part.layout.of_model for part in work)
+        self._can_trace = not any(part.layout.of_model or part.group["skip_nonfinite"] for part in work)
         found = [self._ready.get(index) for index, part in enumerate(work) if part.parameters]
         # What GradScaler knows is used where it is; elsewhere the host asks for it.
         by_device = all(ready is not None and ready.can_skip for ready in found)

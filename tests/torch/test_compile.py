@@ -160,6 +160,22 @@ def test_gradients_with_a_scale() -> None:
     check(ours, theirs)
 
 
+def test_steps_that_are_left_out() -> None:
+    """`skip_nonfinite=True` looks at all gradients first, outside of the graph."""
+    ours, optimizer, theirs, plain = pair("AdamW", skip_nonfinite=True)
+    step = torch.compile(lambda: optimizer.step(), backend="eager")
+    for infinite in (False, True, False):
+        give_gradients(ours)
+        give_gradients(theirs)
+        if infinite:
+            next(iter(ours.parameters())).grad[0, 0] = float("inf")
+        step()
+        if not infinite:
+            plain.step()
+    check(ours, theirs)
+    assert optimizer.skipped_steps == 1
+
+
 def test_the_operator_keeps_torchs_rules() -> None:
     """What it says it changes is what it changes."""
     network, optimizer, _, _ = pair("AdamW")
