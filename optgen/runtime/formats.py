@@ -190,7 +190,12 @@ def opened(arrays: Arrays, tensors: Sequence[Mapping[str, Any]], formats: Mappin
 
 
 def closed(
-    arrays: Arrays, tensors: Sequence[Mapping[str, Any]], formats: Mapping[str, str], names: Sequence[str], t: Any
+    arrays: Arrays,
+    tensors: Sequence[Mapping[str, Any]],
+    formats: Mapping[str, str],
+    names: Sequence[str],
+    t: Any,
+    numbers: Sequence[int] = (),
 ) -> tuple[Any, ...]:
     """The states of a model as they are stored.
 
@@ -200,13 +205,13 @@ def closed(
         formats: by state; those that are not named stay as they are.
         names: all states of the rule, in order.
         t: the number of the step that has made them; None before the first, when all are rounded to the nearest.
+        numbers: of the tensors, from which random bits follow.
     """
-    return tuple(
-        {
-            name: value
-            if name not in formats
-            else encoded(arrays, value, formats[name], None if t is None else key_of(t, index, names.index(name)))
-            for name, value in kept.items()
-        }
-        for index, kept in enumerate(tensors)
-    )
+
+    def stored(index: int, name: str, value: Array) -> Array | Blocks:
+        if name not in formats:
+            return value
+        number = numbers[index] if numbers else index
+        return encoded(arrays, value, formats[name], None if t is None else key_of(t, number, names.index(name)))
+
+    return tuple({n: stored(index, n, v) for n, v in kept.items()} for index, kept in enumerate(tensors))

@@ -15,7 +15,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
-from optgen.runtime.formats import closed, is_stochastic
+from optgen.runtime.formats import Blocks, closed, is_eight_bit, is_stochastic
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
@@ -88,6 +88,12 @@ class Transformation:
         self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()
         self.clock = self.layout.clock()
 
+    def _check_real(self, tensors: list[jax.Array]) -> None:
+        if self.formats and any(map(jnp.iscomplexobj, tensors)):
+            raise TreeMismatch(
+                f"{self.name}: state_dtype is for real parameters; optax.contrib.split_real_and_imaginary makes such"
+            )
+
     def _variants(self, tensors: list[jax.Array]) -> Mapping[tuple[bool, ...], tuple[JaxVariant, Mapping[str, Any]]]:
         """By mask, what computes on some tensors."""
         return self._of_complex() if any(map(jnp.iscomplexobj, tensors)) else self.variants
@@ -113,6 +119,7 @@ class Transformation:
         first = [slot.first() if slot.counts else jnp.zeros((), jnp.int32) for slot in self.layout.slots]
         variant = self._variants(leaves)[(True,) * len(self.own.masks)][0]
         state = variant.init(leaves, self._hyperparameters(self.variant, first, self.chosen.values))
+        self._check_real(leaves)
         started = closed(variant.arrays, state.tensors, self.formats, self.names, None)
         values = []
         for slot in self.layout.slots:
@@ -230,6 +237,10 @@ class Transformation:
                 for index, gradient in enumerate(model.gradients):
                     paths = f"{self.name}: leaf {index} of {where}"
                     self.storage.check(slot.source, gradient.shape, column[index], paths)
+                    is_in_blocks = is_eight_bit(self.formats.get(slot.source))
+                    if isinstance(column[index], Blocks) is not is_in_blocks and column[index] is not None:
+                        kind = "in 8 bits" if not is_in_blocks else "an array"
+                        raise TreeMismatch(f"{paths} is {kind}, and state_dtype says otherwise")
                 found[slot.source] = column
         return found
 
@@ -333,7 +344,7 @@ class Transformation:
             variant, numbers = self._variants(model.gradients)[group]
             found, after = variant.step(
                 [model.gradients[i] for i in places],
-                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead, self.formats),
+                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead, self.formats, places),
                 None if model.parameters is None else [model.parameters[i] for i in places],
                 optax.safe_increment(count),
                 self._hyperparameters(variant, values, numbers),

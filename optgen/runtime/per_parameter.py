@@ -15,7 +15,17 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks, block_count, closed, encoded, is_eight_bit, is_stochastic, scales_of
+from optgen.runtime.formats import (
+    BFLOAT16,
+    Blocks,
+    block_count,
+    closed,
+    decoded,
+    encoded,
+    is_eight_bit,
+    is_stochastic,
+    scales_of,
+)
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
 from optgen.runtime.variant import PARAMETER_FORM, ArrayVariant, ModelState
@@ -107,22 +117,45 @@ class StateLayout(ABC):
         """A copy of an entry of a checkpoint as it is kept, in the precision of the parameter's arithmetic."""
 
     def loaded(self, parameter: Parameter, kept: Mapping[str, Any]) -> Kept:
-        """The state of a parameter from a checkpoint that `check` has passed."""
-        found: Kept = {}
-        for info in self.infos(parameter):
-            name, format = self.names[info.name], self.formats.get(info.name)
-            if format is None or kept.get(name) is None:
-                continue
-            if scales_of(name) in kept:
-                found |= {n: self.moved(parameter, kept[n]) for n in (name, scales_of(name))}
-            else:
-                value = encoded(self.variant.arrays, self.moved(parameter, self.inside(info, kept[name])), format, None)
-                found |= self.entries(parameter, info, value)
-        found |= {n: self.restored(parameter, n, value) for n, value in kept.items() if n not in found}
+        """The state of a parameter from a checkpoint that `check` has passed, in the formats that are asked for."""
+        bytes_ = {n for name in self.formattable(parameter).values() for n in (name, scales_of(name))}
+        bytes_ = {n for n in bytes_ if _dtype_of(kept.get(n)) in ("uint8", BFLOAT16) or n.endswith(scales_of(""))}
+        found = {
+            name: self.moved(parameter, value)
+            if name in bytes_ and value is not None
+            else self.restored(parameter, name, value)
+            for name, value in kept.items()
+        }
+        self.reformat(parameter, found)
         if self.counts_itself and found and self.count not in found:
             # The library tells that there has been a step, not how many.
             found[self.count] = self.counted(parameter, found, 1)
         return found
+
+    def formattable(self, parameter: Parameter) -> dict[str, str]:
+        """The states of a parameter that may be in a format of states, and the names under which they are kept."""
+        element = [i for i in self.infos(parameter) if Kind(i.kind) is Kind.ELEMENT and i.depth == 1]
+        return {info.name: self.names[info.name] for info in element}
+
+    def reformat(self, parameter: Parameter, kept: Kept) -> None:
+        """Have a parameter's state in the formats that are asked for, whatever they were: options may change."""
+        infos = {info.name: info for info in self.infos(parameter)}
+        for state, name in self.formattable(parameter).items():
+            format, value, scales = self.formats.get(state), kept.get(name), kept.get(scales_of(name))
+            wanted = {None: None, BFLOAT16: BFLOAT16}.get(format, "uint8")
+            stored = _dtype_of(value) if _dtype_of(value) in ("uint8", BFLOAT16) else None
+            if value is None or (stored == wanted and (scales is not None) == (stored == "uint8")):
+                continue
+            if (scales is not None) != (stored == "uint8"):
+                raise TreeMismatch(f"'{name}' of a parameter is of 8 bits only together with '{scales_of(name)}'")
+            arrays = self.variant.arrays
+            real = self.inside(infos[state], value)
+            full = decoded(arrays, Blocks(value, scales) if scales is not None else real) if stored else real
+            kept.pop(scales_of(name), None)
+            if format is None:
+                kept[name] = self.restored(parameter, name, self.outside(parameter, infos[state], full))
+            else:
+                kept |= self.entries(parameter, infos[state], encoded(arrays, full, format, None))
 
     def infos(self, parameter: Parameter) -> list[StateInfo]:
         """The states that are kept with a parameter."""
@@ -214,8 +247,8 @@ class StateLayout(ABC):
         """
         infos = {self.names[info.name]: info for info in self.infos(parameter)}
         wanted = {*infos, *([self.count] if self.count and not self.counts_itself else ())}
-        scales = {scales_of(name): name for name, info in infos.items() if is_eight_bit(self.formats.get(info.name))}
-        # What another optimizer has kept in full is rounded when it is loaded.
+        # What is kept in another format is brought to the one that is asked for when it is loaded.
+        scales = {scales_of(name): name for name in self.formattable(parameter).values()}
         wanted |= {name for name in scales if kept.get(name) is not None}
         known = wanted | {self.names[name] for name in self.of_model} | ({self.count} if self.count else set())
         found = {name for name, value in kept.items() if value is not None}
@@ -230,12 +263,13 @@ class StateLayout(ABC):
             info = infos[name]
             history = (info.depth,) if info.depth > 1 else ()
             shapes = [history + s for s in kept_shapes(Kind(info.kind), tuple(self.array(parameter).shape))]
-            inner = kept[name] if info.name in self.formats else self.inside(info, kept[name])
+            is_in_format = scales_of(name) in found or _dtype_of(kept[name]) == BFLOAT16
+            inner = kept[name] if is_in_format else self.inside(info, kept[name])
             given = [tuple(np.shape(part)) for part in (inner if isinstance(inner, tuple) else (inner,))]
             if given != shapes:
                 raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
         for scale, name in scales.items():
-            is_in_bytes = str(getattr(kept.get(name), "dtype", "")).endswith("uint8")
+            is_in_bytes = _dtype_of(kept.get(name)) == "uint8"
             if name in found and is_in_bytes != (scale in found):
                 raise TreeMismatch(f"{label}: '{name}' is of 8 bits only together with '{scale}'")
         for name in found & set(scales):
@@ -246,12 +280,17 @@ class StateLayout(ABC):
 
 @dataclass(slots=True)
 class Work:
-    """The parameters of a group that make a step, and what it takes."""
+    """The parameters of a group that make a step, and what it takes.
+
+    Attributes:
+        first: how many parameters the groups before it have.
+    """
 
     group: dict[str, Any]
     layout: StateLayout
     hyperparameters: dict[str, Any]
     parameters: list[Parameter]
+    first: int = 0
 
 
 class GroupStep(ABC):
@@ -268,6 +307,7 @@ class GroupStep(ABC):
         self.layout = work.layout
         self.state = state
         self.inputs = inputs
+        self.places = {id(p): place for place, p in enumerate(work.group["params"])}
         self.first: Kept = state[work.group["params"][0]] if work.layout.of_model else {}
 
     @abstractmethod
@@ -299,6 +339,7 @@ class GroupStep(ABC):
             done[p] = layout.steps_done(p, kept)
             if layout.has_state and not layout.is_complete(p, kept):
                 layout.start(p, kept, self.first, self.work.hyperparameters)
+            layout.reformat(p, kept)
         together: dict[Any, list[Parameter]] = {}
         for p in self.work.parameters:
             numbers = tuple(number.tobytes() for number in layout.step_numbers(self.kept(p)).values())
@@ -344,7 +385,8 @@ class GroupStep(ABC):
     def model_state(self, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, Any]) -> ModelState:
         """What the rule keeps for some parameters, as it takes it."""
         tensors = tuple(self.layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True))
-        return ModelState(tensors, shared, formats=self.layout.formats)
+        numbers = tuple(self.work.first + self.places[id(p)] for p in parameters)
+        return ModelState(tensors, shared, formats=self.layout.formats, numbers=numbers)
 
     def step_in_place(
         self, rule: InPlaceRule, parameters: list[Parameter], kept: list[Kept], t: int, inputs: Mapping[str, Any]
@@ -374,6 +416,11 @@ class GroupStep(ABC):
     ) -> None:
         """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
         return
+
+
+def _dtype_of(value: Any) -> str:
+    """The name of an array's dtype; empty for what is none."""
+    return str(getattr(value, "dtype", "")).rpartition(".")[2]
 
 
 def _writable(value: Any) -> Any:

@@ -92,6 +92,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
+        self._can_trace = False
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
@@ -196,8 +197,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         given = [p.detach() for p in parameters]
         for p, gradient in zip(given, gradients, strict=True):
             p.grad = gradient.detach()
+        if len(states) != sum(len(layout.kept_names(p)) for p in given):
+            raise RuntimeError(f"{type(self).__name__}: options of group {group} have changed since it was compiled")
         kept = {p: {name: next(rest) for name in layout.kept_names(p)} for p in given}
-        step = TorchStep(self.dialect, Work(chosen, layout, hyperparameters, given), kept, {})
+        given_group = {**chosen, "params": given}
+        work = Work(given_group, layout, hyperparameters, given, self._first_of(group))
+        step = TorchStep(self.dialect, work, kept, {})
         step.run()
         self._ready_on[group] = step.ready
 
@@ -237,7 +242,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if ready is not None:
             is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled())
             if is_same and ready.is_as_before(group["params"], self.state):
-                return Work(group, layout, hyperparameters, group["params"])
+                return Work(group, layout, hyperparameters, group["params"], self._first_of(index))
             self._ready[index] = None
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
@@ -258,7 +263,11 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
-        return Work(group, layout, hyperparameters, parameters)
+        return Work(group, layout, hyperparameters, parameters, self._first_of(index))
+
+    def _first_of(self, index: int) -> int:
+        """How many parameters the groups before one have."""
+        return sum(len(group["params"]) for group in self.param_groups[:index])
 
     def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
         """What `_chosen` says of a group, from memory where its arguments are the very objects they were."""

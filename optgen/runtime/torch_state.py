@@ -119,7 +119,7 @@ class TorchStep(GroupStep):
 
     def __init__(self, dialect: Dialect, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.by_entries = dialect.sparse == "entries"
+        self.by_entries = dialect.sparse == "entries" and not self.layout.formats
         self.ready: Ready | None = None
         self.overlapping = overlapping(self.work.parameters)
 

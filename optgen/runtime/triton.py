@@ -386,7 +386,9 @@ class _Phase:
         """Place a state that is stored in a format of states."""
         format = self.given.state.formats[name]
         held.formats[name] = STATE_FORMATS[format]
-        held.streams[name] = stream_of(held.index, self.given.rule.variant.state_names().index(name))
+        held.streams[name] = stream_of(
+            self.given.state.number(held.index), self.given.rule.variant.state_names().index(name)
+        )
         if isinstance(kept, Blocks):
             held.arrays[name], held.scales[name] = kept.codes, kept.scales
         else:

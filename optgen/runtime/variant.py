@@ -32,13 +32,19 @@ class ModelState:
     """All that a rule keeps: a mapping per tensor, and what is kept once for the model.
 
     Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
-    States that `formats` names are stored as `optgen.runtime.formats` says; they have one number per element.
+    States that `formats` names are stored as `optgen.runtime.formats` says; they have one number per element. `numbers`
+    are those of the tensors, where these are some of a larger model.
     """
 
     tensors: tuple[Mapping[str, Stored], ...]
     shared: Mapping[str, Stored]
     ahead: int = 0
     formats: Mapping[str, str] = field(default_factory=dict)
+    numbers: Sequence[int] = ()
+
+    def number(self, index: int) -> int:
+        """The number of a tensor among all that one optimizer steps, from which its random bits follow."""
+        return self.numbers[index] if self.numbers else index
 
 
 class ArrayVariant:
@@ -164,7 +170,9 @@ class ArrayVariant:
         if state.formats:
             wide = replace(state, tensors=opened(self.arrays, state.tensors, state.formats), formats={})
             results, after = ArrayVariant.step(self, gradients, wide, parameters, t, hyperparameters, inputs, form)
-            tensors = closed(self.arrays, after.tensors, state.formats, self.state_names(), t + state.ahead)
+            numbers = [state.number(index) for index in range(len(after.tensors))]
+            names = self.state_names()
+            tensors = closed(self.arrays, after.tensors, state.formats, names, t + state.ahead, numbers)
             return results, replace(after, tensors=tensors, formats=state.formats)
         layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
         if all(layout.is_plain for layout in layouts):

@@ -335,6 +335,83 @@ def test_transformations_of_optax_carry_formats_along() -> None:
     assert not np.array_equal(updates["a"], updates["b"])
 
 
+@pytest.mark.parametrize("after", [None, *FORMATS])
+@pytest.mark.parametrize("before", [None, *FORMATS])
+def test_a_group_may_be_told_another_format(before: str | None, after: str | None) -> None:
+    """In the middle of training: what is stored is brought to the other format, and nothing else is written to."""
+    memory = torch.zeros(2048)
+    p, q = torch.nn.Parameter(torch.ones(1000)), torch.nn.Parameter(torch.ones(1000))
+    optimizer = optgen.torch.SGD([p], lr=0.1, momentum=0.9, state_dtype=before)
+    full = optgen.torch.SGD([q], lr=0.1, momentum=0.9)
+    for step in range(6):
+        if step == 3:
+            optimizer.param_groups[0]["state_dtype"] = after
+        for one in (p, q):
+            one.grad = torch.sin(torch.arange(1000.0) + step)
+        optimizer.step()
+        full.step()
+    kept = optimizer.state[p]
+    assert kept["momentum_buffer"].dtype == {None: torch.float32, "bfloat16": torch.bfloat16}.get(after, torch.uint8)
+    assert ("momentum_buffer_scales" in kept) is (after is not None and after.startswith("8bit"))
+    assert float((p - q).abs().max()) < (0.2 if "8bit" in f"{before}{after}" else 0.02)
+    assert not memory.any()
+
+
+def test_a_state_of_another_type_is_not_taken_for_one_in_a_format() -> None:
+    """Codes without scales are refused; other numbers are rounded."""
+    p = torch.nn.Parameter(torch.ones(700))
+    optimizer = optgen.torch.AdamW([p], lr=0.1, state_dtype="8bit")
+    p.grad = torch.ones(700)
+    optimizer.step()
+    scales = optimizer.state[p].pop("exp_avg_scales")
+    before = p.detach().clone()
+    with pytest.raises(TreeMismatch, match="'exp_avg' of a parameter is of 8 bits only together with 'exp_avg_scales'"):
+        optimizer.step()
+    assert torch.equal(before, p)
+    optimizer.state[p]["exp_avg_scales"] = scales
+    optimizer.state[p]["exp_avg_sq"] = torch.full((700,), 1e-3)
+    del optimizer.state[p]["exp_avg_sq_scales"]
+    optimizer.step()
+    assert optimizer.state[p]["exp_avg_sq"].dtype == torch.uint8
+
+
+def test_groups_draw_other_random_bits() -> None:
+    """The same numbers in two groups, and in two tensors of one."""
+    ps = [torch.nn.Parameter(torch.ones(3000)) for _ in range(3)]
+    groups = [{"params": ps[:1]}, {"params": ps[1:]}]
+    optimizer = optgen.torch.SGD(groups, lr=0.1, momentum=0.9, state_dtype="bfloat16")
+    for _ in range(3):
+        for p in ps:
+            p.grad = torch.full((3000,), 1.001)
+        optimizer.step()
+    kept = [optimizer.state[p]["momentum_buffer"] for p in ps]
+    assert all((a != b).any() for a, b in ((kept[0], kept[1]), (kept[0], kept[2]), (kept[1], kept[2])))
+
+
+def test_sparse_gradients() -> None:
+    """torch's Adagrad takes entries alone; in a format their states are read and written as whole blocks."""
+    for state_dtype in FORMATS:
+        p, q = torch.nn.Parameter(torch.ones(600, 2)), torch.nn.Parameter(torch.ones(600, 2))
+        ours, plain = optgen.torch.Adagrad([p], lr=0.1, state_dtype=state_dtype), optgen.torch.Adagrad([q], lr=0.1)
+        for one, optimizer in ((p, ours), (q, plain)):
+            one.grad = torch.sparse_coo_tensor([[3, 500]], torch.ones(2, 2), (600, 2))
+            optimizer.step()
+        torch.testing.assert_close(p, q)
+
+
+def test_what_optax_states_cannot_be() -> None:
+    """Complex parameters, and a state that was made with another format."""
+    params = {"w": jnp.ones(3, jnp.complex64)}
+    with pytest.raises(TreeMismatch, match="state_dtype is for real parameters"):
+        optgen.optax.sgd(0.1, momentum=0.9, state_dtype="8bit").init(params)
+    real = {"w": jnp.ones(3)}
+    full, narrow = optgen.optax.adam(0.1), optgen.optax.adam(0.1, state_dtype="8bit")
+    with pytest.raises(TreeMismatch, match="in 8 bits, and state_dtype says otherwise"):
+        full.update(real, narrow.init(real), real)
+    with pytest.raises(TreeMismatch, match="an array, and state_dtype says otherwise"):
+        narrow.update(real, full.init(real), real)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -39,6 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "scale, 8 bits": {"fused": True, "state_dtype": "8bit_stochastic"},
     "lr as a tensor": {"fused": True},
     "saved": {"fused": True},
+    "counts changed": {"fused": True},
 }
 
 
@@ -82,10 +83,12 @@ def steps(name: str, backend: str, way: str, arguments: dict[str, Any]) -> tuple
             saved = copy.deepcopy(optimizer.state_dict())
             optimizer = make(parameters, lr=0.5, **kept, **arguments)
             optimizer.load_state_dict(saved)
+        if way == "counts changed" and step == 3 and "step" in optimizer.state[parameters[1]]:
+            optimizer.state[parameters[1]]["step"].fill_(10)
         with Watch() as watch:
             optimizer.step()
         # The first step of an optimizer looks up where its parameters are; a tensor on the CPU is asked for its number.
-        asked += watch.asked if step > 0 and way not in ("lr as a tensor", "saved") else 0
+        asked += watch.asked if step > 0 and way not in ("lr as a tensor", "saved", "counts changed") else 0
     kept = [v for p in parameters for v in optimizer.state[p].values() if isinstance(v, torch.Tensor)]
     return [p.detach() for p in parameters] + kept, asked
 

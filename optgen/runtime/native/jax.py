@@ -115,7 +115,8 @@ class NativeJaxVariant(JaxVariant):
             dict(inputs),
         )
         # What does not change from step to step.
-        told = _Told(fixed, state.ahead, state.formats, form)
+        numbers = tuple(state.number(index) for index in range(len(gradients)))
+        told = _Told(fixed, state.ahead, state.formats, numbers, form)
         arrays = functools.partial(self._by_arrays, told)
         native = functools.partial(self._by_kernels, kernels, told)
 
@@ -150,7 +151,7 @@ class NativeJaxVariant(JaxVariant):
 
     def _by_arrays(self, told: _Told, given: Any) -> Any:
         gradients, tensors, shared, parameters, t, varying, inputs = given
-        before = ModelState(tensors, shared, told.ahead, told.formats)
+        before = ModelState(tensors, shared, told.ahead, told.formats, told.numbers)
         results, after = super().step(gradients, before, parameters, t, {**told.fixed, **varying}, inputs, told.form)
         return tuple(results), tuple(dict(kept) for kept in after.tensors), dict(after.shared)
 
@@ -182,7 +183,7 @@ class NativeJaxVariant(JaxVariant):
                 info = self._states[name]
                 own = order if Kind(info.kind) is Kind.ELEMENT else ()
                 if name in told.formats:
-                    stream = stream_of(index, self.state_names().index(name))
+                    stream = stream_of(told.numbers[index], self.state_names().index(name))
                     kept[name] = call.change_formatted(value, told.formats[name], stream)
                     arrays[name] = (kept[name],)
                     continue
@@ -237,13 +238,14 @@ class _Told:
 
     Attributes:
         fixed: hyperparameters that are Python numbers.
-        ahead, formats: see `ModelState`.
+        ahead, formats, numbers: see `ModelState`.
         form: see `ArrayVariant.step`.
     """
 
     fixed: Mapping[str, float]
     ahead: int
     formats: Mapping[str, str]
+    numbers: Sequence[int]
     form: str
 
 

@@ -178,7 +178,7 @@ class NativeRule:
         call = _Call(self.memory)
         is_update = results is not None
         tensors = [
-            self._tensor(call, index, theta, gradient, kept, inputs or {}, results, state.formats)
+            self._tensor(call, index, theta, gradient, kept, inputs or {}, results, state)
             for index, (theta, gradient, kept) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
         ]
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
@@ -202,7 +202,7 @@ class NativeRule:
         kept: Mapping[str, Any],
         inputs: Mapping[str, Any],
         results: Sequence[Array] | None,
-        formats: Mapping[str, str],
+        state: ModelState,
     ) -> Tensor:
         memory = self.memory(theta)
         layout = self.variant.layout(memory.shape)
@@ -217,9 +217,9 @@ class NativeRule:
         arrays[RESULT] = arrays["theta"] if results is None else (call.changed(results[index], None, order),)
         for name, value in kept.items():
             info = infos[name]
-            if name in formats:
-                stream = stream_of(index, self.variant.state_names().index(name))
-                arrays[name] = (call.formatted(value, formats[name], stream),)
+            if name in state.formats:
+                stream = stream_of(state.number(index), self.variant.state_names().index(name))
+                arrays[name] = (call.formatted(value, state.formats[name], stream),)
             elif isinstance(value, tuple):
                 arrays[name] = tuple(call.changed(part, info) for part in value)
             else:
