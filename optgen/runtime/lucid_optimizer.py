@@ -20,8 +20,9 @@ from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.rule import numpy_memory
 from optgen.runtime.own_arguments import checked_flag
-from optgen.runtime.per_parameter import Kept, Work, check_inputs
+from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
+from optgen.runtime.state_layout import Kept
 from optgen.spec.model import Dialect
 
 Parameter = Any

@@ -8,7 +8,8 @@ import numpy as np
 
 from optgen.runtime.in_place import InPlaceRule
 from optgen.runtime.native.library import Team, thread_count
-from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
+from optgen.runtime.per_parameter import GroupStep
+from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.targets.manifest import StateInfo
 
 

@@ -18,8 +18,9 @@ from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
-from optgen.runtime.per_parameter import Work, check_count, check_inputs
+from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
+from optgen.runtime.state_layout import check_count
 from optgen.runtime.torch_memory import gradient_of, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready

@@ -14,7 +14,7 @@ import torch
 from optgen.runtime.in_place import PreparedStep
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
-from optgen.runtime.per_parameter import Kept, StateLayout
+from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import NAMES, gradient_of, torch_team
 
 Tensor = torch.Tensor

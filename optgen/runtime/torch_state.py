@@ -14,7 +14,8 @@ from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
-from optgen.runtime.per_parameter import GroupStep, Kept, StateLayout
+from optgen.runtime.per_parameter import GroupStep
+from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.variant import PARAMETER_FORM, ModelState

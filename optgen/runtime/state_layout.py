@@ -1,0 +1,293 @@
+"""What a library keeps for each parameter: reading and writing one variant's state, and what a checkpoint holds."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.errors import TreeMismatch
+from optgen.runtime.formats import (
+    BFLOAT16,
+    Blocks,
+    block_count,
+    closed,
+    decoded,
+    encoded,
+    is_eight_bit,
+    is_stochastic,
+    scales_of,
+)
+from optgen.runtime.in_place import InPlaceRule
+from optgen.runtime.variant import ArrayVariant
+from optgen.spec.model import Dialect
+from optgen.targets.manifest import StateInfo
+
+#: A parameter's state as a library keeps it: name → array, or a tuple of them for one vector per axis.
+Kept = dict[str, Any]
+
+#: A parameter, as its library knows it, and the array that it holds.
+Parameter = Any
+Array = Any
+
+#: The dtypes of arrays in formats of states.
+_NARROW = ("uint8", BFLOAT16)
+
+
+class StateLayout(ABC):
+    """Reads and writes the state of one variant as a library keeps it for each parameter.
+
+    Args:
+        variant: the variant.
+        dialect: the names.
+        native: makes the same variant as C functions that change arrays in place, or None where there are none. It is
+            asked when a step could use them: where parameters are on another device nothing is to be compiled.
+        formats: of states, see `optgen.runtime.formats`. One in 8 bits is kept as its codes, and beside them, under
+            its name and `_scales`, their scales.
+    """
+
+    def __init__(
+        self,
+        variant: ArrayVariant,
+        dialect: Dialect,
+        native: Callable[[], InPlaceRule | None],
+        formats: Mapping[str, str],
+    ) -> None:
+        self.variant = variant
+        self.formats = formats
+        self.native = functools.cache(native)
+        #: Whether steps are counted for the sake of random bits alone: the library keeps no count.
+        self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
+        self.count = dialect.count or ("step" if self.counts_itself else "")
+        infos = {info.name: info for case in variant.info.cases for info in case.states}
+        self.names = {name: dialect.states.get(name, name) for name in infos}
+        #: States of which there is one number for the model; they are kept with a group's first parameter.
+        self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
+        #: States of the step, kept with every parameter.
+        self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
+        kinds = {info.kind for info in infos.values()}
+        #: Whether all tensors have to make their steps together.
+        self.is_joint = variant.is_joint
+        #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
+        self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
+        self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+        #: Whether anything is kept at all.
+        self.has_state = bool(self.count or infos)
+
+    @abstractmethod
+    def array(self, parameter: Parameter) -> Array:
+        """What the rule sees of a parameter: real numbers."""
+
+    @abstractmethod
+    def counted(self, parameter: Parameter, kept: Kept, t: int) -> Any:
+        """The number of steps as it is kept, in place of the one that is there."""
+
+    @abstractmethod
+    def step_number(self, parameter: Parameter, kept: Kept, name: str, value: np.ndarray) -> Any:
+        """A number of the step as it is kept under a name, in place of the one that is there."""
+
+    @abstractmethod
+    def on_host(self, value: Any) -> np.ndarray:
+        """A number of the step that is kept, as the rule takes it."""
+
+    @abstractmethod
+    def inside(self, info: StateInfo, value: Any) -> Any:
+        """A state as the rule takes it."""
+
+    @abstractmethod
+    def outside(self, parameter: Parameter, info: StateInfo, value: Any) -> Any:
+        """A state as it is kept."""
+
+    @abstractmethod
+    def written(self, old: Any, new: Any) -> Any:
+        """A state's new value where the old one was kept; never memory of a parameter or a gradient."""
+
+    @abstractmethod
+    def moved(self, parameter: Parameter, value: Array) -> Array:
+        """A copy of an array of a checkpoint, where the parameter is."""
+
+    @abstractmethod
+    def restored(self, parameter: Parameter, name: str, value: Any) -> Any:
+        """A copy of an entry of a checkpoint as it is kept, in the precision of the parameter's arithmetic."""
+
+    def loaded(self, parameter: Parameter, kept: Mapping[str, Any]) -> Kept:
+        """The state of a parameter from a checkpoint that `check` has passed, in the formats that are asked for."""
+        names = self.formattable(parameter).values()
+        narrow = {n for name in names if _dtype_of(kept.get(name)) in _NARROW for n in (name, scales_of(name))}
+        found = {
+            name: self.moved(parameter, value) if name in narrow else self.restored(parameter, name, value)
+            for name, value in kept.items()
+        }
+        self.reformat(parameter, found)
+        if self.counts_itself and found and self.count not in found:
+            # The library tells that there has been a step, not how many.
+            found[self.count] = self.counted(parameter, found, 1)
+        return found
+
+    def formattable(self, parameter: Parameter) -> dict[str, str]:
+        """The states of a parameter that may be in a format of states, and the names under which they are kept."""
+        element = [i for i in self.infos(parameter) if Kind(i.kind) is Kind.ELEMENT and i.depth == 1]
+        return {info.name: self.names[info.name] for info in element}
+
+    def reformat(self, parameter: Parameter, kept: Kept) -> None:
+        """Have a parameter's state in the formats that are asked for, whatever they were: options may change."""
+        infos = {info.name: info for info in self.infos(parameter)}
+        for state, name in self.formattable(parameter).items():
+            format, value, scales = self.formats.get(state), kept.get(name), kept.get(scales_of(name))
+            wanted = {None: None, BFLOAT16: BFLOAT16}.get(format, "uint8")
+            stored = _dtype_of(value) if _dtype_of(value) in _NARROW else None
+            if value is None or (stored == wanted and (scales is not None) == (stored == "uint8")):
+                continue
+            if (scales is not None) != (stored == "uint8"):
+                raise TreeMismatch(f"'{name}' of a parameter is of 8 bits only together with '{scales_of(name)}'")
+            arrays = self.variant.arrays
+            real = self.inside(infos[state], value)
+            full = decoded(arrays, Blocks(value, scales) if scales is not None else real) if stored else real
+            kept.pop(scales_of(name), None)
+            if format is None:
+                kept[name] = self.restored(parameter, name, self.outside(parameter, infos[state], full))
+            else:
+                kept |= self.entries(parameter, infos[state], encoded(arrays, full, format, None))
+
+    def infos(self, parameter: Parameter) -> list[StateInfo]:
+        """The states that are kept with a parameter."""
+        states = self.variant.case_of(tuple(self.array(parameter).shape)).states
+        return [info for info in states if info.name not in self.of_model]
+
+    def kept_names(self, parameter: Parameter) -> list[str]:
+        """The names under which something is kept with a parameter, in alphabetical order."""
+        names = [self.names[info.name] for info in self.infos(parameter)]
+        eight_bit = [self.names[i.name] for i in self.infos(parameter) if is_eight_bit(self.formats.get(i.name))]
+        return sorted([*names, *map(scales_of, eight_bit), *([self.count] if self.count else [])])
+
+    def is_complete(self, parameter: Parameter, kept: Kept) -> bool:
+        """Whether a parameter's state is there."""
+        if self.count and not self.counts_itself:
+            return self.count in kept
+        return all(kept.get(self.names[info.name]) is not None for info in self.infos(parameter))
+
+    def start(self, parameter: Parameter, kept: Kept, first: Kept, hyperparameters: Mapping[str, Any]) -> None:
+        """Write the state before the first step.
+
+        Args:
+            parameter: whose state it is.
+            kept: its state, to which entries are added.
+            first: the state of the group's first parameter, for numbers of the model.
+            hyperparameters: of the group.
+        """
+        state = self.variant.init([self.array(parameter)], hyperparameters)
+        (tensors,) = closed(self.variant.arrays, state.tensors, self.formats, self.variant.state_names(), None)
+        if self.count:
+            kept[self.count] = self.counted(parameter, kept, 0)
+        for info in self.infos(parameter):
+            if info.name in self.of_step:
+                name = self.names[info.name]
+                kept[name] = self.step_number(parameter, kept, name, np.array(state.shared[info.name]))
+            else:
+                kept |= self.entries(parameter, info, tensors[info.name])
+        for name in self.of_model:
+            if name in state.shared:
+                first.setdefault(self.names[name], state.shared[name])
+
+    def steps_done(self, parameter: Parameter, kept: Kept) -> int:
+        """How many steps a parameter has made; where that is not kept, whether it has made one."""
+        if self.count:
+            return int(kept[self.count]) if self.count in kept else 0
+        return int(bool(self.infos(parameter)) and self.is_complete(parameter, kept))
+
+    def tensors(self, parameter: Parameter, kept: Kept) -> dict[str, Any]:
+        """A parameter's state as the rule takes it."""
+        return {info.name: self.taken(info, kept) for info in self.infos(parameter) if info.name not in self.of_step}
+
+    def taken(self, info: StateInfo, kept: Kept) -> Any:
+        """A state of a parameter as the rule takes it."""
+        name = self.names[info.name]
+        if is_eight_bit(self.formats.get(info.name)):
+            return Blocks(kept[name], kept[scales_of(name)])
+        return kept[name] if info.name in self.formats else self.inside(info, kept[name])
+
+    def entries(self, parameter: Parameter, info: StateInfo, value: Any) -> Kept:
+        """A state as it is kept, by name."""
+        name = self.names[info.name]
+        if isinstance(value, Blocks):
+            return {name: value.codes, scales_of(name): value.scales}
+        return {name: value if info.name in self.formats else self.outside(parameter, info, value)}
+
+    def step_numbers(self, kept: Kept) -> dict[str, np.ndarray]:
+        """The numbers of the step that a parameter keeps, as the rule takes them."""
+        return {name: self.on_host(kept[self.names[name]]) for name in self.of_step if self.names[name] in kept}
+
+    def write(
+        self, parameter: Parameter, kept: Kept, tensors: Mapping[str, Any], shared: Mapping[str, Any], t: int
+    ) -> None:
+        """Write a parameter's state after a step."""
+        if self.count:
+            kept[self.count] = self.counted(parameter, kept, t)
+        for info in self.infos(parameter):
+            name = self.names[info.name]
+            if info.name in self.of_step:
+                kept[name] = self.step_number(parameter, kept, name, np.array(shared[info.name]))
+            else:
+                for entry, value in self.entries(parameter, info, tensors[info.name]).items():
+                    kept[entry] = self.written(kept[entry], value)
+
+    def check(self, label: str, parameter: Parameter, kept: Kept) -> None:
+        """Refuse a state that is not one of this rule.
+
+        Raises:
+            TreeMismatch: an entry is missing, extra, or of another shape.
+        """
+        infos = {self.names[info.name]: info for info in self.infos(parameter)}
+        wanted = {*infos, *([self.count] if self.count and not self.counts_itself else ())}
+        # What is kept in another format is brought to the one that is asked for when it is loaded.
+        scales = {scales_of(name): name for name in self.formattable(parameter).values()}
+        wanted |= {name for name in scales if kept.get(name) is not None}
+        known = wanted | {self.names[name] for name in self.of_model} | ({self.count} if self.count else set())
+        found = {name for name, value in kept.items() if value is not None}
+        if found and (not wanted <= found or not found <= known):
+            told = ", ".join(sorted(found)) or "nothing"
+            raise TreeMismatch(
+                f"{label} holds {told}, and this optimizer keeps {', '.join(sorted(known)) or 'nothing'}"
+            )
+        if self.count in found:
+            check_count(f"{label}: '{self.count}'", kept[self.count])
+        for name in found & set(infos):
+            info = infos[name]
+            history = (info.depth,) if info.depth > 1 else ()
+            shapes = [history + s for s in kept_shapes(Kind(info.kind), tuple(self.array(parameter).shape))]
+            is_in_format = scales_of(name) in found or _dtype_of(kept[name]) == BFLOAT16
+            inner = kept[name] if is_in_format else self.inside(info, kept[name])
+            given = [tuple(np.shape(part)) for part in (inner if isinstance(inner, tuple) else (inner,))]
+            if given != shapes:
+                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
+        for scale, name in scales.items():
+            is_in_bytes = _dtype_of(kept.get(name)) == "uint8"
+            if name in found and is_in_bytes != (scale in found):
+                raise TreeMismatch(f"{label}: '{name}' is of 8 bits only together with '{scale}'")
+        for name in found & set(scales):
+            given, full = [tuple(np.shape(kept[name]))], [(block_count(tuple(self.array(parameter).shape)),)]
+            if given != full:
+                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {full}")
+
+
+def check_count(label: str, value: Any) -> None:
+    """Refuse what is no number of steps.
+
+    Raises:
+        TreeMismatch: it is none.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = -1.0
+    if not (number >= 0 and number == int(number)):
+        raise TreeMismatch(f"{label} is a number of steps, not {value!r:.60}")
+
+
+def _dtype_of(value: Any) -> str:
+    """The name of an array's dtype; empty for what is none."""
+    return str(getattr(value, "dtype", "")).rpartition(".")[2]
