@@ -70,7 +70,14 @@ class Optimizer(Rated):
             )
         if given is None and type(self).default_tx is not Optimizer.default_tx:
             given = self.default_tx()
-        return None if given is None else OptaxRule(given)
+        if given is None:
+            return None
+        if self._settings.state_dtype is not None:
+            raise InvalidHyperparameter(
+                f"{type(self).__name__}: state_dtype is for states of the rule, and here an optax transformation of "
+                "yours keeps its own"
+            )
+        return OptaxRule(given)
 
     # What it is.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import optax
@@ -89,7 +90,7 @@ class Wrapping(Optimizer):
         own = {n: v for n, v in given.items() if n not in conditions}
         return transformation(
             self.entry,
-            _settings(self.entry, own, given=True),
+            replace(_settings(self.entry, own, given=True), state_dtype=self._settings.state_dtype),
             self.dialect,
             {"given_step": optax.chain(conditioned, optax.scale(-1.0), base)},
         )

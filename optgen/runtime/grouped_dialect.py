@@ -6,6 +6,7 @@ import inspect
 from dataclasses import replace
 
 from optgen.runtime.arguments import signature
+from optgen.runtime.own_arguments import ADDED
 from optgen.spec.model import Argument, Dialect, Hyperparameter, OptionValue
 from optgen.targets.manifest import Manifest
 
@@ -15,9 +16,6 @@ FLAGS: dict[str, dict[str, OptionValue | None]] = {
     "lucid": {},
 }
 
-#: What every class here takes besides, by keyword.
-ADDED: dict[str, OptionValue | None] = {"skip_nonfinite": False, "state_dtype": None}
-
 #: These hyperparameters are one argument, `betas`, as in the libraries' own.
 _BETAS = ("beta1", "beta2", "beta3")
 
@@ -26,9 +24,9 @@ _FIRST = ("lr", *_BETAS, "eps", "weight_decay")
 
 
 def spellings(manifest: Manifest, library: str) -> list[Dialect]:
-    """Every name of an optimizer in a library with its arguments, those of `ADDED` included."""
+    """Every name of an optimizer in a library with its arguments, those of the front-end included."""
     found = [d for d in manifest.dialects if d.library == library] or [_in_its_manner(manifest, library)]
-    added = tuple(Argument(n, (), (default,), keyword_only=True) for n, default in ADDED.items())
+    added = tuple(Argument(p.name, (), (p.default,), keyword_only=True) for p in ADDED)
     return [replace(dialect, arguments=(*dialect.arguments, *added)) for dialect in found]
 
 

@@ -21,9 +21,12 @@ class PreparedStep(Protocol):
             team: the threads that work, where these are the CPU's.
         """
 
-    @property
-    def can_run_on_device(self) -> bool:
-        """Whether `run_on_device` is there."""
+    def prepare_for_device(self) -> bool:
+        """Make what `run_on_device` needs besides, none of which could be made while a graph captures it.
+
+        Returns:
+            whether there is such a way to make the step.
+        """
 
     @property
     def can_skip(self) -> bool:

@@ -6,6 +6,7 @@ them in the dtype of the parameter: the step itself goes to float32 or float64 a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 
 from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.errors import TreeMismatch
+from optgen.runtime.formats import Blocks, is_eight_bit
 from optgen.runtime.jax import JaxVariant
 from optgen.targets.manifest import StateInfo
 
@@ -42,14 +44,14 @@ class Storage:
         variant: one of them.
         plain: whether states are stored as the rule keeps them.
         rings: the states that are stored as histories of one length, which is longer than what the rule keeps.
-        formatted: the states that come and go as `optgen.runtime.formats` stores them.
+        formats: of the states that come and go as `optgen.runtime.formats` stores them.
     """
 
-    def __init__(self, variant: JaxVariant, plain: bool, rings: Rings, formatted: frozenset[str] = frozenset()) -> None:
+    def __init__(self, variant: JaxVariant, plain: bool, rings: Rings, formats: Mapping[str, str]) -> None:
         self.variant = variant
         self.plain = plain
         self.rings = rings
-        self.formatted = formatted
+        self.formats = formats
         self.infos = {state.name: state for case in variant.info.cases for state in case.states}
 
     def info(self, name: str, shape: tuple[int, ...]) -> StateInfo | None:
@@ -93,7 +95,7 @@ class Storage:
         info = self.info(name, shape)
         if info is None:
             return None if self.plain else (like if like is not None else jnp.zeros((1,), dtype))
-        if self.plain or name in self.formatted:
+        if self.plain or name in self.formats:
             return value
         if name in self.rings.states:
             if like is None:
@@ -117,7 +119,7 @@ class Storage:
         info = self.info(name, shape)
         if info is None:
             return None
-        if self.plain or name in self.formatted:
+        if self.plain or name in self.formats:
             return stored
         if self._is_single(name):
             stored = self.rings.last(stored, count)
@@ -133,13 +135,18 @@ class Storage:
         return stored
 
     def check(self, name: str, shape: tuple[int, ...], stored: Any, where: str) -> None:
-        """Refuse a stored value of another shape than the tensor's.
+        """Refuse a stored value in another format, or of another shape than the tensor's.
 
         Raises:
             TreeMismatch: it is one.
         """
         info = self.info(name, shape)
-        if info is None or self.plain:
+        if info is None:
+            return
+        if isinstance(stored, Blocks) is not is_eight_bit(self.formats.get(name)):
+            kind = "in 8 bits" if isinstance(stored, Blocks) else "an array"
+            raise TreeMismatch(f"{where} is {kind}, and state_dtype says otherwise")
+        if self.plain:
             return
         if Kind(info.kind) is Kind.AXIS:
             wanted: Any = [(n,) for n in shape or (1,)]

@@ -15,7 +15,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
-from optgen.runtime.formats import Blocks, closed, is_eight_bit, is_stochastic
+from optgen.runtime.formats import closed, is_stochastic
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
@@ -83,7 +83,7 @@ class Transformation:
         if any(map(is_stochastic, self.formats.values())):
             # Random bits are to be others in every step.
             self.layout = self.layout.counted()
-        self.storage = Storage(self.variant, self.said is None, self.rings, frozenset(self.formats))
+        self.storage = Storage(self.variant, self.said is None, self.rings, self.formats)
         self.parameters = self.said.parameters if self.said is not None else None
         self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()
         self.clock = self.layout.clock()
@@ -235,12 +235,8 @@ class Transformation:
                 where = f"state.{slot.name}"
                 column = columns(self.name, where, model.structure, updates, value)
                 for index, gradient in enumerate(model.gradients):
-                    paths = f"{self.name}: leaf {index} of {where}"
-                    self.storage.check(slot.source, gradient.shape, column[index], paths)
-                    is_in_blocks = is_eight_bit(self.formats.get(slot.source))
-                    if isinstance(column[index], Blocks) is not is_in_blocks and column[index] is not None:
-                        kind = "in 8 bits" if not is_in_blocks else "an array"
-                        raise TreeMismatch(f"{paths} is {kind}, and state_dtype says otherwise")
+                    label = f"{self.name}: leaf {index} of {where}"
+                    self.storage.check(slot.source, gradient.shape, column[index], label)
                 found[slot.source] = column
         return found
 

@@ -13,10 +13,11 @@ import numpy as np
 from optgen.errors import HyperparameterTypeError
 from optgen.spec.model import Dialect
 
-#: What the front-ends that carry a state along add to every library's arguments, where a dialect has none of that name.
+#: What front-ends add to every library's arguments, where a dialect has none of that name.
 SKIP_NONFINITE = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)
 STATE_DTYPE = inspect.Parameter("state_dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
 ADDED = (SKIP_NONFINITE, STATE_DTYPE)
+#: Those whose signatures are not made from a dialect alone.
 ADDING = ("optax", "braintools", "brainpy")
 
 

@@ -13,6 +13,8 @@ from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import (
     BFLOAT16,
+    EIGHT_BIT,
+    EIGHT_BIT_STOCHASTIC,
     Blocks,
     block_count,
     closed,
@@ -34,8 +36,9 @@ Kept = dict[str, Any]
 Parameter = Any
 Array = Any
 
-#: The dtypes of arrays in formats of states.
-_NARROW = ("uint8", BFLOAT16)
+#: The dtypes of arrays in formats of states, by format.
+_STORED = {BFLOAT16: BFLOAT16, EIGHT_BIT: "uint8", EIGHT_BIT_STOCHASTIC: "uint8"}
+_NARROW = frozenset(_STORED.values())
 
 
 class StateLayout(ABC):
@@ -138,12 +141,15 @@ class StateLayout(ABC):
         infos = {info.name: info for info in self.infos(parameter)}
         for state, name in self.formattable(parameter).items():
             format, value, scales = self.formats.get(state), kept.get(name), kept.get(scales_of(name))
-            wanted = {None: None, BFLOAT16: BFLOAT16}.get(format, "uint8")
-            stored = _dtype_of(value) if _dtype_of(value) in _NARROW else None
-            if value is None or (stored == wanted and (scales is not None) == (stored == "uint8")):
+            if value is None:
                 continue
+            stored = _dtype_of(value) if _dtype_of(value) in _NARROW else None
             if (scales is not None) != (stored == "uint8"):
                 raise TreeMismatch(f"'{name}' of a parameter is of 8 bits only together with '{scales_of(name)}'")
+            if scales is not None and tuple(np.shape(scales)) != (block_count(tuple(np.shape(value))),):
+                raise TreeMismatch(f"'{scales_of(name)}' of a parameter is of another shape than '{name}' asks for")
+            if stored == (_STORED[format] if format else None):
+                continue
             arrays = self.variant.arrays
             real = self.inside(infos[state], value)
             full = decoded(arrays, Blocks(value, scales) if scales is not None else real) if stored else real

@@ -25,6 +25,7 @@ from optgen.runtime.torch_memory import gradient_of, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_state import TorchLayout, TorchStep
+from optgen.runtime.triton_memory import is_capturing
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
@@ -65,6 +66,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._members: list[list[Tensor]] = []
         self._can_trace = False
         self._choices: dict[int, _Choice] = {}
+        # What graphs replay reads tables and numbers of these steps.
+        self._captured: list[Ready] = []
         _check_flags(type(self).__name__, defaults)
         self._chosen(defaults)
         super().__init__(params, defaults)
@@ -105,6 +108,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             "_ready": {},
             "_ready_on": {},
             "_choices": {},
+            "_captured": [],
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
 
@@ -183,7 +187,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         ready = self._ready_on.get(group)
         if ready is not None and ready.layout is layout and ready.is_in_memory(parameters, gradients, states):
             if ready.can_skip:
-                ready.run(parameters, hyperparameters, scale, found_inf)
+                self._run(ready, parameters, hyperparameters, scale, found_inf)
                 return
         else:
             ready = None
@@ -192,7 +196,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if scale is not None:
             gradients = [gradient / scale.to(gradient.device) for gradient in gradients]
         if ready is not None and scale is None:
-            ready.run(parameters, hyperparameters)
+            self._run(ready, parameters, hyperparameters)
             return
         rest = iter(states)
         given = [p.detach() for p in parameters]
@@ -227,14 +231,19 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 gradient_of(parameter).div_(scale.to(parameter.device))
         for index, part in enumerate(work):
             ready = self._ready.get(index)
-            if ready is not None and by_device:
-                ready.run(part.parameters, part.hyperparameters, scale, found_inf)
-            elif ready is not None:
-                ready.run(part.parameters, part.hyperparameters)
+            if ready is not None:
+                by_it = (scale, found_inf) if by_device else ()
+                self._run(ready, part.parameters, part.hyperparameters, *by_it)
             elif part.parameters:
                 step = TorchStep(self.dialect, part, self.state, inputs)
                 step.run()
                 self._ready[index] = step.ready
+
+    def _run(self, ready: Ready, *given: Any) -> None:
+        """Make a step by `Ready.run`."""
+        ready.run(*given)
+        if is_capturing() and ready not in self._captured:
+            self._captured.append(ready)
 
     def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
         """What a group's step takes; everything that can be refused is refused here."""
@@ -243,7 +252,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if ready is not None:
             is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled())
             if is_same and ready.is_as_before(group["params"], self.state):
-                return Work(group, layout, hyperparameters, group["params"], self._first_of(index))
+                return Work(group, layout, hyperparameters, group["params"])
             self._ready[index] = None
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
@@ -262,7 +271,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
         if group.get("capturable") and parameters and (why := layout.why_not_captured()):
             raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
-        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        if is_capturing():
             raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
         return Work(group, layout, hyperparameters, parameters, self._first_of(index))
 

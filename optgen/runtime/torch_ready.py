@@ -153,7 +153,7 @@ class DeviceClock:
         self.versions = self._versions()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ready:
     """A group's step by kernels as it was made last: where nothing has moved, only the gradients are looked up.
 
@@ -211,7 +211,7 @@ class Ready:
         clock: Clock | None = None
         if not on_device:
             clock = HostClock.of(layout, 1 + layout.steps_done(parameters[0], kept[0]), kept, shared)
-        elif prepared.can_run_on_device:
+        elif prepared.prepare_for_device():
             numbers = {name: [k[layout.names[name]] for k in kept] for name in shared}
             clock = DeviceClock([k[layout.count] for k in kept] if layout.count else [], numbers)
         if clock is None:

@@ -16,6 +16,7 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import EIGHT_BIT
 from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
+from optgen.runtime.triton_memory import Sent, sent
 from optgen.targets.kernels.plan import BLOCKS, SEED, SLICES, STATE_FORMATS, Argument, HostFunction, KernelPlan, Launch
 
 Tensor = torch.Tensor
@@ -101,7 +102,7 @@ class Call:
         kernel: the function of the generated module.
         programs: how many run.
         host: the table, int64, one row for each tensor.
-        rows: the same on the device.
+        rows: the same, sent to the device.
         rest: the arguments after it.
         constants: by name.
         gradients: column of the gradient's address, and for each row the tensor's index; None if it reads none.
@@ -110,7 +111,7 @@ class Call:
     kernel: Any
     programs: int
     host: np.ndarray
-    rows: Tensor
+    rows: Sent
     rest: Sequence[Tensor]
     constants: Mapping[str, Any]
     gradients: tuple[int, np.ndarray] | None
@@ -118,7 +119,7 @@ class Call:
     def start(self, scaled: bool = False) -> None:
         """Start the kernel; `scaled`: gradients are multiplied by a number, and the step may be left out."""
         constants = {**self.constants, "SCALED": True} if scaled and "SCALED" in self.constants else self.constants
-        self.kernel[(self.programs,)](self.rows, *self.rest, **constants, **LAUNCH_OPTIONS)
+        self.kernel[(self.programs,)](self.rows.there, *self.rest, **constants, **LAUNCH_OPTIONS)
 
     def move_gradients(self, addresses: np.ndarray) -> None:
         """Have it read gradients at other places, uint64."""
@@ -126,7 +127,7 @@ class Call:
             return
         column, tensors = self.gradients
         self.host[:, column] = addresses[tensors].view(np.int64)
-        sent(self.host, self.rows)
+        self.rows.send(self.host)
 
 
 class Launcher:
@@ -256,7 +257,7 @@ class Launcher:
             getattr(self.module, launch.kernel),
             sum(programs),
             host,
-            sent(host, None, device),
+            Sent(host, device),
             rest,
             constants,
             (columns[0], np.array(tensors)) if columns else None,
@@ -289,15 +290,6 @@ class Launcher:
             case "rows" | "columns":
                 return shape_numbers(member.shape)[role]
         return given[role]
-
-
-def sent(array: np.ndarray, to: Tensor | None, device: torch.device | None = None) -> Tensor:
-    """Numbers of the host on a device, in a tensor's memory or a new one, without waiting for either."""
-    given = torch.from_numpy(array)
-    if to is None:
-        to = torch.empty(given.shape, dtype=given.dtype, device=device)
-    is_apart = to.device.type != "cpu"
-    return to.copy_(given.pin_memory() if is_apart else given, non_blocking=is_apart)
 
 
 def arithmetic_dtype(tensor: Tensor) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import pickle
 from collections.abc import Mapping
@@ -335,11 +336,42 @@ def test_transformations_of_optax_carry_formats_along() -> None:
     assert not np.array_equal(updates["a"], updates["b"])
 
 
+#: Factories of optgen.optax that need nothing but hyperparameters; differences of L-BFGS's histories are kept in full.
+FACTORIES = sorted(
+    name
+    for name in optgen.optax.__all__
+    if name not in ("lbfgs", "lookahead", "schedule_free", "sophia")
+    and callable(getattr(optgen.optax, name))
+    and "state_dtype" in inspect.signature(getattr(optgen.optax, name)).parameters
+)
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("name", FACTORIES)
+def test_every_transformation_takes_formats(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps that follow each other, on tensors of which some keep no such state; others of the same rule refuse."""
+    monkeypatch.setenv("OPTGEN_BACKEND", "arrays")
+    params = {"w": jnp.ones((130, 140)), "b": jnp.ones(300), "c": jnp.ones(())}
+    make = getattr(optgen.optax, name)
+    required = {n: 0.1 for n, p in inspect.signature(make).parameters.items() if p.default is p.empty}
+    extra = {"value": 1.0} if name == "polyak_sgd" else {}
+    tx = make(**required, state_dtype="8bit")
+    state = tx.init(params)
+    kinds = [leaf.dtype for leaf in jax.tree.leaves(state)]
+    for _ in range(2):
+        _, state = tx.update(params, state, params, **extra)
+    assert [leaf.dtype for leaf in jax.tree.leaves(state)] == kinds
+    if jnp.uint8 in kinds:
+        with pytest.raises(TreeMismatch):
+            make(**required).update(params, state, params, **extra)
+
+
 @pytest.mark.parametrize("after", [None, *FORMATS])
 @pytest.mark.parametrize("before", [None, *FORMATS])
 def test_a_group_may_be_told_another_format(before: str | None, after: str | None) -> None:
     """In the middle of training: what is stored is brought to the other format, and nothing else is written to."""
-    memory = torch.zeros(2048)
+    # The momentum stands in the middle of memory that nothing may write to.
+    guard, first = torch.zeros(12_000, dtype=torch.uint8), 4000
     p, q = torch.nn.Parameter(torch.ones(1000)), torch.nn.Parameter(torch.ones(1000))
     optimizer = optgen.torch.SGD([p], lr=0.1, momentum=0.9, state_dtype=before)
     full = optgen.torch.SGD([q], lr=0.1, momentum=0.9)
@@ -348,13 +380,20 @@ def test_a_group_may_be_told_another_format(before: str | None, after: str | Non
             optimizer.param_groups[0]["state_dtype"] = after
         for one in (p, q):
             one.grad = torch.sin(torch.arange(1000.0) + step)
+        if step:
+            kept = optimizer.state[p]
+            raw = kept["momentum_buffer"].view(torch.uint8).clone()
+            guarded = guard.zero_()[first : first + raw.numel()]
+            kept["momentum_buffer"] = guarded.copy_(raw).view(kept["momentum_buffer"].dtype)
         optimizer.step()
         full.step()
+        if step:
+            assert not guard[:first].any()
+            assert not guard[first + len(raw) :].any()
     kept = optimizer.state[p]
     assert kept["momentum_buffer"].dtype == {None: torch.float32, "bfloat16": torch.bfloat16}.get(after, torch.uint8)
     assert ("momentum_buffer_scales" in kept) is (after is not None and after.startswith("8bit"))
     assert float((p - q).abs().max()) < (0.2 if "8bit" in f"{before}{after}" else 0.02)
-    assert not memory.any()
 
 
 def test_a_state_of_another_type_is_not_taken_for_one_in_a_format() -> None:
@@ -439,3 +478,13 @@ def test_training_on_digits_is_as_good() -> None:
     found = {state_dtype: np.mean([accuracy(state_dtype, seed) for seed in range(3)]) for state_dtype in every}
     assert found[None] > 0.96
     assert all(abs(found[state_dtype] - found[None]) <= 0.005 for state_dtype in FORMATS), found
+
+
+def test_states_of_transformations_are_the_transformations_own() -> None:
+    """A format is refused where the rule's states are not what is kept, and goes on into rules that are wrapped."""
+    with pytest.raises(InvalidHyperparameter, match="state_dtype"):
+        optgen.optim.OptaxOptimizer(optax.adam(1e-3), state_dtype="8bit")
+    optimizer = optgen.optim.Lookahead(optax.sgd(1e-2), state_dtype={"slow": "bfloat16"})
+    optimizer.register_trainable_weights({"w": SimpleNamespace(value=jnp.ones(300))})
+    optimizer.step({"w": jnp.ones(300)})
+    assert "bfloat16" in {leaf.dtype.name for leaf in jax.tree.leaves(optimizer.opt_state.value)}

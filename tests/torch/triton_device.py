@@ -12,17 +12,21 @@ import os
 
 os.environ["TRITON_INTERPRET"] = "1"
 
+import contextlib
 import copy
 import json
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import optgen.torch
+from optgen.runtime import torch_optimizer, triton_memory, triton_phase
 from optgen.runtime.triton import Prepared
+from optgen.runtime.triton_memory import is_capturing
 from tests.torch.triton_steps import counting, difference
 
 SHAPES = [(30, 13), (37,), (), (0, 3), (1100,)]
@@ -40,6 +44,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "lr as a tensor": {"fused": True},
     "saved": {"fused": True},
     "counts changed": {"fused": True},
+    "captured": {"fused": True},
 }
 
 
@@ -85,12 +90,37 @@ def steps(name: str, backend: str, way: str, arguments: dict[str, Any]) -> tuple
             optimizer.load_state_dict(saved)
         if way == "counts changed" and step == 3 and "step" in optimizer.state[parameters[1]]:
             optimizer.state[parameters[1]]["step"].fill_(10)
-        with Watch() as watch:
+        capturing = way == "captured" and backend == "triton" and step == SKIPPED
+        if way == "captured" and backend == "triton" and step == SKIPPED + 1:
+            replay_sending(optimizer)
+        with Watch() as watch, captured() if capturing else contextlib.nullcontext():
             optimizer.step()
         # The first step of an optimizer looks up where its parameters are; a tensor on the CPU is asked for its number.
         asked += watch.asked if step > 0 and way not in ("lr as a tensor", "saved", "counts changed") else 0
     kept = [v for p in parameters for v in optimizer.state[p].values() if isinstance(v, torch.Tensor)]
     return [p.detach() for p in parameters] + kept, asked
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[None]:
+    """Have the runtime take what is started for a graph's, though it is done at once."""
+    modules = (triton_memory, triton_phase, torch_optimizer)
+    for module in modules:
+        module.is_capturing = lambda: True
+    yield
+    for module in modules:
+        module.is_capturing = is_capturing
+
+
+def replay_sending(optimizer: Any) -> None:
+    """Send again what a graph has captured: numbers, and where the gradients of its step stand."""
+    (ready,) = optimizer._captured
+    phase = ready.prepared._phase
+    tables = [*(call.rows for call in phase.calls), *(group.numbers for group in phase.groups)]
+    sources = [(one.there, source) for one in tables for source in one._captured]
+    assert len(sources) == len(tables) - sum(call.gradients is None for call in phase.calls)
+    for there, source in sources:
+        there.copy_(source)
 
 
 def main() -> None:
@@ -100,9 +130,11 @@ def main() -> None:
     for name in sys.argv[1:]:
         found[name] = {}
         for way, arguments in WAYS.items():
-            taken = {n: v for n, v in arguments.items() if n != "capturable" or name != "SGD"}
-            if "fused" in arguments and name == "NAdam":
-                taken = {**{n: v for n, v in arguments.items() if n != "fused"}, "capturable": True}
+            # Either has the device count, and not every class of torch's has both.
+            known = getattr(optgen.torch, name).__signature__.parameters
+            taken = {n: v for n, v in arguments.items() if n in known}
+            if not taken.keys() & {"capturable", "fused"}:
+                taken |= {n: True for n in ("capturable", "fused") if n in known}
             counted["run_on_device"] = 0
             ours, asked = steps(name, "triton", way, taken)
             numbered = counted["run_on_device"]

@@ -70,8 +70,7 @@ class Prepared:
     def __post_init__(self) -> None:
         self._places = address_of(self.table), address_of(self.kernels.addresses), address_of(self.addresses)
 
-    @property
-    def can_run_on_device(self) -> bool:
+    def prepare_for_device(self) -> bool:
         """See `PreparedStep`: the host is the device."""
         return False
 

@@ -98,6 +98,8 @@ class KernelBuilder(ABC, Generic[K]):
         #: States whose new values are read from where another kernel has stored them.
         self.again: dict[str, None] = {}
         self.by_name = {d.name: d for d in program.definitions}
+        #: The names of the new values of states of elements, and whose they are.
+        self.new_of_states = {s.new: s.name for s in program.states if self.kinds[s.new] is Kind.ELEMENT}
 
     def load_all(self, names: Iterable[str]) -> None:
         """Lines that load values, single numbers first."""
@@ -118,11 +120,6 @@ class KernelBuilder(ABC, Generic[K]):
         if name in self.new_of_states:
             self.again[self.new_of_states[name]] = None
         return array
-
-    @property
-    def new_of_states(self) -> dict[str, str]:
-        """The names of the new values of states of elements, and whose they are."""
-        return {s.new: s.name for s in self.program.states if self.kinds[s.new] is Kind.ELEMENT}
 
     def is_axis_fold(self, name: str) -> bool:
         """Whether a value per element is folded from the vectors of the axes, which the kernel does itself."""

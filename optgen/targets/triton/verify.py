@@ -210,14 +210,27 @@ def _compiled(
         changed = [one for one in stores if (one.value, one.pointer) not in {(a.value, a.pointer) for a in loads}]
         needed = (len(loads) - others + len(changed)) * max(1, Sizes().block // threads // 4)
     itemsize = PRECISIONS[precision].arithmetic.primitive_bitwidth // 8
+    size = sum(one.size for one in (*loads, *stores)) - itemsize * others if whole else None
+    wide = _wide(text, is_cuda, PRECISIONS[precision]), needed
+    return _found(made, (name, launch.kernel, gpu, precision), size, wide)
+
+
+def _compiled_numbers(name: str, module: types.ModuleType, kernel: str, gpu: str) -> Compiled:
+    """A kernel for the numbers of a step: one program, in float64."""
+    source = ASTSource(getattr(module, kernel), {"_numbers_ptr": "*fp64"}, {}, {(0,): [["tt.divisibility", 16]]})
+    made = triton.compile(source, target=GPUS[gpu], options={"num_warps": 1, "enable_fp_fusion": False})
+    return _found(made, (name, kernel, gpu, "float64"), None, (0, 0))
+
+
+def _found(made: Any, what: tuple[str, str, str, str], bytes: int | None, wide: tuple[int, int]) -> Compiled:
+    """What every kernel's machine code tells."""
+    is_cuda = "ptx" in made.asm
+    text = made.asm["ptx" if is_cuda else "amdgcn"]
     registers, own_memory = _resources(made, text, is_cuda)
     return Compiled(
-        name,
-        launch.kernel,
-        gpu,
-        precision,
-        sum(one.size for one in (*loads, *stores)) - itemsize * others if whole else None,
-        (_wide(text, is_cuda, PRECISIONS[precision]), needed),
+        *what,
+        bytes,
+        wide,
         registers,
         own_memory,
         made.asm["ttgir"].count("convert_layout"),
@@ -225,17 +238,6 @@ def _compiled(
         re.search(r"\b(atom|red)\.|_atomic_", text) is not None,
         tuple(map(float, re.findall(r"-?\d\.\d+(?:e[+-]\d+)?", made.asm["ttir"]))),
     )
-
-
-def _compiled_numbers(name: str, module: types.ModuleType, kernel: str, gpu: str) -> Compiled:
-    """A kernel for the numbers of a step: one program, in float64."""
-    source = ASTSource(getattr(module, kernel), {"_numbers_ptr": "*fp64"}, {}, {(0,): [["tt.divisibility", 16]]})
-    made = triton.compile(source, target=GPUS[gpu], options={"num_warps": 1, "enable_fp_fusion": False})
-    is_cuda = "ptx" in made.asm
-    text = made.asm["ptx" if is_cuda else "amdgcn"]
-    registers, own_memory = _resources(made, text, is_cuda)
-    atomics = re.search(r"\b(atom|red)\.|_atomic_", text) is not None
-    return Compiled(name, kernel, gpu, "float64", None, (0, 0), registers, own_memory, 0, True, atomics, ())
 
 
 def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str) -> Any:
