@@ -29,10 +29,10 @@ class NativeKernels(BuildHookInterface):
             return
         sys.path.insert(0, self.root)
         from optgen._paths import generated_folder
-        from optgen.runtime.native.jax import xla_source
         from optgen.runtime.native.library import driver_source, kernel_source
         from optgen.runtime.native.places import Formats
         from optgen.runtime.native.prebuilt import compile_all
+        from optgen.runtime.xla_call import xla_source
 
         folder = Path(self.root) / "build" / "native"
         shutil.rmtree(folder, ignore_errors=True)
@@ -40,7 +40,7 @@ class NativeKernels(BuildHookInterface):
         formats = (None, Formats("bfloat16", "bfloat16"), Formats("bfloat16", "float32"))
         files = sorted(generated_folder().glob("*/native.c"))
         kernels = (kernel_source(file.parent.name, file.read_text(), one) for file in files for one in formats)
-        compile_all([driver_source(), xla_source(), *kernels], folder)
+        compile_all([driver_source(), xla_source("xla"), *kernels], folder)
         build_data["force_include"][str(folder)] = "optgen/runtime/native/lib"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{next(sys_tags()).platform}"

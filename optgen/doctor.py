@@ -69,10 +69,20 @@ def _triton() -> Finding:
 
         return f"triton {triton.__version__}"
 
-    def look_for_gpu() -> str:
+    def look_from_torch() -> str:
         import torch
 
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+        return f"{torch.cuda.get_device_name()} from torch" if torch.cuda.is_available() else ""
+
+    def look_from_jax() -> str:
+        import jax
+
+        if jax.default_backend() != "gpu":
+            return ""
+        from optgen.runtime.triton_jax import why_not
+
+        reason = why_not()
+        return f"not from jax: {reason}" if reason else f"{jax.devices()[0].device_kind} from jax"
 
     found = _tried("target triton", "triton", look)
     if not found.works:
@@ -83,18 +93,14 @@ def _triton() -> Finding:
         return Finding(
             found.subject, False, f"{found.detail}, and kernels need {oldest} or later: pip install -U triton"
         )
-    gpu = _tried("target triton", "torch", look_for_gpu)
-    if not gpu.works:
-        return Finding(
-            gpu.subject, False, f"{found.detail}, but torch, which launches its kernels, fails: {gpu.detail}"
-        )
-    if gpu.detail:
-        return Finding(gpu.subject, True, f"{found.detail} on {gpu.detail}")
+    seen = [_tried(found.subject, "torch", look_from_torch), _tried(found.subject, "jax", look_from_jax)]
+    told = ", ".join(one.detail for one in seen if one.detail)
+    if any(one.works and one.detail and not one.detail.startswith("not ") for one in seen):
+        return Finding(found.subject, True, f"{found.detail} on {told}")
     if os.environ.get("TRITON_INTERPRET") == "1":
-        return Finding(gpu.subject, True, f"{found.detail}, interpreted on the CPU (TRITON_INTERPRET=1)")
-    return Finding(
-        gpu.subject, False, f"{found.detail}, but torch sees no GPU; TRITON_INTERPRET=1 runs kernels on the CPU"
-    )
+        return Finding(found.subject, True, f"{found.detail}, interpreted on the CPU (TRITON_INTERPRET=1)")
+    reason = told or "neither torch nor jax sees a GPU; TRITON_INTERPRET=1 runs torch's kernels on the CPU"
+    return Finding(found.subject, False, f"{found.detail}, but {reason}")
 
 
 def _torch() -> Finding:

@@ -135,9 +135,14 @@ def gpu(name: str | None) -> types.SimpleNamespace:
 @pytest.mark.parametrize(
     ("device", "interpret", "works", "said"),
     [
-        ("NVIDIA X", "", True, "triton 9.9 on NVIDIA X"),
+        ("NVIDIA X", "", True, "triton 9.9 on NVIDIA X from torch"),
         (None, "1", True, "triton 9.9, interpreted on the CPU (TRITON_INTERPRET=1)"),
-        (None, "", False, "triton 9.9, but torch sees no GPU; TRITON_INTERPRET=1 runs kernels on the CPU"),
+        (
+            None,
+            "",
+            False,
+            "triton 9.9, but neither torch nor jax sees a GPU; TRITON_INTERPRET=1 runs torch's kernels on the CPU",
+        ),
     ],
 )
 def test_triton(monkeypatch: pytest.MonkeyPatch, device: str | None, interpret: str, works: bool, said: str) -> None:
@@ -156,8 +161,23 @@ def test_triton_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_triton_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     stub(monkeypatch, "triton", __version__="9.9")
     without(monkeypatch, "torch")
-    said = "triton 9.9, but torch, which launches its kernels, fails: torch is not installed"
-    assert doctor._triton() == Finding("target triton", False, said)
+    assert doctor._triton() == Finding("target triton", False, "triton 9.9, but torch is not installed")
+
+
+@pytest.mark.parametrize(
+    ("reason", "works", "said"),
+    [
+        ("", True, "triton 9.9 on NVIDIA X from jax"),
+        ("there is no C compiler", False, "triton 9.9, but not from jax: there is no C compiler"),
+    ],
+)
+def test_triton_from_jax(monkeypatch: pytest.MonkeyPatch, reason: str, works: bool, said: str) -> None:
+    stub(monkeypatch, "triton", __version__="9.9")
+    stub(monkeypatch, "torch", cuda=gpu(None))
+    stub(monkeypatch, "optgen.runtime.triton_jax", why_not=lambda: reason)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(device_kind="NVIDIA X")])
+    assert doctor._triton() == Finding("target triton", works, said)
 
 
 def test_package_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from optgen.runtime.numpy import NumpyVariant
     from optgen.runtime.torch import TorchVariant
     from optgen.runtime.triton import TritonRule
+    from optgen.runtime.triton_launch import Launcher
     from optgen.runtime.variant import ArrayVariant
 
 
@@ -78,15 +79,15 @@ class Entry:
 
         def make(source: Source) -> JaxVariant:
             module = self.module(source, "jax.py")
-            if not native:
+            if not with_kernels:
                 return JaxVariant(self.manifest.name, source.info, module)
-            from optgen.runtime.native.jax import NativeJaxVariant
+            from optgen.runtime.jax_kernels import KernelJaxVariant
 
-            kernels = functools.partial(self.kernels, source)
-            return NativeJaxVariant(kernels, self.manifest.name, source.info, module)
+            by_c, by_triton = functools.partial(self.kernels, source), functools.partial(self.launcher, source)
+            return KernelJaxVariant(by_c, by_triton, self.manifest.name, source.info, module)
 
-        native = backend() != "arrays"
-        return self._variant("jax with kernels" if native else "jax", options, values, make)
+        with_kernels = backend() != "arrays"
+        return self._variant("jax with kernels" if with_kernels else "jax", options, values, make)
 
     def complex_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The same where some of the arrays are complex."""
@@ -159,13 +160,20 @@ class Entry:
             ImportError: Triton is not installed.
         """
         from optgen.runtime.triton import TritonRule
+
+        return self._variant("triton", options, values, lambda source: TritonRule(self.launcher(source), variant))
+
+    def launcher(self, source: Source) -> Launcher:
+        """The Triton kernels of a file.
+
+        Raises:
+            ImportError: Triton is not installed.
+        """
+        from optgen.runtime.triton_launch import Launcher, Sizes
         from optgen.targets.kernels.plan import read_plan
 
-        def make(source: Source) -> TritonRule:
-            plan = read_plan(source.read("triton.json").encode())
-            return TritonRule(self.module(source, "triton.py"), plan, variant)
-
-        return self._variant("triton", options, values, make)
+        plan = read_plan(source.read("triton.json").encode())
+        return Launcher(self.module(source, "triton.py"), plan, Sizes())
 
     def kernels(self, source: Source) -> Kernels:
         """The native kernels of a file, compiled when first asked for."""

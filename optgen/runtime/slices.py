@@ -37,7 +37,7 @@ def slice_maps(extent: str, source: Kind, shape: Sequence[int]) -> list[dict[str
     """The folds along axes that make up one of an extent: one, or for `other_axes` one for each axis.
 
     Each maps number `o` of the result (of `outer`, the first of which stands at `first`) and number `k` of what it
-    folds (of `inner`) to a place in the array; see `optgen.targets.triton.plan`.
+    folds (of `inner`) to a place in the array; see `optgen.targets.kernels.plan`.
 
     Raises:
         ValueError: there is no such fold.

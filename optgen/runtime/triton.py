@@ -6,7 +6,6 @@ everything else stays there. Sums have a fixed order, so a step repeated on the 
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,10 +16,11 @@ from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import BLOCK as FORMAT_BLOCK
 from optgen.runtime.in_place import single
-from optgen.runtime.triton_launch import Launcher, Sizes, arithmetic_dtype, on_device
+from optgen.runtime.triton_call import arithmetic_dtype, on_device
+from optgen.runtime.triton_launch import Launcher
 from optgen.runtime.triton_phase import Model, Phase
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import SKIP, STATE_FORMATS, UNSCALE, KernelPlan
+from optgen.targets.kernels.plan import SKIP, STATE_FORMATS, UNSCALE
 
 Tensor = torch.Tensor
 
@@ -29,18 +29,14 @@ class TritonRule:
     """One variant, ready to run.
 
     Args:
-        module: the generated module.
-        plan: its plan.
+        launcher: of the generated module.
         variant: the same variant on torch tensors: it says which case a shape takes, and makes the first state.
-        sizes: how kernels share out their work.
     """
 
-    def __init__(
-        self, module: types.ModuleType, plan: KernelPlan, variant: ArrayVariant, sizes: Sizes | None = None
-    ) -> None:
+    def __init__(self, launcher: Launcher, variant: ArrayVariant) -> None:
         self.variant = variant
-        self.cases = plan.variant(variant.info.name).cases
-        self.launcher = Launcher(module, plan, sizes or Sizes())
+        self.launcher = launcher
+        self.cases = launcher.plan.variant(variant.info.name).cases
 
     def step(
         self,

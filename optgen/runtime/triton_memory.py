@@ -7,9 +7,6 @@ import torch
 
 Tensor = torch.Tensor
 
-#: The types of numpy that numbers are sent as.
-HOST_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
-
 
 def is_capturing() -> bool:
     """Whether a graph captures what is started now."""

@@ -12,17 +12,15 @@ import torch
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.runtime.formats import Blocks, seed_of, stream_of
-from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.runtime.triton_launch import Call, Held, Launcher, arithmetic_dtype
-from optgen.runtime.triton_memory import HOST_DTYPES, Sent, is_capturing, sent
+from optgen.runtime.torch_memory import NAMES
+from optgen.runtime.triton_call import DeviceCall, arithmetic_dtype, memory_of
+from optgen.runtime.triton_launch import NUMBER_OPTIONS, Held, Launcher, Memory, axes_of, needs_axes
+from optgen.runtime.triton_memory import Sent, is_capturing, sent
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import SEED, STATE_FORMATS, UNSCALE, CasePlan, KernelPlan, Launch, StatePlan
+from optgen.targets.kernels.plan import SEED, STATE_FORMATS, UNSCALE, CasePlan, KernelPlan, StatePlan
 
 Tensor = torch.Tensor
-
-#: Parts of one fold begin at multiples of this many numbers, so that every tensor's are equally well aligned.
-_ALIGNMENT = 16
 
 
 @dataclass(slots=True)
@@ -58,12 +56,12 @@ class Group:
     """The tensors that take one case.
 
     Attributes:
-        scalars: numbers of the step on the device, in each precision that a kernel computes in.
+        scalars: numbers of the step on the device, in each precision that a kernel computes in, by its name.
         numbers: the same in float64, where the device computes them.
     """
 
     case: CasePlan
-    scalars: dict[torch.dtype, Tensor]
+    scalars: dict[str, Tensor]
     numbers: Sent | None = None
     members: list[Held] = field(default_factory=list)
 
@@ -82,6 +80,7 @@ class Phase:
         before, after: what is copied, to the first of each pair from the second.
         numbers: those of the model.
         calls: of kernels, in order.
+        owned: memory that kernels use besides.
         can_move: whether all gradients are read where they are.
     """
 
@@ -94,7 +93,6 @@ class Phase:
         self.device = model.device
         self.before: list[tuple[Tensor, Tensor]] = []
         self.after: list[tuple[Tensor, Tensor]] = []
-        self.calls: list[Call] = []
         self.owned: list[Tensor] = []
         self.can_move = True
         self._addresses = np.array([gradient.data_ptr() for gradient in model.gradients], np.uint64)
@@ -111,9 +109,12 @@ class Phase:
         inputs = {one.name for group in self.groups for one in group.case.inputs}
         #: Inputs that kernels read as numbers of the model, and where among these they stand.
         self.inputs_of_model = {name: at for at, name in enumerate(self.plan.model_numbers) if name in inputs}
-        self.whole = Held(-1, (), model.dtype)
-        self.place_model_parts()
-        self.work_through()
+        cases, members = [group.case for group in self.groups], [group.members for group in self.groups]
+        calls = launcher.calls(cases, members, NAMES[model.dtype], model.size, self.filled)
+        self.calls = [
+            DeviceCall(call, {"scalars": self.groups[call.case].scalars[call.number], "model": self.numbers})
+            for call in calls
+        ]
         for group in self.groups:
             group.members.clear()
 
@@ -137,7 +138,7 @@ class Phase:
                     known[entry.older(lag)] = float(_slot(entry, given.state.shared[entry.name], t, lag))
             known |= self.launcher.numbers_of_step(group.case.step, known) if group.case.step else {}
             for dtype, scalars in group.scalars.items():
-                host = np.array([known.get(name, 0.0) for name in self.plan.scalars] or [0.0], HOST_DTYPES[dtype])
+                host = np.array([known.get(name, 0.0) for name in self.plan.scalars] or [0.0], dtype)
                 sent(host, scalars)
             new |= {entry.name: known[entry.new] for entry in _of_kind(group.case, Kind.STEP)}
         for name, place in self.inputs_of_model.items():
@@ -164,7 +165,7 @@ class Phase:
             for name, value in values.items():
                 if isinstance(value, Tensor) and name in names:
                     numbers[names.index(name)].copy_(value.reshape(()))
-            self.launcher.compute_numbers(group.case.step, numbers, bool(given.state.formats))
+            self.compute_numbers(group)
             for scalars in group.scalars.values():
                 scalars.copy_(numbers)
             new |= {entry.name: numbers[names.index(entry.new)] for entry in _of_kind(group.case, Kind.STEP)}
@@ -178,7 +179,13 @@ class Phase:
         """Make what steps need that the device alone counts, and compile what they start besides."""
         for group in self.groups:
             group.numbers = Sent(np.zeros(max(1, len(self.plan.scalars))), self.device)
-            self.launcher.compute_numbers(group.case.step, group.numbers.there, bool(self.given.state.formats))
+            self.compute_numbers(group)
+
+    def compute_numbers(self, group: Group) -> None:
+        """Have the device compute the numbers of the step from those that stand among them."""
+        assert group.numbers is not None
+        for kernel, constants in self.launcher.number_kernels(group.case.step, bool(self.given.state.formats)):
+            kernel[(1,)](group.numbers.there, **constants, **NUMBER_OPTIONS)
 
     def move_gradients(self, addresses: np.ndarray) -> None:
         """Have kernels read gradients at other places; nothing is sent if they are the same.
@@ -195,7 +202,7 @@ class Phase:
         """A case, with the numbers of the model that it reads and writes."""
         for entry in _of_kind(case, Kind.GLOBAL):
             self.number(entry, self.given.state.shared[entry.name], self.numbers, self.plan.model_numbers, t)
-        return Group(case, {self.given.dtype: self.scalars(self.given.dtype)})
+        return Group(case, {NAMES[self.given.dtype]: self.scalars(self.given.dtype)})
 
     def scalars(self, dtype: torch.dtype) -> Tensor:
         """Memory for the numbers of the step; never empty, so that it has an address."""
@@ -207,11 +214,11 @@ class Phase:
         layout = self.variant.layout(tuple(given.parameters[index].shape))
         theta, gradient = (layout.into(each[index]) for each in (given.parameters, given.gradients))
         shape, dtype = tuple(theta.shape), arithmetic_dtype(theta)
-        if dtype not in group.scalars:
-            group.scalars[dtype] = self.scalars(dtype)
-        held = Held(index, shape, dtype, {"theta": self.array(theta, is_read=True, is_written=True)})
+        if NAMES[dtype] not in group.scalars:
+            group.scalars[NAMES[dtype]] = self.scalars(dtype)
+        held = Held(index, shape, NAMES[dtype], {"theta": self.array(theta, is_read=True, is_written=True)})
         held.arrays["g"] = self.array(gradient, is_read=True)
-        self.can_move &= held.arrays["g"] is gradient
+        self.can_move &= held.arrays["g"].address == gradient.data_ptr()
         numbers = {name: float(value) for name, value in shape_numbers(shape).items()}
         for one in case.inputs:
             if one.kind == Kind.TENSOR.value:
@@ -219,13 +226,17 @@ class Phase:
             elif one.kind == Kind.ELEMENT.value:
                 value = torch.as_tensor(given.inputs[one.name][index], device=self.device).detach()
                 value = value if value.is_floating_point() else value.to(dtype)
+                self.owned.append(value)
                 held.arrays[one.name] = self.array(layout.into(value), is_read=True)
         names = self.plan.tensor_numbers
-        host = np.array([numbers.get(name, 0.0) for name in names] or [0.0], HOST_DTYPES[dtype])
-        held.numbers = sent(host, torch.empty(len(host), dtype=dtype, device=self.device))
-        self.owned.append(held.numbers)
-        for buffer in case.buffers:
-            held.arrays[buffer.name] = self.memory(count_of(Kind(buffer.kind), shape), dtype)
+        host = np.array([numbers.get(name, 0.0) for name in names] or [0.0], NAMES[dtype])
+        own = sent(host, self.memory(len(host), dtype))
+        held.numbers = memory_of(own)
+        if needs_axes(case):
+            self.owned.append(sent(axes_of(shape), None, self.device))
+            held.axes = memory_of(self.owned[-1])
+        buffers = {buffer.name: self.memory(count_of(Kind(buffer.kind), shape), dtype) for buffer in case.buffers}
+        held.arrays |= {name: memory_of(buffer) for name, buffer in buffers.items()}
         for entry in case.states:
             kind = Kind(entry.kind)
             if kind in (Kind.STEP, Kind.GLOBAL):
@@ -234,7 +245,7 @@ class Phase:
             if entry.name in given.state.formats:
                 self.formatted(entry.name, kept, held)
             elif kind is Kind.TENSOR:
-                self.number(entry, kept, held.numbers, names, t)
+                self.number(entry, kept, own, names, t)
             elif kind is Kind.ELEMENT:
                 lags = {entry.older(lag): lag for lag in range(1, entry.depth + 1)}
                 for name, lag in lags.items() if entry.depth > 1 else ():
@@ -243,12 +254,9 @@ class Phase:
                 place = layout.into(_slot(entry, kept, t, 0))
                 held.arrays[entry.name if is_one else entry.new] = self.array(place, is_read=is_one, is_written=True)
             else:
-                self.vectors(entry, kept, held, t)
-        for fold in case.folds:
-            if fold.kind == Kind.TENSOR.value:
-                (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
-                count = self.launcher.programs_of(launch, shape, given.size)
-                held.parts[fold.name] = self.memory(count, dtype)
+                self.vectors(entry, kept, held, buffers[entry.new], t)
+        for name, count in self.launcher.parts_of(case, shape, given.size).items():
+            held.parts[name] = memory_of(self.memory(count, dtype))
         return held
 
     def formatted(self, name: str, kept: Tensor | Blocks, held: Held) -> None:
@@ -257,25 +265,29 @@ class Phase:
         held.formats[name] = STATE_FORMATS[format]
         held.streams[name] = stream_of(self.given.state.number(held.index), self.variant.state_names().index(name))
         if isinstance(kept, Blocks):
-            held.arrays[name], held.scales[name] = kept.codes, kept.scales
+            held.arrays[name], held.scales[name] = memory_of(kept.codes), memory_of(kept.scales)
         else:
-            held.arrays[name] = kept.view(torch.uint16)
+            held.arrays[name] = memory_of(kept.view(torch.uint16))
 
     def memory(self, count: int, dtype: torch.dtype) -> Tensor:
         """Memory that a step needs besides, as long as this lives."""
         self.owned.append(torch.empty(count, dtype=dtype, device=self.device))
         return self.owned[-1]
 
-    def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> Tensor:
+    def filled(self, count: int, dtype: str, value: float) -> Memory:
+        """The same for numbers all of which have a value."""
+        return memory_of(self.memory(count, getattr(torch, dtype)).fill_(value))
+
+    def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> Memory:
         """A tensor as kernels take it: itself if it has no gaps, else memory from and to which it is copied."""
         if tensor.is_contiguous() and not tensor.is_neg():
-            return tensor
+            return memory_of(tensor)
         whole = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         if is_read:
             self.before.append((whole, tensor))
         if is_written:
             self.after.append((tensor, whole))
-        return whole
+        return memory_of(whole)
 
     def number(self, entry: StatePlan, kept: Tensor, numbers: Tensor, names: tuple[str, ...], t: int) -> None:
         """Copy a state that is one number to where kernels read it, and its new value back."""
@@ -284,8 +296,16 @@ class Phase:
                 self.before.append((numbers[names.index(entry.older(lag))], _slot(entry, kept, t, lag)))
         self.after.append((_slot(entry, kept, t, 0), numbers[names.index(entry.new)]))
 
-    def vectors(self, entry: StatePlan, kept: Any, held: Held, t: int) -> None:
-        """Place a state of numbers per row, column, matrix or axis; those of the axes stand one after the other."""
+    def vectors(self, entry: StatePlan, kept: Any, held: Held, new: Tensor, t: int) -> None:
+        """Place a state of numbers per row, column, matrix or axis; those of the axes stand one after the other.
+
+        Args:
+            entry: the state.
+            kept: its values.
+            held: whose they are.
+            new: where kernels write the new ones.
+            t: the number of the step.
+        """
         parts = kept if isinstance(kept, tuple) else (kept,)
         shapes = kept_shapes(Kind(entry.kind), held.shape)
         for lag in range(1, entry.depth + 1):
@@ -293,45 +313,11 @@ class Phase:
             if len(slots) == 1:
                 held.arrays[entry.older(lag)] = self.array(slots[0], is_read=True)
                 continue
-            joined = self.memory(count_of(Kind(entry.kind), held.shape), held.number)
+            joined = torch.empty_like(new)
             self.before += zip(_stretches(joined, shapes), slots, strict=True)
-            held.arrays[entry.older(lag)] = joined
+            held.arrays[entry.older(lag)] = memory_of(joined)
         slots = [_slot(entry, part, t, 0) for part in parts]
-        self.after += zip(slots, _stretches(held.arrays[entry.new], shapes), strict=True)
-
-    def place_model_parts(self) -> None:
-        """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
-        folds = {f.name: f for group in self.groups for f in group.case.folds if f.kind == Kind.GLOBAL.value}
-        for fold in folds.values():
-            adding = {
-                held.index: (held, self.launcher.programs_of(launch, held.shape, self.given.size))
-                for group in self.groups
-                for launch in group.case.launches
-                if fold.name in launch.folds
-                for held in group.members
-            }
-            total = sum(_aligned(count) for _, count in adding.values())
-            neutral = {"sum": 0.0, "max": -math.inf, "min": math.inf}[fold.operation]
-            # Between one tensor's parts and the next there are places that no kernel writes.
-            parts = self.memory(total, self.given.dtype).fill_(neutral)
-            first = 0
-            for _, (held, count) in sorted(adding.items()):
-                held.parts[fold.name] = parts[first : first + count]
-                first += _aligned(count)
-            self.whole.parts[fold.name] = parts
-
-    def work_through(self) -> None:
-        """The kernels of all cases together, so that folds over the model see every tensor."""
-        for one in rounds([group.case for group in self.groups]):
-            for group, launches in zip(self.groups, one.of_tensors, strict=True):
-                for launch in launches:
-                    self.call(group, launch, group.members)
-            for index, launch in one.of_model:
-                self.call(self.groups[index], launch, [self.whole])
-
-    def call(self, group: Group, launch: Launch, members: Sequence[Held]) -> None:
-        """A kernel on some tensors."""
-        self.calls += self.launcher.calls(launch, members, group.scalars, self.numbers, self.given.size)
+        self.after += zip(slots, _stretches(new, shapes), strict=True)
 
 
 def _of_kind(case: CasePlan, kind: Kind) -> list[StatePlan]:
@@ -353,7 +339,3 @@ def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
     """From the second of each pair to the first."""
     if pairs:
         torch._foreach_copy_([to for to, _ in pairs], [source for _, source in pairs])
-
-
-def _aligned(count: int) -> int:
-    return -(-count // _ALIGNMENT) * _ALIGNMENT

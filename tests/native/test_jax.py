@@ -17,6 +17,7 @@ import optgen
 import optgen.optax
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState
+from optgen.runtime.jax_kernels import KernelJaxVariant
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import jax as native_jax
 
@@ -45,7 +46,7 @@ def variant_of(name):
     entry = catalogue_entry(name)
     values = {h.name: h.default for h in entry.manifest.hyperparameters}
     variant = entry.variant({option.name: option.default for option in entry.manifest.options}, values)
-    assert isinstance(variant, native_jax.NativeJaxVariant)
+    assert isinstance(variant, KernelJaxVariant)
     return variant, {n: 0.1 if values[n] is None else values[n] for n in variant.info.hyperparameters}
 
 
@@ -58,7 +59,7 @@ def test_the_same_as_the_jax_target(name, form):
     fixed = {n: v for n, v in hyperparameters.items() if n not in varying}
 
     def step(kernels, gradients, state, parameters, t, varying, inputs):
-        made = native_jax.NativeJaxVariant.step if kernels else JaxVariant.step
+        made = KernelJaxVariant.step if kernels else JaxVariant.step
         results, after = made(variant, gradients, ModelState(*state), parameters, t, {**fixed, **varying}, inputs, form)
         return results, (after.tensors, dict(after.shared))
 

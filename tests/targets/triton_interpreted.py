@@ -40,6 +40,7 @@ from optgen.compiler.verify import (
     within_float32,
 )
 from optgen.compiler.wrapping import wrapped_rule
+from optgen.runtime.triton_launch import NUMBER_OPTIONS
 from tests.targets.triton_rules import spec_named
 from tests.targets.triton_target import TritonTarget, as_torch, compile_target, hyperparameters_of
 
@@ -135,7 +136,8 @@ def numbers_of_steps(rule: Rule, target: TritonTarget) -> float:
             wanted = {n: known.get(n, float(random.uniform(0.1, 0.9))) for n in case.step.arguments}
             expected = launcher.numbers_of_step(case.step, wanted)
             table = torch.tensor([wanted.get(n, 0.0) for n in names], dtype=torch.float64)
-            launcher.compute_numbers(case.step, table, False)
+            for kernel, constants in launcher.number_kernels(case.step, False):
+                kernel[(1,)](table, **constants, **NUMBER_OPTIONS)
             for n, value in expected.items():
                 worst = max(worst, relative_difference(np.array(value), table[names.index(n)].numpy()))
     return worst

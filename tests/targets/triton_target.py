@@ -15,7 +15,7 @@ from optgen.compiler.verify import Array, Inputs
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.torch import TorchVariant
 from optgen.runtime.triton import TritonRule
-from optgen.runtime.triton_launch import Sizes
+from optgen.runtime.triton_launch import Launcher, Sizes
 from optgen.spec.model import Spec
 from optgen.targets.triton.emit import emit_triton
 from tests.targets.eager_target import EagerTarget
@@ -70,7 +70,7 @@ def compile_target(
     variant = TorchVariant(spec.name, arrays.manifest.variants[0], load)
     generated = emit_triton(compile_optimizer(spec, {name: choice}, wrapped))
     module = module_from_text(f"test.{spec.name}.{name}.triton", generated.text, f"<test {spec.name} {name}>")
-    return TritonTarget(TritonRule(module, generated.plan, variant, SIZES), hyperparameters, device)
+    return TritonTarget(TritonRule(Launcher(module, generated.plan, SIZES), variant), hyperparameters, device)
 
 
 def hyperparameters_of(spec: Spec, choice: Choice) -> dict[str, float]:

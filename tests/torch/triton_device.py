@@ -118,7 +118,7 @@ def replay_sending(optimizer: Any) -> None:
     phase = ready.prepared._phase
     tables = [*(call.rows for call in phase.calls), *(group.numbers for group in phase.groups)]
     sources = [(one.there, source) for one in tables for source in one._captured]
-    assert len(sources) == len(tables) - sum(call.gradients is None for call in phase.calls)
+    assert len(sources) == len(tables) - sum(call.call.gradients is None for call in phase.calls)
     for there, source in sources:
         there.copy_(source)
 

@@ -25,7 +25,7 @@ import torch
 import optgen.torch
 from optgen.runtime.formats import FORMATS
 from optgen.runtime.triton import Prepared, TritonRule
-from optgen.runtime.triton_launch import Call
+from optgen.runtime.triton_call import DeviceCall
 
 #: Matrices, vectors, a single number, more axes, nothing, and several blocks.
 SHAPES = [(7, 40), (5,), (), (2, 3, 4), (0,), (40, 60), (2500,)]
@@ -149,8 +149,8 @@ _FORMATTED = (torch.uint8, torch.bfloat16)
 
 def main() -> None:
     counted: dict[str, int] = {}
-    counting(counted, Call, "start")
-    counting(counted, Call, "move_gradients")
+    counting(counted, DeviceCall, "start")
+    counting(counted, DeviceCall, "move_gradients")
     counting(counted, TritonRule, "prepared")
     counting(counted, Prepared, "run")
     found = {}

@@ -38,7 +38,7 @@ def is_native() -> bool:
     """
     chosen = backend()
     if chosen == "triton":
-        raise NoCompiler("OPTGEN_BACKEND=triton asks for kernels that run on torch tensors alone")
+        raise NoCompiler("OPTGEN_BACKEND=triton asks for kernels that run on a GPU")
     if chosen == "arrays":
         return False
     reason = why_not()
@@ -81,15 +81,15 @@ def triton_or_told(make: Callable[[], Made]) -> Made | None:
     """What is made with Triton's kernels, or None where `auto` has to do without, which is told.
 
     Raises:
-        NoCompiler: they are asked for, and Triton is not installed.
+        NoCompiler: they are asked for, and cannot be had.
     """
     if backend() in ("native", "arrays"):
         return None
     try:
         return make()
-    except ImportError as error:
+    except (ImportError, NoCompiler) as error:
         if backend() == "triton":
-            raise NoCompiler(f"Triton cannot be used: {error}") from error
+            raise NoCompiler(f"Triton's kernels cannot be used: {error}") from error
         _tell(str(error))
         return None
 

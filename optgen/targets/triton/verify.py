@@ -19,13 +19,13 @@ from typing import Any
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
 from optgen.compiler.kinds import Kind
 from optgen.compiler.pipeline import compile_optimizer
 from optgen.compiler.rule import Rule
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.triton_launch import LAUNCH_OPTIONS, Sizes
+from optgen.runtime.triton_ahead import machine_code
+from optgen.runtime.triton_launch import LAUNCH_OPTIONS, NUMBER_OPTIONS, Sizes
 from optgen.spec.model import Spec
 from optgen.targets.code import Optimizer
 from optgen.targets.kernels.plan import BLOCKS, STATE_FORMATS, CasePlan, KernelPlan, Launch
@@ -217,8 +217,7 @@ def _compiled(
 
 def _compiled_numbers(name: str, module: types.ModuleType, kernel: str, gpu: str) -> Compiled:
     """A kernel for the numbers of a step: one program, in float64."""
-    source = ASTSource(getattr(module, kernel), {"_numbers_ptr": "*fp64"}, {}, {(0,): [["tt.divisibility", 16]]})
-    made = triton.compile(source, target=GPUS[gpu], options={"num_warps": 1, "enable_fp_fusion": False})
+    made = machine_code(getattr(module, kernel), {"_numbers_ptr": "fp64"}, {}, GPUS[gpu], NUMBER_OPTIONS)
     return _found(made, (name, kernel, gpu, "float64"), None, (0, 0))
 
 
@@ -243,7 +242,7 @@ def _found(made: Any, what: tuple[str, str, str, str], bytes: int | None, wide: 
 def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str) -> Any:
     chosen = PRECISIONS[precision]
     kernel = getattr(module, launch.kernel)
-    tables = {"_rows_ptr": "*i64", "_chunks_ptr": "*i64"}
+    tables = {"_rows_ptr": "i64", "_chunks_ptr": "i64"}
     sizes = Sizes()
     outer, inner = sizes.tiles.get(launch.extent, (0, 0))
     values = {
@@ -258,16 +257,9 @@ def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str)
     for name in launch.constants:
         if name.endswith("_format"):
             values |= {name: chosen.format, f"{name.removesuffix('_format')}_type": chosen.state}
-    constants = {(kernel.arg_names.index(name),): values.get(name, chosen.arithmetic) for name in launch.constants}
-    signature = {name: tables.get(name, f"*{chosen.arithmetic}") for name in kernel.arg_names}
-    signature |= dict.fromkeys(launch.constants, "constexpr")
-    aligned = {
-        (place,): [["tt.divisibility", 16]]
-        for place, name in enumerate(kernel.arg_names)
-        if name not in launch.constants
-    }
-    source = ASTSource(kernel, signature, constants, aligned)
-    return triton.compile(source, target=GPUS[gpu], options=dict(LAUNCH_OPTIONS))
+    constants = {name: values.get(name, chosen.arithmetic) for name in launch.constants}
+    pointers = {name: tables.get(name, str(chosen.arithmetic)) for name in kernel.arg_names if name not in constants}
+    return machine_code(kernel, pointers, constants, GPUS[gpu], LAUNCH_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,67 +1,28 @@
-/*
- * The driver as a function that XLA calls, compiled against the headers that jax brings along.
- *
- * A call names what it runs by a key, under which Python has registered the table and the kernels: an address would
- * be worthless in another process that finds the compiled program in a cache.
- */
+/* The driver as a function that XLA calls, compiled against the headers that jax brings along. */
 
 #define _GNU_SOURCE
-#include <pthread.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "xla/ffi/api/c_api.h"
+#include "xla.h"
 
 typedef int64_t run_function(const int64_t *, void *const *, const double *, int64_t, void *const *, int64_t, void *);
 
 struct entry {
-    struct entry *next;
-    char *key;
     const int64_t *table;
     void *const *functions;
     run_function *run;
     int64_t threads;
 };
 
-static struct entry *entries;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-static struct entry *entry_of(const char *key, size_t length)
-{
-    pthread_mutex_lock(&lock);
-    struct entry *found = entries;
-    while (found && (strlen(found->key) != length || memcmp(found->key, key, length)))
-        found = found->next;
-    pthread_mutex_unlock(&lock);
-    return found;
-}
-
 /* The table and the functions stay the caller's, and have to stay. Returns 0, or 1 if there is no memory. */
 int64_t optgen_register(const char *key, const int64_t *table, void *const *functions, run_function *run,
                         int64_t threads)
 {
-    struct entry *entry = entry_of(key, strlen(key));
-    if (entry)
+    if (known_as(key, strlen(key)))
         return 0;
-    entry = malloc(sizeof *entry);
-    if (!entry || !(entry->key = strdup(key)))
+    struct entry *entry = malloc(sizeof *entry);
+    if (!entry)
         return 1;
-    entry->table = table;
-    entry->functions = functions;
-    entry->run = run;
-    entry->threads = threads;
-    pthread_mutex_lock(&lock);
-    entry->next = entries;
-    entries = entry;
-    pthread_mutex_unlock(&lock);
-    return 0;
-}
-
-static XLA_FFI_Error *failed(const XLA_FFI_CallFrame *frame, XLA_FFI_Error_Code code, const char *message)
-{
-    XLA_FFI_Error_Create_Args error = {XLA_FFI_Error_Create_Args_STRUCT_SIZE, NULL, message, code};
-    return frame->api->XLA_FFI_Error_Create(&error);
+    *entry = (struct entry){table, functions, run, threads};
+    return make_known(key, entry);
 }
 
 /*
@@ -70,21 +31,11 @@ static XLA_FFI_Error *failed(const XLA_FFI_CallFrame *frame, XLA_FFI_Error_Code 
  */
 XLA_FFI_Error *optgen_xla(XLA_FFI_CallFrame *frame)
 {
-    if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
-        XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
-        metadata->api_version.major_version = XLA_FFI_API_MAJOR;
-        metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+    if (is_question(frame))
         return NULL;
-    }
-    const XLA_FFI_ByteSpan *key = NULL;
-    for (int64_t i = 0; i < frame->attrs.size; i++)
-        if (frame->attrs.names[i]->len == 3 && !memcmp(frame->attrs.names[i]->ptr, "key", 3))
-            key = frame->attrs.attrs[i];
-    const struct entry *entry = key ? entry_of(key->ptr, key->len) : NULL;
+    const struct entry *entry = asked_for(frame);
     if (!entry)
-        return failed(frame, XLA_FFI_Error_Code_FAILED_PRECONDITION,
-                      "optgen: this program was compiled by another process, and the optimizer in it has not been made "
-                      "in this one: trace the step once, or export it with OPTGEN_BACKEND=arrays");
+        return unknown(frame);
 
     const int64_t given = frame->args.size - 2, made = frame->rets.size;
     void **buffers = malloc(sizeof(void *) * (size_t)(2 * (given > made ? given : made) + 1));

@@ -1,0 +1,67 @@
+"""Steps inside jit by Triton kernels: interpreted, and lowered for a GPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optgen.runtime.manifests import catalogue_names
+
+pytest.importorskip("triton", reason="Triton has wheels for Linux only")
+
+REPOSITORY = Path(__file__).parents[2]
+BATCHES = [catalogue_names()[start::4] for start in range(4)]
+
+
+def run_script(name: str, *arguments: str) -> Any:
+    """What one of the scripts beside this file prints."""
+    command = [sys.executable, "-m", f"tests.triton_jax.{name}", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
+
+
+def check(found: dict[str, Any], tolerance: float) -> None:
+    for name, one in found.items():
+        assert one["difference"] <= tolerance, name
+        # Histories are left to the jax target.
+        assert (one["launches"] > 0) is (name != "lbfgs"), name
+
+
+@pytest.mark.parametrize("names", BATCHES, ids="-".join)
+def test_the_same_as_the_jax_target(names: list[str]) -> None:
+    """XLA's call, the C that makes it and the kernels, on tensors of every kind of shape; donated arrays in place."""
+    found = run_script("interpreted", "float32", *names)
+    check(found, 5e-7)
+    assert {name.split("(")[0] for name in found} == set(names)
+    assert found.get("adamw({})", {"launches": 2})["launches"] == 2
+
+
+@pytest.mark.parametrize(
+    "names", [["adafactor", "lamb", "nadam"], *(pytest.param(b, marks=pytest.mark.slow) for b in BATCHES)], ids="-".join
+)
+def test_the_same_in_float64(names: list[str]) -> None:
+    """The difference is one of rounding."""
+    check(run_script("interpreted", "float64", *names), 1e-14)
+
+
+def test_parts_of_tensors_on_two_devices() -> None:
+    """In `shard_map` each device starts kernels of its own: for the numbers of the step, and for its part."""
+    found = run_script("interpreted", "shards")
+    check(found, 5e-7)
+    assert found["adamw"]["launches"] == 4
+
+
+def test_what_xla_is_told_to_call() -> None:
+    """Lowered for CUDA: a call for the numbers of the step and one for the tensors, over what is donated."""
+    found = run_script("lowered", "adamw", "lamb", "adafactor")
+    # Parameters and two moments of three tensors, and the numbers of the step.
+    assert found["adamw"] == {"calls": 2, "aliases": 10, "launches": 2, "donated": 11}
+    assert found["lamb"] == {"calls": 2, "aliases": 10, "launches": 3, "donated": 11}
+    # Two cases: each has numbers of the step. Rows and columns are written anew.
+    assert (found["adafactor"]["calls"], found["adafactor"]["aliases"]) == (3, 7)
