@@ -121,11 +121,11 @@ class KernelJaxVariant(JaxVariant):
         if state.formats and not all(self.layout(gradient.shape).is_plain for gradient in gradients):
             return None
         given = gradients, state, parameters, inputs
-        if jax.default_backend() == "cpu":
+        if platform() == "cpu":
             from optgen.runtime.native.jax import by_native
 
             return by_native(self, *given, form)
-        if jax.default_backend() != "gpu" or parameters is None or form == UPDATE_FORM:
+        if platform() != "gpu" or parameters is None or form == UPDATE_FORM:
             # These kernels change parameters; they make no updates that something else adds.
             return None
 
@@ -141,6 +141,14 @@ class KernelJaxVariant(JaxVariant):
         before = ModelState(tensors, shared, told.ahead, told.formats, told.numbers)
         results, after = super().step(gradients, before, parameters, t, {**told.fixed, **varying}, inputs, told.form)
         return tuple(results), tuple(dict(kept) for kept in after.tensors), dict(after.shared)
+
+
+def platform() -> str:
+    """What steps are traced for: `cpu`, `gpu` or another; that of the default device."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if chosen is None:
+        return jax.default_backend()
+    return str(getattr(chosen, "platform", chosen))
 
 
 def dtypes_of(gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any]) -> set[str]:

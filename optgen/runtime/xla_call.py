@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import ManualAxisType, NamedSharding, PartitionSpec
 
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.loading import compiled
@@ -44,6 +45,12 @@ def register_function(library: ctypes.CDLL, name: str, *arguments: Any) -> Calla
     return function
 
 
+def varying_of(arrays: Any) -> frozenset[str]:
+    """Along which axes of a mesh the devices of a `shard_map` have other values, of some array of a tree."""
+    kinds = [jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)]
+    return frozenset().union(*kinds)
+
+
 class Buffers:
     """The arrays of one call. C counts them as XLA does, arguments by even numbers and results by odd ones.
 
@@ -63,15 +70,29 @@ class Buffers:
         self.given.append(array)
         return 2 * len(self.given) - 2
 
-    def made(self, shape: tuple[int, ...], dtype: Any, over: int | None = None) -> int:
-        """An array that is written, in the memory of an argument if there is such; which of the buffers it is."""
-        self.outputs.append(jax.ShapeDtypeStruct(shape, dtype))  # type: ignore[no-untyped-call]
+    def made(
+        self, shape: tuple[int, ...], dtype: Any, over: int | None = None, varying: frozenset[str] = frozenset()
+    ) -> int:
+        """An array that is written; which of the buffers it is.
+
+        Args:
+            shape: its shape.
+            dtype: its dtype.
+            over: the argument in whose memory it is made.
+            varying: along which axes of a mesh the devices of a `shard_map` have others.
+        """
+        kind: dict[str, Any] = {}
+        if varying:
+            whole = PartitionSpec(*[None] * len(shape))  # type: ignore[no-untyped-call]
+            kind["sharding"] = NamedSharding(jax.sharding.get_abstract_mesh(), whole)
+            kind["manual_axis_type"] = ManualAxisType(varying=varying)  # type: ignore[no-untyped-call]
+        self.outputs.append(jax.ShapeDtypeStruct(shape, dtype, **kind))  # type: ignore[no-untyped-call]
         self.aliased.append(None if over is None else over // 2)
         return 2 * len(self.outputs) - 1
 
-    def changed(self, array: Any) -> int:
+    def changed(self, array: Any, varying: frozenset[str] = frozenset()) -> int:
         """An array that is read and written over; which of the buffers it is then."""
-        return self.made(array.shape, array.dtype, self.read(array))
+        return self.made(array.shape, array.dtype, self.read(array), varying)
 
     def call(self, target: str, key: str, *first: Any) -> Any:
         """Have XLA call a function, with some arguments before these.

@@ -2,11 +2,12 @@
 
     python -m tests.triton_jax.interpreted (float32|float64) NAME...
     python -m tests.triton_jax.interpreted shards
+    python -m tests.triton_jax.interpreted elsewhere
 
 Everything but the device is real: what a step is traced to, the call that XLA makes, the C that fills in addresses and
 starts kernels. In place of CUDA's driver stands one that tells of launches, and these are interpreted. Prints one JSON
 object: for each optimizer the largest difference of parameters and states relative to 1 or the larger number, and how
-many kernels a step started.
+many kernels a step started; for a step that is traced for a GPU and run on a CPU, what it says.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ if "shards" in sys.argv:
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
 import ctypes
-import functools
 import json
 import subprocess
 import tempfile
@@ -36,7 +36,7 @@ import torch
 from triton.backends.compiler import GPUTarget
 
 import optgen.optax
-from optgen.runtime import triton_jax
+from optgen.runtime import jax_kernels, triton_jax, triton_xla
 from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
 from optgen.runtime.jax_kernels import KernelJaxVariant
@@ -93,7 +93,7 @@ def launched(image: bytes, programs: int, threads: int, arguments: Any) -> None:
 _DTYPES = {"i64": torch.int64, "fp32": torch.float32, "fp64": torch.float64}
 
 
-def prepare() -> None:
+def prepare(defines: tuple[str, ...]) -> None:
     """Have the driver of this folder stand in for CUDA's, and this machine for one with a GPU."""
     folder = tempfile.mkdtemp()
     path = Path(folder) / "driver.so"
@@ -101,12 +101,12 @@ def prepare() -> None:
     subprocess.run([*compiler(), "-shared", "-fPIC", "-o", str(path), str(source)], check=True)
     ctypes.CDLL(str(path)).listen(launched)
     target = "optgen_triton"
-    library = known_to_xla(xla_source("gpu", ("OPTGEN_WITHOUT_STREAM=1",)), "optgen_gpu", target, "cpu")
+    library = known_to_xla(xla_source("gpu", defines), "optgen_gpu", target, "cpu")
     assert not register_function(library, "optgen_gpu_open")(str(path).encode())
-    triton_jax._library = lambda: library
-    triton_jax._compiled = compiled
+    triton_xla.library = lambda: library
+    triton_xla.compiled = compiled
     triton_jax.gpu = lambda: GPUTarget("cuda", 90, 32)
-    jax.default_backend = lambda: "gpu"
+    jax_kernels.platform = lambda: "gpu"
 
 
 def by_variant(name: str, dtype: Any) -> dict[str, Any]:
@@ -173,28 +173,48 @@ def by_optax(name: str, backend: str, dtype: Any, arguments: dict[str, Any]) -> 
     return jax.tree.leaves((params, state)), len(LAUNCHED)
 
 
-def by_shards(backend: str, dtype: Any) -> tuple[list[Any], int]:
-    """Parameters and states after steps in `shard_map`, where each of two devices has its own part of a tensor."""
+def by_shards(name: str, way: str, backend: str) -> tuple[list[Any], int]:
+    """Parameters and states after steps where each of two devices has its own part of two tensors.
+
+    Args:
+        name: the transformation.
+        way: `manual` in `shard_map`; `explicit` where the types of arrays say how they are split; `auto` where only
+            XLA knows.
+        backend: of kernels or arrays.
+    """
     os.environ["OPTGEN_BACKEND"] = backend
-    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    dtype = jnp.float32
+    kind = jax.sharding.AxisType.Explicit if way == "explicit" else jax.sharding.AxisType.Auto
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
     split = jax.sharding.PartitionSpec("data")
     random = np.random.default_rng(0)
-    tx = optgen.optax.adamw(1e-2)
+    tx = getattr(optgen.optax, name)(1e-2)
     params = {"w": jnp.asarray(random.standard_normal((40, 30)), dtype), "b": jnp.ones(64, dtype)}
+    params["whole"] = jnp.ones(7, dtype)
     state = tx.init(params)
-    layout = jax.tree.map(lambda leaf: split if leaf.ndim else jax.sharding.PartitionSpec(), (params, state))
+    # One tensor is the same on both, which jax checks of the results.
+    layout = jax.tree.map(lambda leaf: split if leaf.size > 7 else jax.sharding.PartitionSpec(), (params, state))
 
-    @jax.jit
-    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(*layout, layout[0]), out_specs=layout)
     def step(params: Any, state: Any, gradients: Any) -> Any:
         return optgen.optax.apply_gradients(tx, gradients, state, params)
 
+    def placed(tree: Any, specs: Any) -> Any:
+        return jax.tree.map(lambda leaf, spec: jax.device_put(leaf, jax.NamedSharding(mesh, spec)), tree, specs)
+
+    if way == "manual":
+        step = jax.shard_map(step, mesh=mesh, in_specs=(*layout, layout[0]), out_specs=layout)
+    else:
+        params, state = placed(params, layout[0]), placed(state, layout[1])
+    step = jax.jit(step)
     for _ in range(STEPS):
         LAUNCHED.clear()
         gradients = {k: jnp.asarray(random.standard_normal(v.shape), dtype) for k, v in params.items()}
+        gradients = gradients if way == "manual" else placed(gradients, layout[0])
         params, state = jax.block_until_ready(step(params, state, gradients))
         if FAILED:
             raise FAILED[0]
+    for leaf, spec in zip(jax.tree.leaves(params), jax.tree.leaves(layout[0]), strict=True):
+        assert leaf.sharding.is_equivalent_to(jax.NamedSharding(mesh, spec), leaf.ndim)
     return jax.tree.leaves((params, state)), len(LAUNCHED)
 
 
@@ -211,11 +231,18 @@ def difference(ours: list[Any], theirs: list[Any]) -> float:
 def main() -> None:
     dtype, *names = sys.argv[1:]
     jax.config.update("jax_enable_x64", dtype == "float64")
-    prepare()
+    prepare(() if dtype == "elsewhere" else ("OPTGEN_WITHOUT_STREAM=1",))
     found: dict[str, Any] = {}
+    if dtype == "elsewhere":
+        try:
+            by_optax("adamw", "triton", jnp.float32, {})
+        except jax.errors.JaxRuntimeError as error:
+            found["said"] = str(error)
     if dtype == "shards":
-        ours, launches = by_shards("triton", jnp.float32)
-        found["adamw"] = {"difference": difference(ours, by_shards("arrays", jnp.float32)[0]), "launches": launches}
+        for name, way in (("adamw", "manual"), ("adamw", "explicit"), ("lamb", "explicit"), ("adamw", "auto")):
+            ours, launches = by_shards(name, way, "triton")
+            theirs, _ = by_shards(name, way, "arrays")
+            found[f"{name}, {way}"] = {"difference": difference(ours, theirs), "launches": launches}
     for name in names:
         found[name] = by_variant(name, dtype)
     for name in set(names) & set(WAYS):

@@ -198,8 +198,13 @@ XLA_FFI_Error *optgen_gpu(XLA_FFI_CallFrame *frame)
     XLA_FFI_Stream_Get_Args stream = {XLA_FFI_Stream_Get_Args_STRUCT_SIZE, NULL, frame->ctx, NULL};
 #ifndef OPTGEN_WITHOUT_STREAM /* tests run this where there is no GPU */
     XLA_FFI_Error *error = frame->api->XLA_FFI_Stream_Get(&stream);
-    if (error)
-        return error;
+    if (error) {
+        XLA_FFI_Error_Destroy_Args destroy = {XLA_FFI_Error_Destroy_Args_STRUCT_SIZE, NULL, error};
+        frame->api->XLA_FFI_Error_Destroy(&destroy);
+        return failed(frame, XLA_FFI_Error_Code_FAILED_PRECONDITION,
+                      "optgen: this step was traced for a GPU and is run on another device: trace it within "
+                      "jax.default_device, or with OPTGEN_BACKEND=arrays");
+    }
 #endif
     int64_t *table = malloc(sizeof *table * (size_t)(entry->told[WORDS] + 1));
     if (!table)

@@ -1,0 +1,276 @@
+"""A step as it is traced for a GPU: which arrays Triton kernels are given, and what becomes of what they change."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from triton.backends.compiler import GPUTarget
+
+from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.runtime import triton_xla
+from optgen.runtime.formats import Blocks, stream_of
+from optgen.runtime.in_place import single
+from optgen.runtime.jax import arithmetic_dtype
+from optgen.runtime.jax_kernels import KernelJaxVariant, Told
+from optgen.runtime.slices import count_of, shape_numbers
+from optgen.runtime.triton_launch import (
+    LAUNCH_OPTIONS,
+    NUMBER_OPTIONS,
+    TYPES,
+    Call,
+    Held,
+    Launcher,
+    Memory,
+    axes_of,
+    itemsize,
+    needs_axes,
+)
+from optgen.runtime.triton_xla import BUFFER, Places, Start
+from optgen.runtime.xla_call import varying_of
+from optgen.targets.kernels.plan import STATE_FORMATS, CasePlan, KernelPlan, StatePlan
+
+#: What makes a result of the step from the results of the call.
+_Make = Callable[[Any], Any]
+
+
+class Step:
+    """A step as it is traced.
+
+    Attributes:
+        cases: those that the model's tensors take, with these tensors.
+        makes: what makes the results from those of the call: the new parameters, and for each tensor its states.
+    """
+
+    def __init__(
+        self, variant: KernelJaxVariant, launcher: Launcher, target: GPUTarget, told: Told, given: Any
+    ) -> None:
+        self.gradients, self.tensors, self.shared, self.parameters, t, varying, self.inputs = given
+        self.variant, self.launcher, self.target, self.told = variant, launcher, target, told
+        self.size = sum(math.prod(theta.shape) for theta in self.parameters)
+        self.values = {**told.fixed, **varying, **single(self.inputs), "t": t, "model_size": float(self.size)}
+        self.values["tensor_count"] = float(len(self.parameters))
+        precisions = {str(arithmetic_dtype(theta)) for theta in self.parameters}
+        self.model = "float64" if "float64" in precisions else "float32"
+        self.places = Places()
+        #: Along which axes of a mesh every result varies: those of what all tensors read.
+        self.varying = varying_of((varying, self.shared, single(self.inputs)))
+        plans = launcher.plan.variant(variant.info.name).cases
+        if any(
+            kind == Kind.GLOBAL.value for case in plans for kind in (*(f.kind for f in case.folds), *kinds_of(case))
+        ):
+            self.varying = varying_of(given)
+        self.cases: dict[int, tuple[CasePlan, list[Held]]] = {}
+        self.makes: list[tuple[_Make, dict[str, _Make]]] = []
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def plan(self) -> KernelPlan:
+        """Of the generated module."""
+        return self.launcher.plan
+
+    def run(self) -> Any:
+        """The new parameters, states and numbers."""
+        plans = self.plan.variant(self.variant.info.name).cases
+        for index, theta in enumerate(self.parameters):
+            layout = self.variant.layout(tuple(theta.shape))
+            case = self.variant.case_index(layout.shape(tuple(theta.shape)))
+            _, same = self.cases.setdefault(case, (plans[case], []))
+            same.append(self.held(plans[case], index))
+        self.place_tensor_numbers()
+        cases = [case for case, _ in self.cases.values()]
+        members = [some for _, some in self.cases.values()]
+        of_step, shared = self.step_numbers(cases, members)
+        model, of_model = self.model_numbers(cases)
+        calls = self.launcher.calls(cases, members, self.model, self.size, self.places.filled)
+        found = self.call(calls, of_step, model)
+        return (
+            tuple(make(found) for make, _ in self.makes),
+            tuple({name: make(found) for name, make in kept.items()} for _, kept in self.makes),
+            {**shared, **{name: make(found) for name, make in of_model.items()}},
+        )
+
+    def held(self, case: CasePlan, index: int) -> Held:
+        """One tensor's arrays by the names that kernels have for them, each a place; and what its results are."""
+        layout = self.variant.layout(tuple(self.parameters[index].shape))
+        theta, gradient = (layout.into(each[index]) for each in (self.parameters, self.gradients))
+        shape, number = tuple(theta.shape), str(arithmetic_dtype(theta))
+        held = Held(index, shape, number)
+        every = [value[index] for value in self.inputs.values() if isinstance(value, list | tuple)]
+        varying = self.varying | varying_of((theta, gradient, self.tensors[index], every))
+        held.arrays["theta"] = self.places.changed_array(theta, varying)
+        held.arrays["g"] = self.places.given_array(gradient)
+        numbers: dict[str, Any] = {name: float(value) for name, value in shape_numbers(shape).items()}
+        for one in case.inputs:
+            if one.kind == Kind.TENSOR.value:
+                numbers[one.name] = self.inputs[one.name][index]
+            elif one.kind == Kind.ELEMENT.value:
+                held.arrays[one.name] = self.places.given_array(layout.into(jnp.asarray(self.inputs[one.name][index])))
+        if needs_axes(case):
+            held.axes = self.places.constant(axes_of(shape))
+        states = {entry.new: entry for entry in case.states}
+        for buffer in case.buffers:
+            count = count_of(Kind(buffer.kind), shape)
+            if buffer.name in states:
+                held.arrays[buffer.name] = self.places.made_array(count, number, varying)
+            else:
+                held.arrays[buffer.name] = self.places.memory(count, number)
+        kept: dict[str, _Make] = {}
+        for entry in case.states:
+            kind = Kind(entry.kind)
+            if kind in (Kind.STEP, Kind.GLOBAL):
+                continue
+            value = self.tensors[index][entry.name]
+            if entry.name in self.told.formats:
+                kept[entry.name] = self.formatted(entry.name, value, held, varying)
+            elif kind is Kind.TENSOR:
+                numbers[entry.name] = value
+                kept[entry.name] = functools.partial(self.new_tensor_number, held, entry.new, value.dtype)
+            elif kind is Kind.ELEMENT:
+                stored = layout.into(value.astype(number) if entry.name in case.read_again else value)
+                held.arrays[entry.name] = self.places.changed_array(stored, varying)
+                kept[entry.name] = _array(held.arrays[entry.name], layout.back, value.dtype)
+            else:
+                kept[entry.name] = self.vectors(entry, value, held)
+        for name, count in self.launcher.parts_of(case, shape, self.size).items():
+            held.parts[name] = self.places.memory(count, number)
+        self.makes.append((_array(held.arrays["theta"], layout.back, theta.dtype), kept))
+        self.rows.append(numbers)
+        return held
+
+    def formatted(self, name: str, value: Any, held: Held, varying: frozenset[str]) -> _Make:
+        """Place a state that is stored in a format of states."""
+        held.formats[name] = STATE_FORMATS[self.told.formats[name]]
+        held.streams[name] = stream_of(self.told.numbers[held.index], self.variant.state_names().index(name))
+        if not isinstance(value, Blocks):
+            place = self.places.changed_array(value, varying)
+            held.arrays[name] = place._replace(dtype="uint16")
+            return _array(place, _same, value.dtype)
+        codes, scales = (self.places.changed_array(part, varying) for part in (value.codes, value.scales))
+        held.arrays[name], held.scales[name] = codes, scales
+        return lambda found: Blocks(_at(found, codes), _at(found, scales))
+
+    def vectors(self, entry: StatePlan, value: Any, held: Held) -> _Make:
+        """Place a state of numbers per row, column, matrix or axis; those of the axes stand one after the other."""
+        parts = value if isinstance(value, tuple) else (value,)
+        new = held.arrays[entry.new]
+        one = parts[0] if len(parts) == 1 else jnp.concatenate([p.astype(new.dtype).reshape(-1) for p in parts])
+        held.arrays[entry.name] = self.places.given_array(one)
+        shapes = kept_shapes(Kind(entry.kind), held.shape)
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+
+        def make(found: Any) -> Any:
+            pieces = jnp.split(_at(found, new), ends[:-1])
+            after = tuple(p.reshape(q.shape).astype(q.dtype) for p, q in zip(pieces, parts, strict=True))
+            return after if isinstance(value, tuple) else after[0]
+
+        return make
+
+    def place_tensor_numbers(self) -> None:
+        """Have the single numbers of all tensors in one array for each precision, with a row for each tensor."""
+        names = self.plan.tensor_numbers
+        width = max(1, len(names))
+        every = [held for _, members in self.cases.values() for held in members]
+        for number in {held.number for held in every}:
+            some = [held for held in every if held.number == number]
+            values = [self.rows[held.index].get(name, 0.0) for held in some for name in names] or [0.0] * len(some)
+            if all(isinstance(value, float) for value in values):
+                place = self.places.given_array(np.array(values, number))
+            else:
+                one = jnp.stack([jnp.asarray(value, number) for value in values])
+                place = self.places.changed_array(one, self.varying | varying_of((one, self.gradients)))
+            for row, held in enumerate(some):
+                held.numbers = place.part(row * width, width)
+
+    def new_tensor_number(self, held: Held, name: str, dtype: Any, found: Any) -> Any:
+        """A state that is one number of a tensor, after the step."""
+        assert held.numbers is not None
+        row = held.numbers.address % BUFFER // itemsize(held.number)
+        return _at(found, held.numbers)[row + self.plan.tensor_numbers.index(name)].astype(dtype)
+
+    def step_numbers(
+        self, cases: Sequence[CasePlan], members: Sequence[Sequence[Held]]
+    ) -> tuple[list[dict[str, Memory]], dict[str, Any]]:
+        """The numbers of the step.
+
+        Returns:
+            for each case where they stand in each precision, and the states among them after the step.
+        """
+        placed: list[dict[str, Memory]] = []
+        new: dict[str, Any] = {}
+        names = self.plan.scalars
+        for case, some in zip(cases, members, strict=True):
+            states = [entry for entry in case.states if entry.kind == Kind.STEP.value]
+            known = {**self.values, **{entry.name: self.shared[entry.name] for entry in states}}
+            numbers = jnp.stack([jnp.asarray(known.get(name, 0.0), jnp.float64) for name in names] or [jnp.zeros(())])
+            kernels = self.launcher.number_kernels(case.step, bool(self.told.formats))
+            if kernels:
+                places = Places()
+                place = places.changed_array(numbers, varying_of(numbers))
+                codes = [
+                    triton_xla.compiled(k, ("fp64",), tuple(c.items()), self.target, NUMBER_OPTIONS) for k, c in kernels
+                ]
+                starts = [Start(code, 1, (place.address,)) for code in codes]
+                numbers = _at(places.finish(np.zeros(0, np.int64), [], starts), place)
+            precisions = {held.number for held in some} | {self.model}
+            placed.append({p: self.places.given_array(numbers.astype(p)) for p in precisions})
+            new |= {e.name: numbers[names.index(e.new)].astype(self.shared[e.name].dtype) for e in states}
+        return placed, new
+
+    def model_numbers(self, cases: Sequence[CasePlan]) -> tuple[Memory, dict[str, _Make]]:
+        """Where the numbers of the model stand, and what makes the states among them after the step."""
+        names = self.plan.model_numbers
+        states = {e.name: e for case in cases for e in case.states if e.kind == Kind.GLOBAL.value}
+        known = {**self.values, **{name: self.shared[name] for name in states}}
+        numbers = [jnp.asarray(known.get(name, 0.0), self.model) for name in names] or [jnp.zeros((), self.model)]
+        one = jnp.stack(numbers)
+        place = self.places.changed_array(one, self.varying) if states else self.places.given_array(one)
+
+        def make(new: str, dtype: Any, found: Any) -> Any:
+            return _at(found, place)[names.index(new)].astype(dtype)
+
+        return place, {n: functools.partial(make, e.new, self.shared[n].dtype) for n, e in states.items()}
+
+    def call(self, calls: Sequence[Call], of_step: Sequence[Mapping[str, Memory]], model: Memory) -> Any:
+        """The call of all kernels."""
+        tables = [np.pad(call.rows.reshape(-1), (0, call.rows.size % 2)) for call in calls]
+        firsts = np.cumsum([0, *map(len, tables)])
+        memory = self.places.memory(int(firsts[-1]), "int64")
+        starts: list[Start] = []
+        words: list[int] = []
+        for call, first in zip(calls, firsts[:-1].tolist(), strict=True):
+            columns = call.rows.shape[1]
+            words += [first + row * columns + column for row in range(len(call.rows)) for column in call.addresses]
+            given = [memory.part(first, 0)]
+            if call.chunks is not None:
+                given.append(self.places.constant(call.chunks))
+            given += [of_step[call.case][call.number] if role == "scalars" else model for role in call.rest]
+            types = tuple("i64" if place.dtype == "int64" else str(TYPES[place.dtype]) for place in given)
+            code = triton_xla.compiled(call.kernel, types, tuple(call.constants.items()), self.target, LAUNCH_OPTIONS)
+            starts.append(Start(code, call.programs, tuple(place.address for place in given)))
+        return self.places.finish(np.concatenate([np.zeros(0, np.int64), *tables]), words, starts)
+
+
+def _array(place: Memory, back: Callable[[Any], Any], dtype: Any) -> _Make:
+    """What makes a new array from what a call has changed."""
+    return lambda found: back(_at(found, place)).astype(dtype)
+
+
+def _at(found: Sequence[Any], place: Memory) -> Any:
+    """The result of a call that a place is in."""
+    buffer = place.address // BUFFER - 1
+    assert buffer % 2, "only results are read"
+    return found[buffer // 2]
+
+
+def _same(array: Any) -> Any:
+    return array
+
+
+def kinds_of(case: CasePlan) -> list[str]:
+    """The kinds of a case's states."""
+    return [entry.kind for entry in case.states]
