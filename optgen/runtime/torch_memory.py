@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Callable
 
 import torch
 
@@ -90,3 +91,19 @@ def torch_team() -> Team:
     """As many threads as torch uses, where possible the very threads."""
     # In a forked process one would wait for threads that do not exist.
     return Team(torch.get_num_threads(), _parallel() if os.getpid() == _PROCESS else 0)
+
+
+def guard_of(tensors: list[Tensor]) -> Callable[..., bool]:
+    """Tells whether as many tensors have the types, dtypes, devices, shapes and strides of these.
+
+    These are the guards of `torch.compile`, which look at hundreds of tensors in the time that Python takes for one
+    attribute of each. Where this release of torch has none that are called so, no tensors are told to be alike.
+    """
+    try:
+        from torch._C._dynamo.guards import TensorGuards
+
+        guard = TensorGuards(*tensors, dynamic_dims_sizes=None, dynamic_dims_strides=None)
+    except (ImportError, TypeError, RuntimeError):
+        return lambda *_: False
+    check: Callable[..., bool] = guard.check
+    return check

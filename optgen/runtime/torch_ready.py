@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -15,7 +15,7 @@ from optgen.runtime.in_place import PreparedStep
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
 from optgen.runtime.state_layout import Kept, StateLayout
-from optgen.runtime.torch_memory import NAMES, gradient_of, torch_team
+from optgen.runtime.torch_memory import NAMES, gradient_of, guard_of, torch_team
 
 Tensor = torch.Tensor
 
@@ -169,6 +169,8 @@ class Ready:
         states: everything that is kept, by `id`.
         memory: addresses of everything that is kept.
         held: keeps parameters and states, and their memory, from being given to others.
+        looks_alike: whether parameters and gradients, one after the other, have the types, dtypes, shapes and strides
+            that they had, as torch's own guards tell in one call; also false where it cannot tell.
     """
 
     layout: StateLayout
@@ -182,6 +184,7 @@ class Ready:
     states: list[int]
     memory: list[int]
     held: list[Any]
+    looks_alike: Callable[..., bool]
 
     @classmethod
     def after(
@@ -236,6 +239,7 @@ class Ready:
             list(map(id, values)),
             list(map(Tensor.data_ptr, values)),
             [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
+            guard_of([*parameters, *gradients]),
         )
 
     @property
@@ -248,7 +252,7 @@ class Ready:
         if list(map(id, parameters)) != self.parameters:
             return False
         gradients = list(map(_grad, parameters))
-        if set(map(type, gradients)) != {Tensor} or set(map(_layout, gradients)) != {torch.strided}:
+        if not self.looks_alike(*parameters, *gradients) and not self._are_alike(parameters, gradients):
             return False
         if self.layout.has_state:
             kept = list(map(state.__getitem__, parameters))
@@ -259,13 +263,20 @@ class Ready:
                 return False
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
+            and self.clock.is_as_before()
+            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
+        )
+
+    def _are_alike(self, parameters: list[Tensor], gradients: list[Tensor]) -> bool:
+        """The same as `looks_alike` by what torch makes public; strides of axes of length 1 may be others here."""
+        return (
+            set(map(type, gradients)) == {Tensor}
+            and set(map(_layout, gradients)) == {torch.strided}
             and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
             and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
             and all(map(Tensor.is_contiguous, parameters))
             and all(map(Tensor.is_contiguous, gradients))
             and not any(map(Tensor.is_neg, gradients))
-            and self.clock.is_as_before()
-            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
         )
 
     def is_in_memory(self, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> bool:
