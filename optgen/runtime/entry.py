@@ -78,13 +78,14 @@ class Entry:
         from optgen.runtime.jax import JaxVariant
 
         def make(source: Source) -> JaxVariant:
-            module = self.module(source, "jax.py")
+            load = functools.partial(self.module, source, "jax.py")
+            given = self.manifest.name, source.info, load(), None, load
             if not with_kernels:
-                return JaxVariant(self.manifest.name, source.info, module)
+                return JaxVariant(*given)
             from optgen.runtime.jax_kernels import KernelJaxVariant
 
             by_c, by_triton = functools.partial(self.kernels, source), functools.partial(self.launcher, source)
-            return KernelJaxVariant(by_c, by_triton, self.manifest.name, source.info, module)
+            return KernelJaxVariant(by_c, by_triton, *given)
 
         with_kernels = backend() != "arrays"
         return self._variant("jax with kernels" if with_kernels else "jax", options, values, make)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -139,12 +140,51 @@ class JaxVariant(ArrayVariant):
         info: the variant.
         module: the generated module that holds its functions.
         arrays: how it computes on them.
+        load: gives the module anew, for the same variant on tensors that are split over devices.
     """
 
     def __init__(
-        self, optimizer: str, info: VariantInfo, module: types.ModuleType, arrays: JaxArrays | None = None
+        self,
+        optimizer: str,
+        info: VariantInfo,
+        module: types.ModuleType,
+        arrays: JaxArrays | None = None,
+        load: Callable[[], types.ModuleType] | None = None,
     ) -> None:
         super().__init__(optimizer, info, module, arrays or JaxArrays())
+        self._load = load
+        self._split: dict[tuple[str, ...], JaxVariant] = {}
+
+    def step(
+        self,
+        gradients: Sequence[jax.Array],
+        state: ModelState,
+        parameters: Sequence[jax.Array] | None,
+        t: Any,
+        hyperparameters: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
+        form: str = UPDATE_FORM,
+    ) -> tuple[tuple[jax.Array, ...], ModelState]:
+        """See `ArrayVariant.step`."""
+        if state.axes:
+            return self._split_over(state.axes).step(
+                gradients, replace(state, axes=()), parameters, t, hyperparameters, inputs, form
+            )
+        return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
+
+    def _split_over(self, axes: tuple[str, ...]) -> JaxVariant:
+        """The same variant where devices have parts of tensors.
+
+        Raises:
+            TreeMismatch: some tensors are complex.
+        """
+        from optgen.runtime.split import SplitVariant
+
+        if self._load is None:
+            raise TreeMismatch(f"{self.optimizer}: axis_name is for real parameters")
+        if axes not in self._split:
+            self._split[axes] = SplitVariant(axes, self.optimizer, self.info, self._load())
+        return self._split[axes]
 
 
 def arithmetic_dtype(array: jax.Array) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from optgen.compiler.kinds import Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.choice import triton_or_told
 from optgen.runtime.native.library import Kernels
@@ -70,6 +71,8 @@ class KernelJaxVariant(JaxVariant):
         form: str = UPDATE_FORM,
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
+        if state.axes and not self._is_elementwise():
+            return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         inputs = inputs or {}
         by_kernels = self._by_kernels(gradients, state, parameters, inputs, form)
         if by_kernels is None:
@@ -109,6 +112,12 @@ class KernelJaxVariant(JaxVariant):
         run.defjvp(lambda primals, tangents: jax.jvp(arrays, primals, tangents))
         results, tensors, shared = run(given)
         return tuple(results), ModelState(tuple(tensors), shared, state.ahead, state.formats)
+
+    def _is_elementwise(self) -> bool:
+        """Whether a part of a tensor is stepped as all of it is."""
+        kinds = {state.kind for state in self.states.values()}
+        is_one_pass = all(case.passes == 1 for case in self.info.cases)
+        return is_one_pass and kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
 
     def _by_kernels(
         self, gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any], form: str

@@ -21,6 +21,7 @@ from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
+from optgen.runtime.split import axes_named
 from optgen.runtime.state_dtypes import formats_of
 from optgen.spec.model import Dialect, StateLayout
 
@@ -169,7 +170,8 @@ class Transformation:
             model.gradients = given
         elif self.said is not None:
             model.gradients = [g.astype(self._dtype(model, i, stored)) for i, g in enumerate(model.gradients)]
-        results, after = self._step(model, values, stored, count, inputs, form)
+        axes = axes_named(self.name, extra.get("axis_name"))
+        results, after = self._step(model, values, stored, count, inputs, form, axes)
         found = jax.tree.unflatten(model.structure, results)
         values = self._after(model, values, stored, after, count, carried)
         found = self._run_after(found, theta, values, extra)
@@ -312,6 +314,7 @@ class Transformation:
         count: Any,
         inputs: dict[str, Any],
         form: str,
+        axes: tuple[str, ...],
     ) -> tuple[list[jax.Array], ModelState]:
         """Run the variants, each on the tensors that the masks leave to it."""
         widest = jnp.result_type(*model.dtypes) if model.dtypes else jnp.float32
@@ -340,7 +343,7 @@ class Transformation:
             variant, numbers = self._variants(model.gradients)[group]
             found, after = variant.step(
                 [model.gradients[i] for i in places],
-                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead, self.formats, places),
+                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead, self.formats, places, axes),
                 None if model.parameters is None else [model.parameters[i] for i in places],
                 optax.safe_increment(count),
                 self._hyperparameters(variant, values, numbers),

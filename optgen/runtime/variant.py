@@ -33,7 +33,8 @@ class ModelState:
 
     Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
     States that `formats` names are stored as `optgen.runtime.formats` says; they have one number per element. `numbers`
-    are those of the tensors, where these are some of a larger model.
+    are those of the tensors, where these are some of a larger model. `axes` are of a mesh of jax: over these, devices
+    have parts of tensors, see `optgen.runtime.split`.
     """
 
     tensors: tuple[Mapping[str, Stored], ...]
@@ -41,6 +42,7 @@ class ModelState:
     ahead: int = 0
     formats: Mapping[str, str] = field(default_factory=dict)
     numbers: Sequence[int] = ()
+    axes: tuple[str, ...] = ()
 
     def number(self, index: int) -> int:
         """The number of a tensor among all that one optimizer steps, from which its random bits follow."""
@@ -204,6 +206,10 @@ class ArrayVariant:
             ),
         )
 
+    def shape_numbers(self, gradient: Array) -> dict[str, int]:
+        """The numbers of a tensor's shape that equations ask for."""
+        return shape_numbers(gradient.shape)
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """The order of a tensor's axes while the rule works on it."""
         return Layout.of(self.info.matrix_axes, shape, self.arrays.transpose)
@@ -227,7 +233,7 @@ class ArrayVariant:
         ]
         cases = [self._case(tuple(gradient.shape)) for gradient in gradients]
         dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
-        sizes = {"model_size": sum(shape_numbers(g.shape)["size"] for g in gradients), "tensor_count": len(gradients)}
+        sizes = {"model_size": sum(self.shape_numbers(g)["size"] for g in gradients), "tensor_count": len(gradients)}
         for env in envs:
             env.update(sizes)
         self._run(cases, envs, dtypes)
@@ -303,7 +309,7 @@ class ArrayVariant:
         """What names mean for one tensor before any function has run."""
         arrays = self.arrays
         env = self._hyperparameters(hyperparameters, dtype)
-        env |= shape_numbers(gradient.shape)
+        env |= self.shape_numbers(gradient)
         env["t"] = arrays.step_number(t, dtype)
         env["_count"] = t
         env["g"] = arrays.cast(gradient, dtype)
