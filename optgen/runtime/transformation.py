@@ -17,6 +17,8 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
 from optgen.runtime.optax_trees import all_finite
+from optgen.runtime.split import axes_named, split_along
+from optgen.runtime.xla_call import varying_of
 from optgen.spec.model import Dialect
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
@@ -36,10 +38,8 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
         own = extras(dialect, call_signature, given)
         chosen = counted_as_given(manifest, dialect, settings(manifest, dialect, own.spelled), given)
         made = Transformation(entry, dialect, chosen, own)
-        transformation = optax.GradientTransformationExtraArgs(made.init, made.update)
-        if not own.skip_nonfinite:
-            return transformation
-        return _skipping(transformation)
+        whole = _Skipping(made) if own.skip_nonfinite else made
+        return optax.GradientTransformationExtraArgs(whole.init, whole.update)
 
     build.__name__ = build.__qualname__ = dialect.name
     build.__module__ = "optgen.optax"
@@ -50,29 +50,59 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
     return build
 
 
-def _skipping(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """A transformation that leaves out steps whose gradients are not finite, in optax.apply_if_finite's state."""
+class _Skipping:
+    """A transformation that leaves out steps whose gradients are not finite, in optax.apply_if_finite's state.
 
-    def init(params: Any) -> optax.ApplyIfFiniteState:
+    Args:
+        inner: what makes the other steps.
+    """
+
+    def __init__(self, inner: Transformation) -> None:
+        self._inner = inner
+
+    def init(self, params: Any) -> optax.ApplyIfFiniteState:
+        """The state before the first step."""
         zero = jnp.zeros((), jnp.int32)
-        return optax.ApplyIfFiniteState(zero, jnp.array(True), zero, inner.init(params))
+        return optax.ApplyIfFiniteState(zero, jnp.array(True), zero, self._inner.init(params))
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, optax.ApplyIfFiniteState]:
-        finite = all_finite(updates)
+    def update(
+        self, updates: Any, state: Any, params: Any = None, **extra: Any
+    ) -> tuple[Any, optax.ApplyIfFiniteState]:
+        """One step: what is to be added to the parameters, and the state after it."""
 
         def step(before: Any) -> tuple[Any, Any]:
-            found: tuple[Any, Any] = inner.update(updates, before, params, **extra)
-            return found
+            return self._inner.update(updates, before, params, **extra)
 
         # What the step gives may have another tree than the gradients.
         shapes, _ = jax.eval_shape(step, state.inner_state)
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        found, after = jax.lax.cond(finite, step, lambda before: (nothing, before), state.inner_state)
+        return self._unless(updates, state, extra, step, jax.tree.map(_no_change, shapes))
+
+    def apply(self, gradients: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, optax.ApplyIfFiniteState]:
+        """One step: the new parameters, and the state after it."""
+
+        def step(before: Any) -> tuple[Any, Any]:
+            return self._inner.apply(gradients, before, params, **extra)
+
+        return self._unless(gradients, state, extra, step, params)
+
+    def _unless(
+        self, gradients: Any, state: Any, extra: Mapping[str, Any], step: Callable[[Any], Any], otherwise: Any
+    ) -> tuple[Any, optax.ApplyIfFiniteState]:
+        """What a step gives if all gradients are finite."""
+        finite = all_finite(gradients)
+        axes = split_along(finite, axes_named(self._inner.name, extra.get("axis_name")))
+        if axes:
+            finite = jax.lax.pmin(finite.astype(jnp.int32), axes) > 0  # type: ignore[no-untyped-call]
+        found, after = jax.lax.cond(finite, step, lambda before: (otherwise, before), state.inner_state)
         row = jnp.where(finite, 0, optax.safe_increment(state.notfinite_count))
         total = jnp.where(finite, state.total_notfinite, optax.safe_increment(state.total_notfinite))
         return found, optax.ApplyIfFiniteState(row, finite, total, after)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+
+def _no_change(leaf: Any) -> Any:
+    varying = tuple(varying_of(leaf))
+    zeros = jnp.zeros(leaf.shape, leaf.dtype)
+    return jax.lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 
 def apply_gradients(
@@ -88,13 +118,14 @@ def apply_gradients(
         gradients: a tree of arrays like the parameters.
         state: from `tx.init`, or the step before.
         params: the parameters.
-        **extra: what `tx.update` takes besides.
+        **extra: what `tx.update` takes besides: inputs of the rule, and `axis_name`, the axes of the mesh of a
+            `shard_map` around this over which tensors are split.
 
     Returns:
         the new parameters, and the state after the step.
     """
     made = getattr(tx.update, "__self__", None)
-    if isinstance(made, Transformation):
+    if isinstance(made, Transformation | _Skipping):
         return made.apply(gradients, state, params, **extra)
     updates, after = optax.with_extra_args_support(tx).update(gradients, state, params, **extra)
     return optax.apply_updates(params, updates), after

@@ -62,6 +62,25 @@ for name in sys.argv[1:]:
         worst = max(float(jnp.max(jnp.abs(a - b) / (1 + jnp.abs(b)))) for a, b in zip(ours, theirs, strict=True))
         found[f"{name} {check}"] = worst
 
+# A gradient that one device alone sees to be infinite.
+tx = optgen.optax.lamb(0.1, skip_nonfinite=True)
+params = {"w": jnp.ones((40, 30)), "whole": jnp.ones(5)}
+specs = {"w": jax.P("x", "y"), "whole": jax.P()}
+state = tx.init(params)
+of_state = jax.tree.map(lambda leaf: jax.P("x", "y") if leaf.shape == (40, 30) else jax.P(), state)
+step = jax.shard_map(
+    lambda p, s, g: optgen.optax.apply_gradients(tx, g, s, p, axis_name=("x", "y")),
+    mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state),
+)
+after, state = jax.jit(step)(params, state, {**params, "w": params["w"].at[39, 0].set(jnp.inf)})
+found["skipped"] = int(state.total_notfinite) + int(jnp.array_equal(after["w"], params["w"]))
+update = jax.shard_map(
+    lambda p, s, g: tx.update(g, s, p, axis_name=("x", "y")),
+    mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state),
+)
+updates, state = update(params, state, {**params, "w": params["w"].at[0, 29].set(jnp.nan)})
+found["skipped"] += int(state.total_notfinite) + int(not updates["w"].any())
+
 # Rows of which devices have parts.
 tx = optgen.optax.adafactor(0.1)
 params = {"w": jnp.ones((260, 260))}
@@ -93,6 +112,7 @@ def test_folds_go_over_all_parts() -> None:
     names = ["adamw", "adafactor", "lamb", "lars", "fromage", "novograd", "polyak_sgd", "prodigy"]
     found = run(*names)
     assert "folds along rows, columns or axes" in found.pop("refused")
+    assert found.pop("skipped") == 5
     assert len(found) == 2 * len(names)
     assert {way: worst for way, worst in found.items() if not worst <= 1e-12} == {}
 
