@@ -62,8 +62,9 @@ class _Skipping:
 
     def init(self, params: Any) -> optax.ApplyIfFiniteState:
         """The state before the first step."""
-        zero = jnp.zeros((), jnp.int32)
-        return optax.ApplyIfFiniteState(zero, jnp.array(True), zero, self._inner.init(params))
+        # Two arrays, since both may be donated.
+        row, total = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        return optax.ApplyIfFiniteState(row, jnp.array(True), total, self._inner.init(params))
 
     def update(
         self, updates: Any, state: Any, params: Any = None, **extra: Any

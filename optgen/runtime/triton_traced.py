@@ -67,6 +67,8 @@ class Step:
         self.cases: dict[int, tuple[CasePlan, list[Held]]] = {}
         self.makes: list[tuple[_Make, dict[str, _Make]]] = []
         self.rows: list[dict[str, Any]] = []
+        #: For each tensor, along which axes of a mesh its results vary.
+        self.varies: list[frozenset[str]] = []
 
     @property
     def plan(self) -> KernelPlan:
@@ -102,6 +104,7 @@ class Step:
         held = Held(index, shape, number)
         every = [value[index] for value in self.inputs.values() if isinstance(value, list | tuple)]
         varying = self.varying | varying_of((theta, gradient, self.tensors[index], every))
+        self.varies.append(varying)
         held.arrays["theta"] = self.places.changed_array(theta, varying)
         held.arrays["g"] = self.places.given_array(gradient)
         numbers: dict[str, Any] = {name: float(value) for name, value in shape_numbers(shape).items()}
@@ -171,18 +174,18 @@ class Step:
         return make
 
     def place_tensor_numbers(self) -> None:
-        """Have the single numbers of all tensors in one array for each precision, with a row for each tensor."""
+        """Have the single numbers of tensors that are alike in one array, with a row for each tensor."""
         names = self.plan.tensor_numbers
         width = max(1, len(names))
         every = [held for _, members in self.cases.values() for held in members]
-        for number in {held.number for held in every}:
-            some = [held for held in every if held.number == number]
+        for number, varying in {(held.number, self.varies[held.index]) for held in every}:
+            some = [held for held in every if (held.number, self.varies[held.index]) == (number, varying)]
             values = [self.rows[held.index].get(name, 0.0) for held in some for name in names] or [0.0] * len(some)
             if all(isinstance(value, float) for value in values):
                 place = self.places.given_array(np.array(values, number))
             else:
                 one = jnp.stack([jnp.asarray(value, number) for value in values])
-                place = self.places.changed_array(one, self.varying | varying_of((one, self.gradients)))
+                place = self.places.changed_array(one, varying)
             for row, held in enumerate(some):
                 held.numbers = place.part(row * width, width)
 

@@ -18,12 +18,15 @@ from triton.backends.compiler import GPUTarget
 from optgen.errors import NoCompiler
 from optgen.runtime.triton_ahead import machine_code
 from optgen.runtime.triton_launch import Memory, itemsize
-from optgen.runtime.xla_call import Buffers, known_to_xla, register_function, xla_source
+from optgen.runtime.xla_call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
 
 _TARGET = "optgen_triton"
 
 #: A place is a buffer, counted from 1, and a byte in it.
 BUFFER = 1 << 40
+
+#: As many as `native/c/gpu.c` has room for.
+_MOST_ARGUMENTS = 6
 
 #: Memory begins at multiples of this many bytes.
 _ALIGNMENT = 256
@@ -145,21 +148,24 @@ def _registered(at: int, table: np.ndarray, places: Sequence[int], starts: Seque
     for start in starts:
         made = start.code.metadata
         assert not made.global_scratch_size, "a kernel asks for memory besides"
+        assert len(start.arguments) <= _MOST_ARGUMENTS
         threads = made.target.warp_size * made.num_warps
         told += [numbers[id(start.code)], start.programs, threads, made.shared, len(start.arguments), *start.arguments]
     words = np.array(told, np.int64)
     images = [code.asm["cubin"] for code in codes.values()]
     names = [code.metadata.name.encode() for code in codes.values()]
     key = hashlib.sha256(b"".join([words.tobytes(), *images, *names])).hexdigest()
-    if key not in _REGISTERED:
+    with REGISTERING:
+        if key in _REGISTERED:
+            return key
         of_images = (ctypes.c_char_p * len(images))(*images)
         of_names = (ctypes.c_char_p * len(names))(*names)
-        _REGISTERED[key] = (words, images, of_images, of_names)
         register = register_function(
             library(), "optgen_gpu_register", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
         )
         if register(key.encode(), words.ctypes.data, ctypes.addressof(of_images), ctypes.addressof(of_names)):
             raise MemoryError("there is no memory for a table of kernels")
+        _REGISTERED[key] = (words, images, of_images, of_names)
     return key
 
 

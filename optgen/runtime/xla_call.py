@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from jax.sharding import ManualAxisType, NamedSharding, PartitionSpec
 
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.loading import compiled
+
+#: Held by whoever makes something known to C: threads may trace the same step, and what C keeps is the first one's.
+REGISTERING = threading.RLock()
 
 
 def xla_source(name: str, defines: tuple[str, ...] = ()) -> Source:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import types
 from pathlib import Path
 
 import jax
@@ -275,3 +277,32 @@ def test_updates_of_one_pass_are_left_to_xla(monkeypatch):
         state = tx.init(params)
         assert is_native(lambda g, s, p, tx=tx: tx.update(g, s, p), params, state, params) == expected, name
         assert is_native(lambda g, s, p, tx=tx: optgen.optax.apply_gradients(tx, g, s, p), params, state, params)
+
+
+def test_threads_that_trace_the_same_step(monkeypatch):
+    """What C is told of is kept: another thread may come to the same table in between."""
+    told, kept = [], {}
+    monkeypatch.setattr(native_jax, "_REGISTERED", kept)
+    monkeypatch.setattr(native_jax, "register_function", lambda *_: lambda key, table, *rest: told.append(table) or 0)
+    table = np.arange(3)
+    kernels = types.SimpleNamespace(identity="one", addresses=np.arange(2))
+    threads = [threading.Thread(target=native_jax._registered, args=(table.copy(), kernels)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ((held, _),) = kept.values()
+    assert told == [held.ctypes.data]
+
+
+def test_states_of_steps_that_may_be_left_out_can_be_donated():
+    tx = optgen.optax.adamw(0.1, skip_nonfinite=True)
+    params = jnp.ones(5000)
+    step = jax.jit(lambda p, s, g: optgen.optax.apply_gradients(tx, g, s, p), donate_argnums=(0, 1))
+    state = tx.init(params)
+    assert is_native(lambda p, s, g: optgen.optax.apply_gradients(tx, g, s, p), params, state, jnp.ones(5000))
+    params, state = step(params, state, jnp.ones(5000))
+    before = np.array(params)
+    params, state = step(params, state, jnp.full(5000, jnp.nan))
+    np.testing.assert_array_equal(params, before)
+    assert int(state.total_notfinite) == 1

@@ -53,6 +53,9 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "sgd": [{"momentum": 0.9, "state_dtype": "8bit"}],
 }
 
+#: Transformations, and how arrays are split over two devices.
+WHERE = [("adamw", "manual"), ("adamw", "explicit"), ("lamb", "explicit"), ("adamw", "auto")]
+
 #: What stands in for machine code is the place here of what would have been compiled.
 COMPILED: list[tuple[Any, tuple[str, ...], dict[str, Any]]] = []
 LAUNCHED: list[str] = []
@@ -218,6 +221,26 @@ def by_shards(name: str, way: str, backend: str) -> tuple[list[Any], int]:
     return jax.tree.leaves((params, state)), len(LAUNCHED)
 
 
+def beside_parts(backend: str) -> tuple[list[Any], int]:
+    """A step in `shard_map` that keeps a number of each tensor: that of one which all devices have is no part."""
+    os.environ["OPTGEN_BACKEND"] = backend
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    tx = optgen.optax.novograd(1e-2)
+    specs = {"part": jax.P("data"), "whole": jax.P()}
+    params = {"part": jnp.ones((40, 3)), "whole": jnp.full(5, 2.0)}
+
+    def step(params: Any) -> Any:
+        after, state = optgen.optax.apply_gradients(tx, jax.tree.map(jnp.sin, params), tx.init(params), params)
+        return after, state[0].nu["whole"]
+
+    split = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=(specs,), out_specs=(specs, jax.P())))
+    LAUNCHED.clear()
+    found = jax.block_until_ready(split(params))
+    if FAILED:
+        raise FAILED[0]
+    return jax.tree.leaves(found), len(LAUNCHED)
+
+
 def difference(ours: list[Any], theirs: list[Any]) -> float:
     """The largest one."""
     worst = 0.0
@@ -239,10 +262,12 @@ def main() -> None:
         except jax.errors.JaxRuntimeError as error:
             found["said"] = str(error)
     if dtype == "shards":
-        for name, way in (("adamw", "manual"), ("adamw", "explicit"), ("lamb", "explicit"), ("adamw", "auto")):
+        for name, way in WHERE:
             ours, launches = by_shards(name, way, "triton")
             theirs, _ = by_shards(name, way, "arrays")
             found[f"{name}, {way}"] = {"difference": difference(ours, theirs), "launches": launches}
+        ours, launches = beside_parts("triton")
+        found["novograd, manual"] = {"difference": difference(ours, beside_parts("arrays")[0]), "launches": launches}
     for name in names:
         found[name] = by_variant(name, dtype)
     for name in set(names) & set(WAYS):

@@ -60,6 +60,7 @@ def test_parts_of_tensors_on_two_devices() -> None:
     found = run_script("interpreted", "shards")
     assert {way: one["launches"] for way, one in found.items()} == {
         "adamw, manual": 4,
+        "novograd, manual": 6,
         "adamw, explicit": 4,
         "lamb, explicit": 0,
         "adamw, auto": 0,

@@ -24,7 +24,7 @@ from optgen.runtime.native.launches import written_late
 from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.places import TYPES, Place, dense_place, state_place
 from optgen.runtime.native.table import Tensor, make_table
-from optgen.runtime.xla_call import Buffers, known_to_xla, register_function, xla_source
+from optgen.runtime.xla_call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
 from optgen.targets.kernels.plan import RESULT, CasePlan
 from optgen.targets.manifest import StateInfo
 
@@ -189,8 +189,9 @@ def _registered(table: np.ndarray, kernels: Kernels) -> str:
         NoCompiler: what XLA calls cannot be compiled.
     """
     key = hashlib.sha256(kernels.identity.encode() + table.tobytes()).hexdigest()
-    if key not in _REGISTERED:
-        _REGISTERED[key] = (table, kernels.addresses)
+    with REGISTERING:
+        if key in _REGISTERED:
+            return key
         library = known_to_xla(xla_source("xla"), "optgen_xla", _TARGET, "cpu")
         register = register_function(
             library, "optgen_register", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
@@ -199,6 +200,7 @@ def _registered(table: np.ndarray, kernels: Kernels) -> str:
         failed = register(key.encode(), table.ctypes.data, kernels.addresses.ctypes.data, run, thread_count())
         if failed:
             raise MemoryError("there is no memory for a table of kernels")
+        _REGISTERED[key] = (table, kernels.addresses)
     return key
 
 

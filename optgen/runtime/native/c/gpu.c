@@ -90,7 +90,10 @@ int64_t optgen_gpu_register(const char *key, const int64_t *told, const void *co
     if (!entry)
         return 1;
     *entry = (struct entry){told, images, names, NULL, PTHREAD_MUTEX_INITIALIZER};
-    return make_known(key, entry);
+    const int64_t failed_to = make_known(key, entry);
+    if (failed_to)
+        free(entry);
+    return failed_to;
 }
 
 /* The kernels in the context that is current, loaded when they are first asked for. */
@@ -156,7 +159,7 @@ static CUresult start(const XLA_FFI_CallFrame *frame, const int64_t *launch, con
     return status;
 }
 
-/* Send the table and start the kernels. `misplaced` is set if an array does not begin where wide accesses can. */
+/* Send the table and start the kernels. `misplaced` is set if memory does not begin where wide accesses can. */
 static CUresult run(const XLA_FFI_CallFrame *frame, struct entry *entry, CUstream stream, int64_t *table, int *misplaced)
 {
     const int64_t *told = entry->told, words = told[WORDS];
@@ -167,6 +170,10 @@ static CUresult run(const XLA_FFI_CallFrame *frame, struct entry *entry, CUstrea
         table[places[i]] = (int64_t)address(frame, place);
         *misplaced |= place % 16 == 0 && table[places[i]] % 16;
     }
+    const int64_t *next = launch;
+    for (int64_t i = 0; i < told[LAUNCHES]; i++, next += 5 + next[4])
+        for (int64_t j = 0; j < next[4]; j++)
+            *misplaced |= address(frame, next[5 + j]) % 16 != 0;
     if (*misplaced)
         return 0;
     const struct loaded *loaded;

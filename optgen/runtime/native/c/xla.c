@@ -22,7 +22,10 @@ int64_t optgen_register(const char *key, const int64_t *table, void *const *func
     if (!entry)
         return 1;
     *entry = (struct entry){table, functions, run, threads};
-    return make_known(key, entry);
+    const int64_t failed_to = make_known(key, entry);
+    if (failed_to)
+        free(entry);
+    return failed_to;
 }
 
 /*
