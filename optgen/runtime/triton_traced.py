@@ -60,9 +60,8 @@ class Step:
         #: Along which axes of a mesh every result varies: those of what all tensors read.
         self.varying = varying_of((varying, self.shared, single(self.inputs)))
         plans = launcher.plan.variant(variant.info.name).cases
-        if any(
-            kind == Kind.GLOBAL.value for case in plans for kind in (*(f.kind for f in case.folds), *kinds_of(case))
-        ):
+        kinds = {kind for case in plans for kind in (*kinds_of(case), *(fold.kind for fold in case.folds))}
+        if Kind.GLOBAL.value in kinds:
             self.varying = varying_of(given)
         self.cases: dict[int, tuple[CasePlan, list[Held]]] = {}
         self.makes: list[tuple[_Make, dict[str, _Make]]] = []
@@ -93,7 +92,8 @@ class Step:
         return (
             tuple(make(found) for make, _ in self.makes),
             tuple({name: make(found) for name, make in kept.items()} for _, kept in self.makes),
-            {**shared, **{name: make(found) for name, make in of_model.items()}},
+            # A case that no tensor takes leaves its own as they are.
+            {**self.shared, **shared, **{name: make(found) for name, make in of_model.items()}},
         )
 
     def held(self, case: CasePlan, index: int) -> Held:
