@@ -40,7 +40,7 @@ class NativeKernels(BuildHookInterface):
         formats = (None, Formats("bfloat16", "bfloat16"), Formats("bfloat16", "float32"))
         files = sorted(generated_folder().glob("*/native.c"))
         kernels = (kernel_source(file.parent.name, file.read_text(), one) for file in files for one in formats)
-        compile_all([driver_source(), xla_source("xla"), *kernels], folder)
+        compile_all([driver_source(), xla_source("xla"), xla_source("gpu"), *kernels], folder)
         build_data["force_include"][str(folder)] = "optgen/runtime/native/lib"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{next(sys_tags()).platform}"

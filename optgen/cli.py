@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import re
 import signal
@@ -69,6 +70,8 @@ def main() -> None:
 def build(names: tuple[str, ...], watch: bool, specs: Path | None, output: Path | None) -> None:
     """Generate code from specs: those NAMED, or all. Only what changed is compiled."""
     source, target = _folders(specs, output)
+    if specs is None and checkout_folder() is None and Path("specs").is_dir() and Path("optgen").is_dir():
+        click.echo(f"note: this builds {source}; for specs/ of this checkout: pip install -e .", err=True)
     if watch:
         _watch(source, target, names)
     elif not _build_once(source, target, names):
@@ -118,6 +121,8 @@ def docs() -> None:
     root = checkout_folder()
     if root is None:
         raise click.ClickException("the documentation belongs to a checkout of optgen, and this is an installed one")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException("pictures are drawn by matplotlib: pip install -e '.[docs]'")
     written = 0
     for relative in write_docs(specs_folder(), root):
         click.echo(f"wrote {relative}")

@@ -85,6 +85,8 @@ def _triton() -> Finding:
         return f"not from jax: {reason}" if reason else f"{jax.devices()[0].device_kind} from jax"
 
     found = _tried("target triton", "triton", look)
+    if importlib.util.find_spec("triton") is None:
+        return Finding(found.subject, False, f"{found.detail}: pip install 'optgen[gpu]'")
     if not found.works:
         return found
     version = tuple(int(part) for part in re.findall(r"\d+", found.detail)[:2])

@@ -107,7 +107,6 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
     ("look", "subject", "package"),
     [
         (doctor._jax, "target jax", "jax"),
-        (doctor._triton, "target triton", "triton"),
         (doctor._torch, "torch", "torch"),
         (doctor._brainstate, "brainstate", "brainstate"),
     ],
@@ -117,6 +116,11 @@ def test_package_that_is_missing(
 ) -> None:
     without(monkeypatch, package)
     assert look() == Finding(subject, False, f"{package} is not installed")
+
+
+def test_triton_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "triton")
+    assert doctor._triton() == Finding("target triton", False, "triton is not installed: pip install 'optgen[gpu]'")
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, name: str, **attributes: object) -> None:

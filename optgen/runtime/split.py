@@ -1,7 +1,6 @@
 """Steps in a `shard_map` whose devices have parts of tensors: folds over a tensor or the model go over all parts.
 
-Which tensors are split is told by their types, which vary along the axes of the mesh over which they are. In a
-`shard_map` with `check_vma=False` types do not tell, and all tensors are taken for split.
+Which tensors are split is told by their types, which vary along the axes of the mesh over which they are.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
-from optgen.errors import TreeMismatch
+from optgen.errors import HyperparameterTypeError, TreeMismatch
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.xla_call import varying_of
 from optgen.targets.manifest import VariantInfo
@@ -24,21 +24,29 @@ def axes_named(optimizer: str, name: Any) -> tuple[str, ...]:
     """The axes that the argument `axis_name` names: one, several or with None none.
 
     Raises:
-        TreeMismatch: they are no axes of a `shard_map` that is being traced.
+        HyperparameterTypeError: it is neither a name nor several.
+        TreeMismatch: they are no axes of a `shard_map` that is being traced, or types do not tell what is split.
     """
-    names = () if name is None else (name,) if isinstance(name, str) else tuple(name)
+    names = () if name is None else (name,) if isinstance(name, str) else name
+    if not isinstance(names, tuple | list) or not all(isinstance(one, str) for one in names):
+        raise HyperparameterTypeError(f"{optimizer}: axis_name is the name of a mesh's axis or several, not {name!r}")
     for one in names:
         try:
-            lax.axis_size(one)
+            place = lax.axis_index(one)
         except NameError:
-            raise TreeMismatch(f"{optimizer}: axis_name is {one!r}, and no shard_map around the step has it") from None
-    return names
+            known = ", ".join(map(repr, jax.sharding.get_abstract_mesh().axis_names)) or "none"
+            what = f"{optimizer}: axis_name is {one!r}, and no shard_map around the step has it"
+            raise TreeMismatch(f"{what}; its axes: {known}") from None
+        if one not in varying_of(place):
+            raise TreeMismatch(
+                f"{optimizer}: axis_name asks the types of arrays which of them are split along {one!r}, and with "
+                "check_vma=False, or under vmap, they do not tell"
+            )
+    return tuple(names)
 
 
 def split_along(array: Any, axes: tuple[str, ...]) -> tuple[str, ...]:
     """Those of some axes of a mesh along which devices have parts of an array."""
-    if not varying_of([lax.axis_index(axis) for axis in axes]):
-        return axes
     varying = varying_of(array)
     return tuple(axis for axis in axes if axis in varying)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
@@ -61,6 +62,30 @@ def test_build_says_what_it_wrote(specs: Path, output: Path) -> None:
     (specs / "plain.toml").unlink()
     removed = "".join(f"removed generated/plain/{path.name}\n" for path in sorted((output / "plain").iterdir()))
     assert said(run("build")) == (0, f"{removed}1 built, 1 up to date, S s\n", "")
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_an_installed_command_in_a_checkout_says_what_it_builds(
+    specs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a catalogue of its own, and what is edited here is not in that."""
+    monkeypatch.setattr(cli, "checkout_folder", lambda: None)
+    for name in ("specs", "optgen"):
+        (tmp_path / "checkout" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "checkout")
+    note = f"note: this builds {specs}; for specs/ of this checkout: pip install -e .\n"
+    assert run("build").stderr == note
+    monkeypatch.chdir(tmp_path)
+    assert run("build").stderr == ""
+
+
+def test_documentation_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written before it is known that all can be."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name))
+    done = run("docs")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "Error: pictures are drawn by matplotlib: pip install -e '.[docs]'\n"
 
 
 def test_build_of_named_specs_from_and_into_other_folders(specs: Path, output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import pytest
 
 import optgen.optax
-from optgen.errors import TreeMismatch
+from optgen.errors import HyperparameterTypeError, TreeMismatch
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ found = {}
 for name in sys.argv[1:]:
     tx = getattr(optgen.optax, name)(**({} if name == "polyak_sgd" else {"learning_rate": 0.1}))
     extra = {"value": 1.5} if name == "polyak_sgd" else {}
-    for check, kept in ((True, list(SPECS)), (False, ["both"])):
+    for kept in (list(SPECS), ["both"]):
         specs = {n: SPECS[n] for n in kept}
         params = {n: jnp.ones(SHAPES[n]) for n in kept}
         state = tx.init(params)
@@ -56,11 +57,11 @@ for name in sys.argv[1:]:
 
         split = jax.jit(jax.shard_map(
             lambda *given: step(*given, axis_name=("x", "y")),
-            mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state), check_vma=check,
+            mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state),
         ))
         ours, theirs = steps(tx, kept, split, extra), steps(tx, kept, jax.jit(step), extra)
         worst = max(float(jnp.max(jnp.abs(a - b) / (1 + jnp.abs(b)))) for a, b in zip(ours, theirs, strict=True))
-        found[f"{name} {check}"] = worst
+        found[f"{name} {len(kept)}"] = worst
 
 # A gradient that one device alone sees to be infinite.
 tx = optgen.optax.lamb(0.1, skip_nonfinite=True)
@@ -80,6 +81,15 @@ update = jax.shard_map(
 )
 updates, state = update(params, state, {**params, "w": params["w"].at[0, 29].set(jnp.nan)})
 found["skipped"] += int(state.total_notfinite) + int(not updates["w"].any())
+
+# Types that do not tell.
+try:
+    jax.shard_map(
+        lambda p, s, g: tx.update(g, s, p, axis_name="x"),
+        mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state), check_vma=False,
+    )(params, state, params)
+except TreeMismatch as error:
+    found["untold"] = str(error)
 
 # Rows of which devices have parts.
 tx = optgen.optax.adafactor(0.1)
@@ -112,6 +122,7 @@ def test_folds_go_over_all_parts() -> None:
     names = ["adamw", "adafactor", "lamb", "lars", "fromage", "novograd", "polyak_sgd", "prodigy"]
     found = run(*names)
     assert "folds along rows, columns or axes" in found.pop("refused")
+    assert "with check_vma=False" in found.pop("untold")
     assert found.pop("skipped") == 5
     assert len(found) == 2 * len(names)
     assert {way: worst for way, worst in found.items() if not worst <= 1e-12} == {}
@@ -120,5 +131,15 @@ def test_folds_go_over_all_parts() -> None:
 def test_axes_that_no_shard_map_has() -> None:
     params = jnp.ones(300)
     tx = optgen.optax.lamb(0.1)
-    with pytest.raises(TreeMismatch, match="axis_name is 'model', and no shard_map"):
+    with pytest.raises(TreeMismatch, match=r"axis_name is 'model', and no shard_map .* has it; its axes: none"):
         jax.jit(lambda: tx.update(params, tx.init(params), params, axis_name="model"))()
+    with pytest.raises(HyperparameterTypeError, match="axis_name is the name of a mesh's axis or several, not 3"):
+        tx.update(params, tx.init(params), params, axis_name=3)
+
+
+def test_the_example_of_the_documentation() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "devices.md").read_text(), re.DOTALL)
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", f"{example}\nassert float(params['w'][0, 0]) < 1 and int(state[0].count) == 1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
