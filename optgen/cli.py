@@ -70,7 +70,10 @@ def main() -> None:
 def build(names: tuple[str, ...], watch: bool, specs: Path | None, output: Path | None) -> None:
     """Generate code from specs: those NAMED, or all. Only what changed is compiled."""
     source, target = _folders(specs, output)
-    if specs is None and checkout_folder() is None and Path("specs").is_dir() and Path("optgen").is_dir():
+    is_beside_others = (
+        Path("specs").is_dir() and Path("optgen").is_dir() and Path("specs").resolve() != source.resolve()
+    )
+    if specs is None and checkout_folder() is None and is_beside_others:
         click.echo(f"note: this builds {source}; for specs/ of this checkout: pip install -e .", err=True)
     if watch:
         _watch(source, target, names)
