@@ -220,3 +220,9 @@ def _converted(value: Any, dtype: Any) -> Any:
         return value
     # Not `astype`, which would bring float64 back to float32 wherever it is not the default.
     return lax.convert_element_type(value, dtype)
+
+
+def varying_of(arrays: Any) -> frozenset[str]:
+    """Along which axes of a mesh the devices of a `shard_map` have other values, of some array of a tree."""
+    kinds = [jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)]
+    return frozenset().union(*kinds)

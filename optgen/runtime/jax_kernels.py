@@ -40,6 +40,9 @@ class Told:
     form: str
 
 
+#: Names in equations for what a part of a tensor has otherwise.
+_OF_SHAPES = {"size", "rows", "columns", "model_size"}
+
 #: What makes a step, of what is told and of the arrays: gradients, states, numbers, parameters, the number of the step,
 #: hyperparameters that are arrays, inputs. It returns results, states and numbers.
 ByKernels = Callable[[Told, Any], Any]
@@ -57,7 +60,8 @@ class KernelJaxVariant(JaxVariant):
     def __init__(self, kernels: Callable[[], Kernels], launcher: Callable[[], Launcher], *arguments: Any) -> None:
         super().__init__(*arguments)
         self.kernels = kernels
-        self.launcher = launcher
+        # A module of its own for every trace would be compiled for every trace.
+        self.launcher = functools.cache(launcher)
         self.states = {state.name: state for case in self.info.cases for state in case.states}
 
     def step(
@@ -71,7 +75,7 @@ class KernelJaxVariant(JaxVariant):
         form: str = UPDATE_FORM,
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
-        if state.axes and not self._is_elementwise():
+        if state.axes and not self.is_elementwise:
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         inputs = inputs or {}
         by_kernels = self._by_kernels(gradients, state, parameters, inputs, form)
@@ -113,11 +117,14 @@ class KernelJaxVariant(JaxVariant):
         results, tensors, shared = run(given)
         return tuple(results), ModelState(tuple(tensors), shared, state.ahead, state.formats)
 
-    def _is_elementwise(self) -> bool:
-        """Whether a part of a tensor is stepped as all of it is."""
+    @functools.cached_property
+    def is_elementwise(self) -> bool:
+        """Whether a part of a tensor is stepped as all of it is: nothing is folded, and no shape is asked for."""
         kinds = {state.kind for state in self.states.values()}
+        asked = {name for case in self.info.cases for function in case.jax for name in function.arguments}
         is_one_pass = all(case.passes == 1 for case in self.info.cases)
-        return is_one_pass and kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+        is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(_OF_SHAPES)
+        return is_one_pass and is_plain and not self.is_joint
 
     def _by_kernels(
         self, gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any], form: str

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from optgen.errors import HyperparameterTypeError, TreeMismatch
-from optgen.runtime.jax import JaxVariant
-from optgen.runtime.xla_call import varying_of
+from optgen.runtime.jax import JaxVariant, varying_of
 from optgen.targets.manifest import VariantInfo
 
 

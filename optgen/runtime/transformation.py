@@ -14,11 +14,11 @@ import optax
 from optgen.runtime.arguments import Settings, bind, dialect_of, settings
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
+from optgen.runtime.jax import varying_of
 from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
 from optgen.runtime.optax_trees import all_finite
 from optgen.runtime.split import axes_named, split_along
-from optgen.runtime.xla_call import varying_of
 from optgen.spec.model import Dialect
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]

@@ -13,20 +13,15 @@ from typing import Any
 import jax
 from triton.backends.compiler import GPUTarget
 
-from optgen.compiler.kinds import Kind
 from optgen.errors import NoCompiler
 from optgen.runtime import triton_xla
 from optgen.runtime.jax import ModelState
 from optgen.runtime.jax_kernels import ByKernels, KernelJaxVariant, Told, dtypes_of
 from optgen.runtime.triton_launch import Launcher
-from optgen.runtime.triton_traced import Step, kinds_of
-from optgen.targets.kernels.plan import CasePlan, KernelPlan
+from optgen.runtime.triton_traced import Step
 
 #: The types of arrays that kernels take.
 _FLOATS = {"float32", "float64", "bfloat16", "float16"}
-
-#: Roles of arguments that say more of a tensor than where its numbers stand.
-_OF_SHAPES = {"tensor", "model", "rows", "columns", "axes"}
 
 
 def gpu() -> GPUTarget | None:
@@ -64,7 +59,7 @@ def by_triton(
         return None
     step = functools.partial(_step, variant, launcher, target)
     if not _are_on_one_device():
-        is_apart = _is_elementwise(launcher.plan, cases) and not state.formats and not inputs
+        is_apart = variant.is_elementwise and not state.formats and not inputs
         if not (is_apart and _are_split_alike(gradients, state, parameters)):
             return None
         step = functools.partial(_on_each_device, step)
@@ -88,14 +83,6 @@ def _are_on_one_device() -> bool:
     mesh = jax.sharding.get_abstract_mesh()
     is_manual = not mesh.empty and all(kind == jax.sharding.AxisType.Manual for kind in mesh.axis_types)
     return jax.device_count() == 1 or is_manual
-
-
-def _is_elementwise(plan: KernelPlan, cases: Sequence[CasePlan]) -> bool:
-    """Whether each number's step depends on nothing but the same number of other arrays, and numbers of the step."""
-    kinds = {kind for case in cases for kind in kinds_of(case)}
-    roles = {argument.role for case in cases for launch in case.launches for argument in launch.arguments}
-    is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not any(case.folds for case in cases)
-    return is_plain and roles.isdisjoint(_OF_SHAPES) and "model_size" not in plan.scalars
 
 
 def _are_split_alike(gradients: Sequence[Any], state: ModelState, parameters: Sequence[Any]) -> bool:

@@ -15,7 +15,7 @@ from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.runtime import triton_xla
 from optgen.runtime.formats import Blocks, stream_of
 from optgen.runtime.in_place import single
-from optgen.runtime.jax import arithmetic_dtype
+from optgen.runtime.jax import arithmetic_dtype, varying_of
 from optgen.runtime.jax_kernels import KernelJaxVariant, Told
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import (
@@ -31,7 +31,6 @@ from optgen.runtime.triton_launch import (
     needs_axes,
 )
 from optgen.runtime.triton_xla import BUFFER, Places, Start
-from optgen.runtime.xla_call import varying_of
 from optgen.targets.kernels.plan import STATE_FORMATS, CasePlan, KernelPlan, StatePlan
 
 #: What makes a result of the step from the results of the call.
@@ -214,9 +213,7 @@ class Step:
             if kernels:
                 places = Places()
                 place = places.changed_array(numbers, varying_of(numbers))
-                codes = [
-                    triton_xla.compiled(k, ("fp64",), tuple(c.items()), self.target, NUMBER_OPTIONS) for k, c in kernels
-                ]
+                codes = [triton_xla.compiled(k, ("fp64",), c, self.target, NUMBER_OPTIONS) for k, c in kernels]
                 starts = [Start(code, 1, (place.address,)) for code in codes]
                 numbers = _at(places.finish(np.zeros(0, np.int64), [], starts), place)
             precisions = {held.number for held in some} | {self.model}
@@ -253,7 +250,7 @@ class Step:
                 given.append(self.places.constant(call.chunks))
             given += [of_step[call.case][call.number] if role == "scalars" else model for role in call.rest]
             types = tuple("i64" if place.dtype == "int64" else str(TYPES[place.dtype]) for place in given)
-            code = triton_xla.compiled(call.kernel, types, tuple(call.constants.items()), self.target, LAUNCH_OPTIONS)
+            code = triton_xla.compiled(call.kernel, types, call.constants, self.target, LAUNCH_OPTIONS)
             starts.append(Start(code, call.programs, tuple(place.address for place in given)))
         return self.places.finish(np.concatenate([np.zeros(0, np.int64), *tables]), words, starts)
 

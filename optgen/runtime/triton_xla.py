@@ -130,14 +130,13 @@ class Places(Buffers):
 def compiled(
     kernel: Any,
     types: tuple[str, ...],
-    constants: tuple[tuple[str, Any], ...],
+    constants: Mapping[str, Any],
     target: GPUTarget,
     options: Mapping[str, Any],
 ) -> Any:
     """A kernel as machine code; see `machine_code`. Triton keeps what it has compiled."""
-    fixed = dict(constants)
-    free = [name for name in kernel.arg_names if name not in fixed]
-    return machine_code(kernel, dict(zip(free, types, strict=True)), fixed, target, options)
+    free = [name for name in kernel.arg_names if name not in constants]
+    return machine_code(kernel, dict(zip(free, types, strict=True)), constants, target, options)
 
 
 def _registered(at: int, table: np.ndarray, places: Sequence[int], starts: Sequence[Start]) -> str:

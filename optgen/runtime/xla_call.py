@@ -49,12 +49,6 @@ def register_function(library: ctypes.CDLL, name: str, *arguments: Any) -> Calla
     return function
 
 
-def varying_of(arrays: Any) -> frozenset[str]:
-    """Along which axes of a mesh the devices of a `shard_map` have other values, of some array of a tree."""
-    kinds = [jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)]
-    return frozenset().union(*kinds)
-
-
 class Buffers:
     """The arrays of one call. C counts them as XLA does, arguments by even numbers and results by odd ones.
 

@@ -306,3 +306,18 @@ def test_states_of_steps_that_may_be_left_out_can_be_donated():
     params, state = step(params, state, jnp.full(5000, jnp.nan))
     np.testing.assert_array_equal(params, before)
     assert int(state.total_notfinite) == 1
+
+
+def test_parts_of_tensors_that_are_stepped_as_all_of_them():
+    """Not where something is folded, nor where equations ask for a shape, which a part has otherwise."""
+    by_size = optgen.define("by_size", "theta[t] = theta[t-1] - lr*g/sqrt(size)", lr=0.1)
+    found = {name: variant_of(name)[0].is_elementwise for name in ("adamw", "lion", "lamb", "adafactor", "novograd")}
+    assert found == {"adamw": True, "lion": True, "lamb": False, "adafactor": False, "novograd": False}
+    assert not by_size.entry.variant({}, {"lr": 0.1}).is_elementwise
+
+
+def test_kernels_of_a_gpu_are_loaded_once():
+    loaded = []
+    info = variant_of("adamw")[0].info
+    variant = KernelJaxVariant(None, lambda: loaded.append(1) or len(loaded), "adamw", info, None)
+    assert [variant.launcher(), variant.launcher()] == [1, 1]

@@ -84,16 +84,10 @@ int64_t optgen_gpu_open(const char *path)
 /* All arguments stay the caller's, and have to stay. Returns 0, or 1 if there is no memory. */
 int64_t optgen_gpu_register(const char *key, const int64_t *told, const void *const *images, const char *const *names)
 {
-    if (known_as(key, strlen(key)))
-        return 0;
     struct entry *entry = malloc(sizeof *entry);
-    if (!entry)
-        return 1;
-    *entry = (struct entry){told, images, names, NULL, PTHREAD_MUTEX_INITIALIZER};
-    const int64_t failed_to = make_known(key, entry);
-    if (failed_to)
-        free(entry);
-    return failed_to;
+    if (entry)
+        *entry = (struct entry){told, images, names, NULL, PTHREAD_MUTEX_INITIALIZER};
+    return make_known(key, entry);
 }
 
 /* The kernels in the context that is current, loaded when they are first asked for. */

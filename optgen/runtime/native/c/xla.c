@@ -16,16 +16,10 @@ struct entry {
 int64_t optgen_register(const char *key, const int64_t *table, void *const *functions, run_function *run,
                         int64_t threads)
 {
-    if (known_as(key, strlen(key)))
-        return 0;
     struct entry *entry = malloc(sizeof *entry);
-    if (!entry)
-        return 1;
-    *entry = (struct entry){table, functions, run, threads};
-    const int64_t failed_to = make_known(key, entry);
-    if (failed_to)
-        free(entry);
-    return failed_to;
+    if (entry)
+        *entry = (struct entry){table, functions, run, threads};
+    return make_known(key, entry);
 }
 
 /*

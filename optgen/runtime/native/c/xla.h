@@ -33,12 +33,17 @@ static inline void *known_as(const char *key, size_t length)
     return found ? found->what : NULL;
 }
 
-/* Make something known, for good. Returns 0, or 1 if there is no memory. */
+/* Make something from malloc known, for good, unless its key is. Returns 0, or 1 if there is no memory. */
 static inline int64_t make_known(const char *key, void *what)
 {
+    if (!what || known_as(key, strlen(key))) {
+        free(what);
+        return !what;
+    }
     struct known *new = malloc(sizeof *new);
     if (!new || !(new->key = strdup(key))) {
         free(new);
+        free(what);
         return 1;
     }
     new->what = what;
