@@ -299,11 +299,11 @@ OPTGEN_TURNING_KERNEL(default_case1_elements_3)
     }
 }
 
-/* All elements of a tensor: v_new, sum_theta_squared, sum_d_squared. */
+/* All elements of a tensor: sum_theta_squared, sum_d_squared. */
 OPTGEN_KERNEL(default_case2_elements)
 {
     const stored *g_ptr = _array[0];
-    kept *v_ptr = _array[1];
+    const kept *v_ptr = _array[1];
     const stored *theta_ptr = _array[2];
     number *sum_theta_squared_part = _array[3];
     number *sum_d_squared_part = _array[4];
@@ -320,7 +320,6 @@ OPTGEN_KERNEL(default_case2_elements)
         const number theta = _from_stored(theta_ptr[_i]);
         sum_theta_squared_part[_i] = theta*theta;
         sum_d_squared_part[_i] = d*d;
-        v_ptr[_i] = _to_kept(v_new);
     }
 }
 
@@ -342,22 +341,28 @@ OPTGEN_KERNEL(default_case2_tensor)
     }
 }
 
-/* All elements of a tensor: theta_update. */
+/* All elements of a tensor: v_new, theta_update. */
 OPTGEN_KERNEL(default_case2_elements_2)
 {
     const stored *g_ptr = _array[0];
-    const kept *v_ptr = _array[1];
+    kept *v_ptr = _array[1];
     const stored *theta_ptr = _array[2];
     stored *_result_ptr = _array[3];
+    const number eps = _scalar[0];
+    const number beta2 = _scalar[3];
+    const number one_minus_beta2 = _scalar[4];
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = _from_stored(g_ptr[_i]);
-        const number v_new = _from_kept(v_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number q_2 = g*g + eps;
+        const number v_new = beta2*v + one_minus_beta2*q_2;
         const number d = g/_root(v_new);
         const number theta_update = -alpha*(d/max_value);
         const number theta = _from_stored(theta_ptr[_i]);
+        v_ptr[_i] = _to_kept(v_new);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
     }
 }

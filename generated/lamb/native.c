@@ -133,6 +133,68 @@ OPTGEN_KERNEL(default_elements_2)
     }
 }
 
+/* All elements of a tensor: sum_theta_squared, sum_r_squared. */
+OPTGEN_KERNEL(default_rounding_elements)
+{
+    const stored *g_ptr = _array[0];
+    const kept *m_ptr = _array[1];
+    const kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    number *sum_theta_squared_part = _array[4];
+    number *sum_r_squared_part = _array[5];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number eps = _scalar[4];
+    const number inverse_correction_beta1 = _scalar[5];
+    const number inverse_correction_beta2 = _scalar[6];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number v_new = beta2*v + one_minus_beta2*(g*g);
+        const number r = inverse_correction_beta1*m_new/(_root(inverse_correction_beta2*v_new) + eps);
+        const number theta = _from_stored(theta_ptr[_i]);
+        sum_theta_squared_part[_i] = theta*theta;
+        sum_r_squared_part[_i] = r*r;
+    }
+}
+
+/* All elements of a tensor: m_new, v_new, theta_update. */
+OPTGEN_KERNEL(default_rounding_elements_2)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *v_ptr = _array[2];
+    const stored *theta_ptr = _array[3];
+    stored *_result_ptr = _array[4];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number eps = _scalar[4];
+    const number inverse_correction_beta1 = _scalar[5];
+    const number inverse_correction_beta2 = _scalar[6];
+    const number scale = _tensor[5];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number v = _from_kept(v_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number v_new = beta2*v + one_minus_beta2*(g*g);
+        const number r = inverse_correction_beta1*m_new/(_root(inverse_correction_beta2*v_new) + eps);
+        const number theta_update = scale*r;
+        const number theta = _from_stored(theta_ptr[_i]);
+        m_ptr[_i] = _to_kept(m_new);
+        v_ptr[_i] = _to_kept(v_new);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
 #include "optgen_number.h"
 
 #endif

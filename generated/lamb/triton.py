@@ -392,3 +392,178 @@ def default_elements_2(
                 theta_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, eps, inverse_correction_beta1,
                 inverse_correction_beta2, scale, _m_format, _v_format, _number, _offsets, _offsets < _n,
             )
+
+
+@triton.jit
+def _default_rounding_elements_block(
+    theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, beta1, one_minus_beta1, beta2,
+    one_minus_beta2, eps, inverse_correction_beta1, inverse_correction_beta2, _unscale,
+    _m_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets,
+    _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _part_sum_theta_squared = theta*theta
+    _part_sum_r_squared = r*r
+    return _part_sum_theta_squared, _part_sum_r_squared
+
+
+@triton.jit
+def default_rounding_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _v_type: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr, _sum_r_squared_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: sum_theta_squared, sum_r_squared."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 6, _sum_theta_squared_parts_type, False)
+    sum_r_squared_parts_ptr = _array(_row_ptr + 7, _sum_r_squared_parts_type, False)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 7)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    _unscale = tl.load(scalars_ptr + 8)
+    _skip = tl.load(scalars_ptr + 10)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
+    _all_sum_r_squared = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_r_squared = _default_rounding_elements_block(
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, beta1, one_minus_beta1, beta2,
+                one_minus_beta2, eps, inverse_correction_beta1, inverse_correction_beta2, _unscale, _m_format,
+                _v_format, SCALED, _number, _offsets, None,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
+            _all_sum_r_squared = _all_sum_r_squared + _kept(_part_sum_r_squared, None, 0.0)
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_r_squared = _default_rounding_elements_block(
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, beta1, one_minus_beta1, beta2,
+                one_minus_beta2, eps, inverse_correction_beta1, inverse_correction_beta2, _unscale, _m_format,
+                _v_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
+            _all_sum_r_squared = _all_sum_r_squared + _kept(_part_sum_r_squared, _offsets < _n, 0.0)
+    tl.store(sum_theta_squared_parts_ptr + _chunk, tl.sum(_all_sum_theta_squared, axis=0))
+    tl.store(sum_r_squared_parts_ptr + _chunk, tl.sum(_all_sum_r_squared, axis=0))
+
+
+@triton.jit
+def _default_rounding_elements_2_block(
+    theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, eps, inverse_correction_beta1, inverse_correction_beta2,
+    _unscale, _seed, scale, _m_format: tl.constexpr, _v_format: tl.constexpr, SCALED: tl.constexpr,
+    _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    v = _loaded(v_ptr, _v_scales_ptr, _offsets, _mask, _v_format, _number)
+    m_new = beta1*m + one_minus_beta1*g
+    v_new = beta2*v + one_minus_beta2*(g*g)
+    r = _quotient(inverse_correction_beta1*m_new, _root(inverse_correction_beta2*v_new) + eps)
+    theta_update = scale*r
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(v_ptr, _v_scales_ptr, _v_stream, _seed, _offsets, v_new, _mask, _v_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def default_rounding_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _v_type: tl.constexpr, _m_format: tl.constexpr, _v_format: tl.constexpr,
+    _sum_theta_squared_parts_type: tl.constexpr, _sum_r_squared_parts_type: tl.constexpr,
+    SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, v_new, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*15
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    v_ptr = _array(_row_ptr + 3, _v_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 4, tl.float32, False)
+    _v_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 6)
+    _v_stream = tl.load(_row_ptr + 7)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 8, _sum_theta_squared_parts_type, False)
+    sum_r_squared_parts_ptr = _array(_row_ptr + 9, _sum_r_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 10, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 11)
+    _sum_r_squared_count = tl.load(_row_ptr + 12)
+    _n = tl.load(_row_ptr + 13)
+    _size = tl.multiple_of(tl.load(_row_ptr + 14), BLOCK)
+    lr = tl.load(scalars_ptr + 11)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 3)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 4)
+    eps = tl.load(scalars_ptr + 7)
+    inverse_correction_beta1 = tl.load(scalars_ptr + 5)
+    inverse_correction_beta2 = tl.load(scalars_ptr + 6)
+    _unscale = tl.load(scalars_ptr + 8)
+    _seed = tl.load(scalars_ptr + 9)
+    _skip = tl.load(scalars_ptr + 10)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_r_squared = _sum_of_parts(sum_r_squared_parts_ptr, _sum_r_squared_count, _number, BLOCK)
+    theta_norm = _root(sum_theta_squared)
+    r_norm = _root(sum_r_squared)
+    ratio = tl.where((theta_norm == 0.0) | (r_norm == 0.0), 1.0, _quotient(theta_norm, r_norm))
+    scale = -lr*ratio
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_r_squared)
+        tl.store(tensor_ptr + 2, theta_norm)
+        tl.store(tensor_ptr + 3, r_norm)
+        tl.store(tensor_ptr + 4, ratio)
+        tl.store(tensor_ptr + 5, scale)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _default_rounding_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, eps, inverse_correction_beta1,
+                inverse_correction_beta2, _unscale, _seed, scale, _m_format, _v_format, SCALED, _number,
+                _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _default_rounding_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, v_ptr, _m_scales_ptr, _v_scales_ptr, _m_stream, _v_stream, beta1,
+                one_minus_beta1, beta2, one_minus_beta2, eps, inverse_correction_beta1,
+                inverse_correction_beta2, _unscale, _seed, scale, _m_format, _v_format, SCALED, _number,
+                _offsets, _offsets < _n,
+            )

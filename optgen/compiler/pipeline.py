@@ -17,7 +17,7 @@ from optgen.compiler.chosen import chosen_body
 from optgen.compiler.kinds import Kind
 from optgen.compiler.program import UPDATE, Program
 from optgen.compiler.rule import Rule
-from optgen.compiler.schedule import schedule
+from optgen.compiler.schedule import schedules
 from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
 from optgen.spec.latex import equations_latex
@@ -39,7 +39,7 @@ _KERNELS = {"native": "native.c", "triton": "triton.py"}
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 500
 #: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none made ahead.
-LONGEST_AHEAD = 500
+LONGEST_AHEAD = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def compile_variant(spec: Spec, name: str, choice: Choice, wrapped: Rule | None 
     cases = []
     for analysed in analyse(rule):
         program = simplify(analysed)
-        cases.append(CompiledCase(analysed, program, schedule(program)))
+        cases.append(CompiledCase(analysed, program, *schedules(program)))
     return Variant(name, choice, tuple(cases), rule.matrix_axes)
 
 

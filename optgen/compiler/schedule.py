@@ -73,16 +73,34 @@ class Schedule:
         return sum(p.domain is Kind.ELEMENT for p in self.passes)
 
 
-def schedule(program: Program) -> Schedule:
-    """Order a program into passes."""
-    return _Scheduler(program).schedule()
+def schedule(program: Program, *, reads_back: bool = True) -> Schedule:
+    """Order a program into passes.
+
+    Args:
+        program: what is to be computed.
+        reads_back: whether a pass may read a state's new value where an earlier one has stored it. If not, such states
+            are stored by the last pass, and may be rounded there: no pass reads what another has rounded.
+    """
+    return _Scheduler(program, reads_back).schedule()
+
+
+def schedules(program: Program) -> tuple[Schedule, Schedule | None]:
+    """A program's schedule, and the one for states that are rounded as they are stored, if it has to be another."""
+    made = schedule(program)
+    new = {state.new for state in program.states if state.kind is Kind.ELEMENT} - set(made.scratch)
+    if not any(new & set(one.reads) for one in made.passes):
+        return made, None
+    rounding = schedule(program, reads_back=False)
+    # Where nothing is saved by reading states back, one schedule is enough.
+    return (rounding, None) if rounding.bytes_per_element() <= made.bytes_per_element() else (made, rounding)
 
 
 class _Scheduler:
     """Finds for each value the fold it has to wait for, and from that the passes."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, reads_back: bool) -> None:
         self.program = program
+        self.reads_back = reads_back
         self.kinds = program.kinds
         self.by_name = {d.name: d for d in program.definitions}
         self.levels = self.find_levels()
@@ -138,7 +156,7 @@ class _Scheduler:
         """At which level each output is stored.
 
         As early as it is known, but in a pass that has to run anyway, and not before the last pass that reads the
-        value it replaces.
+        value it replaces. Where new states are not read back, they are stored by the last pass.
         """
         program = self.program
         folds = {
@@ -151,7 +169,8 @@ class _Scheduler:
         running = sorted({*folds, final})
         chosen = {name: self.levels[name] for name in program.outputs}
         for name in outputs:
-            chosen[name] = next(level for level in running if level >= self.levels[name])
+            is_last = not self.reads_back and name != program.result
+            chosen[name] = final if is_last else next(level for level in running if level >= self.levels[name])
         # A history is a ring: the new value takes the oldest one's place.
         replaces = {state.new: {state.older(state.depth)} for state in program.states}
         replaces[program.result] = {"theta"}

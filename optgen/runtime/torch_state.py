@@ -47,12 +47,7 @@ class TorchLayout(StateLayout):
             return "it keeps numbers of the whole model"
         if any(info.depth > 1 for case in self.variant.info.cases for info in case.states):
             return "where it keeps its histories depends on the number of the step"
-        rule = self.triton()
-        if rule is None:
-            return "there are no Triton kernels here"
-        return (
-            "" if rule.takes(self.formats, []) else "it reads again what it has rounded: use float32 for these states"
-        )
+        return "there are no Triton kernels here" if self.triton() is None else ""
 
     def array(self, parameter: Tensor) -> Tensor:
         return as_real(parameter if torch.is_grad_enabled() else parameter.detach())

@@ -36,7 +36,7 @@ class TritonRule:
     def __init__(self, launcher: Launcher, variant: ArrayVariant) -> None:
         self.variant = variant
         self.launcher = launcher
-        self.cases = launcher.plan.variant(variant.info.name).cases
+        self.plan = launcher.plan.variant(variant.info.name)
 
     def step(
         self,
@@ -68,7 +68,7 @@ class TritonRule:
         """See `InPlaceRule.takes`."""
         fits = self.launcher.sizes.block_of(STATE_FORMATS[f] for f in formats.values()) % FORMAT_BLOCK == 0
         is_plain = all(self.variant.layout(shape).is_plain for shape in shapes)
-        return not formats or (fits and is_plain and all(formats.keys().isdisjoint(c.read_again) for c in self.cases))
+        return not formats or (fits and is_plain)
 
     def prepared(
         self,
@@ -109,10 +109,11 @@ class Prepared:
         inputs: Mapping[str, Any],
     ) -> None:
         self.rule = rule
+        self.cases = rule.plan.cases_for(_narrow(parameters, state))
         given = [theta.detach() for theta in parameters], [gradient.detach() for gradient in gradients]
         self.model = Model(*given, state, inputs)
         #: Values of histories stand elsewhere in each step.
-        self._has_history = any(entry.depth > 1 for case in rule.cases for entry in case.states)
+        self._has_history = any(entry.depth > 1 for case in self.cases for entry in case.states)
         self._phase: Phase | None = None
 
     def run(self, t: int, hyperparameters: Mapping[str, Any], team: object = None) -> None:
@@ -124,7 +125,7 @@ class Prepared:
             team: is for kernels of the CPU.
         """
         with torch.no_grad(), on_device(self.model.parameters[0]):
-            phase = self._phase or Phase(self.rule.launcher, self.rule.variant, self.rule.cases, self.model, t)
+            phase = self._phase or Phase(self.rule.launcher, self.rule.variant, self.cases, self.model, t)
             if not self._has_history and self._phase is None:
                 self._phase = phase
                 # Whoever drops them gets their memory back.
@@ -142,7 +143,7 @@ class Prepared:
     @property
     def can_skip(self) -> bool:
         """Whether the device can leave out a step: not where a state is a single number or one of a row or column."""
-        kinds = {Kind(entry.kind) for case in self.rule.cases for entry in case.states}
+        kinds = {Kind(entry.kind) for case in self.cases for entry in case.states}
         return kinds <= {Kind.ELEMENT, Kind.STEP}
 
     def run_on_device(
@@ -189,3 +190,13 @@ class Prepared:
             return False
         self._phase.move_gradients(np.array(addresses, np.uint64))
         return True
+
+
+def _narrow(parameters: Sequence[Tensor], state: ModelState) -> set[str]:
+    """The states that are stored in less than the precision of the arithmetic."""
+    return set(state.formats) | {
+        name
+        for theta, kept in zip(parameters, state.tensors, strict=True)
+        for name, value in kept.items()
+        if isinstance(value, Tensor) and value.element_size() < arithmetic_dtype(theta).itemsize
+    }

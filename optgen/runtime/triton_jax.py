@@ -55,8 +55,6 @@ def by_triton(
     cases = launcher.plan.variant(variant.info.name).cases
     if any(entry.depth > 1 for case in cases for entry in case.states):
         return None
-    if any(not state.formats.keys().isdisjoint(case.read_again) for case in cases):
-        return None
     step = functools.partial(_step, variant, launcher, target)
     if not _are_on_one_device():
         is_apart = variant.is_elementwise and not state.formats and not inputs

@@ -41,6 +41,7 @@ class Step:
     """A step as it is traced.
 
     Attributes:
+        plans: the variant's cases, as states are stored here.
         cases: those that the model's tensors take, with these tensors.
         makes: what makes the results from those of the call: the new parameters, and for each tensor its states.
     """
@@ -58,8 +59,9 @@ class Step:
         self.places = Places()
         #: Along which axes of a mesh every result varies: those of what all tensors read.
         self.varying = varying_of((varying, self.shared, single(self.inputs)))
-        plans = launcher.plan.variant(variant.info.name).cases
-        kinds = {kind for case in plans for kind in (*kinds_of(case), *(fold.kind for fold in case.folds))}
+        planned = launcher.plan.variant(variant.info.name)
+        self.plans = planned.cases_for(variant.narrow(self.tensors, self.parameters))
+        kinds = {kind for case in self.plans for kind in (*kinds_of(case), *(fold.kind for fold in case.folds))}
         if Kind.GLOBAL.value in kinds:
             self.varying = varying_of(given)
         self.cases: dict[int, tuple[CasePlan, list[Held]]] = {}
@@ -75,12 +77,11 @@ class Step:
 
     def run(self) -> Any:
         """The new parameters, states and numbers."""
-        plans = self.plan.variant(self.variant.info.name).cases
         for index, theta in enumerate(self.parameters):
             layout = self.variant.layout(tuple(theta.shape))
             case = self.variant.case_index(layout.shape(tuple(theta.shape)))
-            _, same = self.cases.setdefault(case, (plans[case], []))
-            same.append(self.held(plans[case], index))
+            _, same = self.cases.setdefault(case, (self.plans[case], []))
+            same.append(self.held(self.plans[case], index))
         self.place_tensor_numbers()
         cases = [case for case, _ in self.cases.values()]
         members = [some for _, some in self.cases.values()]
@@ -133,8 +134,7 @@ class Step:
                 numbers[entry.name] = value
                 kept[entry.name] = functools.partial(self.new_tensor_number, held, entry.new, value.dtype)
             elif kind is Kind.ELEMENT:
-                stored = layout.into(value.astype(number) if entry.name in case.read_again else value)
-                held.arrays[entry.name] = self.places.changed_array(stored, varying)
+                held.arrays[entry.name] = self.places.changed_array(layout.into(value), varying)
                 kept[entry.name] = _array(held.arrays[entry.name], layout.back, value.dtype)
             else:
                 kept[entry.name] = self.vectors(entry, value, held)

@@ -19,11 +19,17 @@ class UnsupportedByTarget(OptgenError, NotImplementedError):
 
 @dataclass(frozen=True, slots=True)
 class CompiledCase:
-    """One case of a variant, at each stage that a target may start from."""
+    """One case of a variant, at each stage that a target may start from.
+
+    Attributes:
+        rounding: the schedule where states are stored in less than the precision of the arithmetic, if it is another:
+            no pass reads a state that an earlier one has rounded.
+    """
 
     analysed: Program
     program: Program
     schedule: Schedule
+    rounding: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)

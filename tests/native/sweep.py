@@ -59,10 +59,8 @@ def laid_out(array: np.ndarray, way: str) -> np.ndarray:
 
 
 def narrowed(rule: NativeRule, kept: dict[str, Any], dtype: str) -> dict[str, Any]:
-    """A tensor's states per element in another dtype, those aside that a step reads again."""
-    cases = rule.kernels.plan.variant(rule.variant.info.name).cases
-    wide = set[str]().union(*(case.read_again for case in cases))
-    narrow = {s.name for case in cases for s in case.states if s.kind == "element"} - wide
+    """A tensor's states per element in another dtype."""
+    narrow = {s.name for case in rule.variant.info.cases for s in case.states if s.kind == "element"}
     return {n: v.astype(getattr(ml_dtypes, dtype, dtype)) if n in narrow else v for n, v in kept.items()}
 
 

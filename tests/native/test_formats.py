@@ -16,14 +16,12 @@ PLACE, TAKES = Kernels.place, Kernels.takes
 
 
 def expected(name: str, formats: Formats) -> Formats | None:
-    """What kernels take a rule's arrays as. Inputs are float64 here, and states that are read again stay float32."""
+    """What kernels take a rule's arrays as. Inputs are float64 here."""
     rule, _ = rule_of(name)
     cases = rule.kernels.plan.variant(rule.variant.info.name).cases
     if any(given.kind == "element" for case in cases for given in case.inputs):
         return None
     kept = any(state.kind == "element" for case in cases for state in case.states)
-    if kept and formats.kept != "float32" and any(case.read_again for case in cases):
-        return None
     pair = formats if kept else Formats(formats.stored, "float32")
     return pair if pair in FORMATS else None
 

@@ -58,13 +58,7 @@ def by_native(
     kernels = made_or_told(variant.kernels)
     if kernels is None:
         return None
-    if any(not state.formats.keys().isdisjoint(case.read_again) for case in _cases(variant, kernels)):
-        return None
     return functools.partial(_step, variant, kernels)
-
-
-def _cases(variant: KernelJaxVariant, kernels: Kernels) -> Sequence[CasePlan]:
-    return kernels.plan.variant(variant.info.name).cases
 
 
 def _is_better_left(variant: KernelJaxVariant, form: str) -> bool:
@@ -80,8 +74,7 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
     """One call of C, with an alias for every array that it changes."""
     gradients, tensors, shared, parameters, t, varying, inputs = given
     is_update = told.form == UPDATE_FORM
-    cases = _cases(variant, kernels)
-    wide = [case.read_again for case in cases]
+    cases = kernels.plan.variant(variant.info.name).cases_for(variant.narrow(tensors, parameters or gradients))
     over_gradient = is_update and all(_frees_gradient(case) for case in cases)
     call = _Call()
     rows, results, kept_outputs = [], [], []
@@ -108,8 +101,6 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
                 kept[name] = call.change_formatted(value, told.formats[name], stream)
                 arrays[name] = (kept[name],)
                 continue
-            if name in wide[case]:
-                value = value.astype(variant.arrays.arithmetic_dtype(theta))
             parts = value if isinstance(value, tuple) else (value,)
             arrays[name] = tuple(call.change(part, own, info) for part in parts)
             kept[name] = arrays[name] if isinstance(value, tuple) else arrays[name][0]

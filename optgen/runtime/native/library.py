@@ -62,7 +62,7 @@ class Kernels:
 
     def __init__(self, name: str, text: str, plan: KernelPlan) -> None:
         self.plan = plan
-        cases = [case for variant in plan.variants for case in variant.cases]
+        cases = [case for variant in plan.variants for case in variant.all_cases]
         launches = [launch for case in cases for launch in case.launches]
         most = max((len(launch.arguments) for launch in launches), default=0)
         if most > MOST_ARGUMENTS:

@@ -156,9 +156,7 @@ class NativeRule:
 
     def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
         """See `InPlaceRule.takes`."""
-        cases = self.kernels.plan.variant(self.variant.info.name).cases
-        is_plain = all(self.variant.layout(shape).is_plain for shape in shapes)
-        return not formats or (is_plain and all(formats.keys().isdisjoint(case.read_again) for case in cases))
+        return not formats or all(self.variant.layout(shape).is_plain for shape in shapes)
 
     def prepared(
         self,

@@ -14,7 +14,6 @@ from itertools import zip_longest
 import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.errors import TreeMismatch
 from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, chunks_of, slices_of
 from optgen.runtime.native.launches import as_results, formats_of, written, written_late
 from optgen.runtime.native.library import Kernels
@@ -62,6 +61,12 @@ class Tensor:
     bits: int
     arrays: Mapping[str, tuple[Place, ...]]
 
+    @property
+    def narrow(self) -> frozenset[str]:
+        """The arrays that are stored in less than the precision of the arithmetic."""
+        size = self.bits // 8
+        return frozenset(name for name, places in self.arrays.items() if any(size_of(p.type) < size for p in places))
+
 
 def make_table(
     kernels: Kernels,
@@ -83,10 +88,9 @@ def make_table(
     Returns:
         int64, one axis.
 
-    Raises:
-        TreeMismatch: a state is stored in less than the precision of the arithmetic, see `CasePlan.read_again`.
     """
-    return _Table(kernels, kernels.plan.variant(variant).cases, tensors, shared).made(is_update)
+    narrow = frozenset[str]().union(*(tensor.narrow for tensor in tensors))
+    return _Table(kernels, kernels.plan.variant(variant).cases_for(narrow), tensors, shared).made(is_update)
 
 
 @dataclass(slots=True)
@@ -135,7 +139,6 @@ class _Group:
     model_at: int
     wide_at: int
     kinds: dict[str, Kind]
-    read_again: frozenset[str]
     formats: dict[str, str]
     members: list[_Member] = field(default_factory=list)
 
@@ -213,7 +216,7 @@ class _Table:
         wide, narrow = self.allocated(len(self.plan.scalars)), self.allocated(len(self.plan.scalars), 4)
         model = self.allocated(len(self.plan.model_numbers))
         self.group_rows.append((self.kernels.place(case.step.name) if case.step else -1, wide, narrow, model))
-        return _Group(index, case, model, wide, case.kinds, case.read_again, formats_of(case))
+        return _Group(index, case, model, wide, case.kinds, formats_of(case))
 
     def member(self, group: _Group, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""
@@ -221,14 +224,11 @@ class _Table:
         size = tensor.bits // 8
         number = _number(tensor.bits)
         arrays = dict(tensor.arrays)
-        narrow = {name for name, places in arrays.items() if any(size_of(place.type) < size for place in places)}
-        if again := sorted(narrow & group.read_again):
-            raise TreeMismatch(f"state '{again[0]}' is read again within a step, and has to be float{tensor.bits}")
         for state in case.states:
             if state.name in tensor.arrays:
                 arrays |= _ring(state, tensor.arrays[state.name])
         arrays, is_turned = in_memory_order(case, group.kinds, tensor.shape, arrays)
-        late = {name: state for name, state in written_late(case, tensor.shape).items() if state not in narrow}
+        late = {name: state for name, state in written_late(case, tensor.shape).items() if state not in tensor.narrow}
         arrays |= {name: tensor.arrays[state] for name, state in late.items()}
         for buffer in case.buffers:
             if buffer.name in late:

@@ -117,7 +117,7 @@ class KernelBuilder(ABC, Generic[K]):
     def array_of(self, name: str) -> str:
         """The array that a value is read from."""
         array = self.places.load(name)
-        if name in self.new_of_states:
+        if name in self.new_of_states and array not in self.places.buffers:
             self.again[self.new_of_states[name]] = None
         return array
 

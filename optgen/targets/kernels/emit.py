@@ -16,8 +16,8 @@ from typing import ClassVar, Generic
 from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import symbol
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
-from optgen.compiler.schedule import Pass
-from optgen.targets.code import CompiledCase, Variant
+from optgen.compiler.schedule import Pass, Schedule
+from optgen.targets.code import Variant
 from optgen.targets.kernels.builder import K, KernelBuilder, NumberTables, Places, needed
 from optgen.targets.kernels.plan import (
     BLOCKS,
@@ -29,6 +29,7 @@ from optgen.targets.kernels.plan import (
     HostFunction,
     Launch,
     StatePlan,
+    VariantPlan,
 )
 from optgen.targets.printer import ExpressionPrinter
 
@@ -83,6 +84,11 @@ class Pool(Generic[K]):
 class CaseEmitter(ABC, Generic[K]):
     """Works through the schedule of one case and makes its kernels.
 
+    Args:
+        pool: where kernels go.
+        stem: what their names begin with.
+        program, schedule: the case.
+
     Attributes:
         host: spells the numbers of the step.
         computes_numbers: whether a kernel over the elements of a tensor can compute the tensor's numbers by itself, so
@@ -92,12 +98,12 @@ class CaseEmitter(ABC, Generic[K]):
     host: ClassVar[ExpressionPrinter]
     computes_numbers: ClassVar[bool] = False
 
-    def __init__(self, pool: Pool[K], variant: Variant, index: int, case: CompiledCase) -> None:
+    def __init__(self, pool: Pool[K], stem: str, program: Program, schedule: Schedule) -> None:
         self.pool = pool
-        self.program: Program = case.program
-        self.schedule = case.schedule
-        self.kinds = case.program.kinds
-        self.stem = variant.name if len(variant.cases) == 1 else f"{variant.name}_case{index + 1}"
+        self.stem = stem
+        self.program = program
+        self.schedule = schedule
+        self.kinds = program.kinds
         self.places = Places(self.program)
         self.launches: list[Launch] = []
         self.bases: dict[str, int] = {}
@@ -278,6 +284,20 @@ class CaseEmitter(ABC, Generic[K]):
         """The step first, then hyperparameters and inputs as declared, then the rest."""
         declared = ["t", *(h.name for h in self.program.hyperparameters), *(i.name for i in self.program.inputs)]
         return (*(n for n in declared if n in names), *sorted(names - set(declared)))
+
+
+def plan_variant(emitter: type[CaseEmitter[K]], pool: Pool[K], variant: Variant) -> VariantPlan:
+    """Emit a variant: its cases, and where the schedule is another then, those that round their states."""
+    is_single = len(variant.cases) == 1
+    cases = [(variant.name if is_single else f"{variant.name}_case{i}", one) for i, one in enumerate(variant.cases, 1)]
+    plans = tuple(emitter(pool, stem, case.program, case.schedule).plan() for stem, case in cases)
+    if all(case.rounding is None for _, case in cases):
+        return VariantPlan(variant.name, variant.matrix_axes, plans)
+    rounding = tuple(
+        plan if case.rounding is None else emitter(pool, f"{stem}_rounding", case.program, case.rounding).plan()
+        for plan, (stem, case) in zip(plans, cases, strict=True)
+    )
+    return VariantPlan(variant.name, variant.matrix_axes, plans, rounding)
 
 
 def _extent(fold: Definition) -> str:

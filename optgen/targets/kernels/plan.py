@@ -13,13 +13,14 @@ single numbers of a tensor or of the model.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
-FORMAT = 3
+FORMAT = 4
 
 BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 
@@ -101,7 +102,7 @@ class Launch:
             `_array`), `BLOCK` (numbers per block), `OUTER` and `INNER` (tile of a fold), `RANK` (axes of the tensor).
         folds: folds of which it stores partial results.
         totals: folds whose partial results it adds up.
-        again: states of which it reads the new value from where another launch has stored it.
+        again: states of which it reads the new value where another launch has stored the state.
     """
 
     kernel: str
@@ -188,7 +189,8 @@ class CasePlan:
     def read_again(self) -> frozenset[str]:
         """States of elements whose new values a kernel reads from where another one has stored them.
 
-        They have to be stored in the precision of the arithmetic: rounded they would be other numbers.
+        They have to be stored in the precision of the arithmetic, since rounded they would be other numbers. See
+        `VariantPlan.cases_for`.
         """
         return frozenset(name for launch in self.launches for name in launch.again)
 
@@ -201,11 +203,28 @@ class CasePlan:
 
 @dataclass(frozen=True, slots=True)
 class VariantPlan:
-    """One choice of options."""
+    """One choice of options.
+
+    Attributes:
+        cases: by their places in the manifest.
+        rounding: the same cases where a state of elements is stored in less than the precision of the arithmetic: no
+            kernel reads what another has rounded, but computes it again. Empty if `cases` are so themselves.
+    """
 
     name: str
     matrix_axes: str
     cases: tuple[CasePlan, ...]
+    rounding: tuple[CasePlan, ...] = ()
+
+    def cases_for(self, narrow: Collection[str]) -> tuple[CasePlan, ...]:
+        """The cases for a model of which some states are stored in less than the precision of the arithmetic."""
+        is_read_again = any(not case.read_again.isdisjoint(narrow) for case in self.cases)
+        return self.rounding if is_read_again else self.cases
+
+    @property
+    def all_cases(self) -> tuple[CasePlan, ...]:
+        """Every case, in both forms."""
+        return (*self.cases, *self.rounding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from optgen.compiler.kinds import Kind
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
-from optgen.targets.kernels.emit import CaseEmitter, Pool
-from optgen.targets.kernels.plan import FORMAT, KernelPlan, VariantPlan
+from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
+from optgen.targets.kernels.plan import FORMAT, KernelPlan
 from optgen.targets.native.kernels import NativeBuilder, NativeKernel
 from optgen.targets.native.printer import NativePrinter, c_name
 from optgen.targets.templating import template
@@ -29,14 +29,7 @@ def emit_native(optimizer: Optimizer) -> NativeModule:
         UnsupportedByTarget: a rule asks for something that these kernels have no form of.
     """
     pool: Pool[NativeKernel] = Pool()
-    variants = tuple(
-        VariantPlan(
-            variant.name,
-            variant.matrix_axes,
-            tuple(_NativeEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases)),
-        )
-        for variant in optimizer.variants
-    )
+    variants = tuple(plan_variant(_NativeEmitter, pool, variant) for variant in optimizer.variants)
     tables = pool.tables
     for function in pool.functions:
         for name in (*function.call.arguments, *function.call.returns):

@@ -11,8 +11,8 @@ from optgen.compiler.program import Definition
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter
-from optgen.targets.kernels.emit import CaseEmitter, Pool
-from optgen.targets.kernels.plan import BLOCKS, FORMAT, NUMBER, KernelPlan, VariantPlan
+from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
+from optgen.targets.kernels.plan import BLOCKS, FORMAT, NUMBER, KernelPlan
 from optgen.targets.templating import template
 from optgen.targets.triton.kernels import TritonBuilder, TritonKernel
 from optgen.targets.triton.printer import StepPrinter
@@ -35,14 +35,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
         UnsupportedByTarget: a rule asks for something that these kernels have no form of.
     """
     pool: Pool[TritonKernel] = Pool()
-    variants = tuple(
-        VariantPlan(
-            variant.name,
-            variant.matrix_axes,
-            tuple(_TritonEmitter(pool, variant, index, case).plan() for index, case in enumerate(variant.cases)),
-        )
-        for variant in optimizer.variants
-    )
+    variants = tuple(plan_variant(_TritonEmitter, pool, variant) for variant in optimizer.variants)
     used = "\n".join(
         [
             *(line for f in pool.functions for line in (*(text for _, text in f.lines), *f.values, *f.kernel)),

@@ -139,7 +139,10 @@ class Compiled:
 def kernels_of(plan: KernelPlan) -> dict[str, tuple[Launch, CasePlan]]:
     """Every kernel of a plan, with one launch of it and the case that this is of."""
     return {
-        launch.kernel: (launch, case) for variant in plan.variants for case in variant.cases for launch in case.launches
+        launch.kernel: (launch, case)
+        for variant in plan.variants
+        for case in variant.all_cases
+        for launch in case.launches
     }
 
 
@@ -174,10 +177,12 @@ def verify(
         for launch, case in kernels_of(generated.plan).values()
         for gpu in gpus
         for precision in precisions
-        # What is read again within a step is not rounded before.
+        # A kernel that reads what another stores runs where that is not rounded; see `VariantPlan.cases_for`.
         if not (PRECISIONS[precision].format and case.read_again)
     )
-    steps = {case.step.kernel for variant in generated.plan.variants for case in variant.cases if case.step is not None}
+    steps = {
+        case.step.kernel for variant in generated.plan.variants for case in variant.all_cases if case.step is not None
+    }
     numbers = tuple(_compiled_numbers(spec.name, module, kernel, gpu) for kernel in sorted(steps) for gpu in gpus)
     return Verified((*found, *numbers), tuple(_bytes(optimizer, generated.plan, found)))
 
@@ -185,11 +190,13 @@ def verify(
 def _bytes(optimizer: Optimizer, plan: KernelPlan, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
     moved = {one.kernel: one.bytes for one in found if one.precision == "float32"}
     for variant, planned in zip(optimizer.variants, plan.variants, strict=True):
-        for compiled, case in zip(variant.cases, planned.cases, strict=True):
+        schedules = [(case.schedule, plan) for case, plan in zip(variant.cases, planned.cases, strict=True)]
+        schedules += [(c.rounding, p) for c, p in zip(variant.cases, planned.rounding, strict=False) if c.rounding]
+        for schedule, case in schedules:
             ours = [launch for launch in case.launches if launch.domain == Kind.ELEMENT.value]
             if all(launch.form == BLOCKS for launch in ours):
                 total = sum(moved[launch.kernel] or 0 for launch in ours)
-                yield variant.name, total, compiled.schedule.bytes_per_element()
+                yield variant.name, total, schedule.bytes_per_element()
 
 
 def _compiled(
