@@ -117,30 +117,18 @@ void default_case1_step(double *_x)
 
 #endif
 
-/* Folds over rows: sum_q_2_over_rows. */
-OPTGEN_KERNEL(default_case1_fold_rows)
+/* Folds over lines: sum_q_2_over_rows, sum_q_2_over_columns. */
+OPTGEN_KERNEL(default_case1_fold_lines)
 {
     const stored *g_ptr = _array[0];
     number *sum_q_2_over_rows_part = _array[1];
+    number *sum_q_2_over_columns_part = _array[2];
     const number eps = _scalar[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = _from_stored(g_ptr[_i]);
         const number q_2 = g*g + eps;
         sum_q_2_over_rows_part[_i] = q_2;
-    }
-}
-
-/* Folds over columns: sum_q_2_over_columns. */
-OPTGEN_KERNEL(default_case1_fold_columns)
-{
-    const stored *g_ptr = _array[0];
-    number *sum_q_2_over_columns_part = _array[1];
-    const number eps = _scalar[0];
-    OPTGEN_LOOP
-    for (int64_t _i = 0; _i < _n; _i++) {
-        const number g = _from_stored(g_ptr[_i]);
-        const number q_2 = g*g + eps;
         sum_q_2_over_columns_part[_i] = q_2;
     }
 }
@@ -172,7 +160,7 @@ OPTGEN_KERNEL(default_case1_tensor)
 }
 
 /* Folds over rows: sum_R_new_over_rows. */
-OPTGEN_KERNEL(default_case1_fold_rows_2)
+OPTGEN_KERNEL(default_case1_fold_rows)
 {
     const number *R_ptr = _array[0];
     const number *sum_q_2_over_columns_ptr = _array[1];
@@ -240,7 +228,7 @@ OPTGEN_KERNEL(default_case1_matrices)
 }
 
 /* All elements of a tensor: sum_d_squared. */
-OPTGEN_TURNING_KERNEL(default_case1_elements_2)
+OPTGEN_KERNEL_OF_LINES(default_case1_elements_2)
 {
     const stored *g_ptr = _array[0];
     const number *C_new_ptr = _array[1];
@@ -248,13 +236,14 @@ OPTGEN_TURNING_KERNEL(default_case1_elements_2)
     const number *R_new_ptr = _array[3];
     number *sum_d_squared_part = _array[4];
     const number _C_new_first = C_new_ptr[0];
-    const number R_mean = R_mean_ptr[0];
+    const number _R_mean_first = R_mean_ptr[0];
     const number _R_new_first = R_new_ptr[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = _from_stored(g_ptr[_i]);
-        const number C_new = _is_turned ? _C_new_first : C_new_ptr[_i];
-        const number R_new = _is_turned ? R_new_ptr[_i] : _R_new_first;
+        const number C_new = _within == OPTGEN_COLUMN ? _C_new_first : C_new_ptr[_i];
+        const number R_mean = _within == OPTGEN_LINES ? R_mean_ptr[_i] : _R_mean_first;
+        const number R_new = _within == OPTGEN_ROW ? _R_new_first : R_new_ptr[_i];
         const number d = g/_root(R_new/R_mean*C_new);
         sum_d_squared_part[_i] = d*d;
     }
@@ -274,7 +263,7 @@ OPTGEN_KERNEL(default_case1_tensor_2)
 }
 
 /* All elements of a tensor: theta_update. */
-OPTGEN_TURNING_KERNEL(default_case1_elements_3)
+OPTGEN_KERNEL_OF_LINES(default_case1_elements_3)
 {
     const stored *g_ptr = _array[0];
     const number *C_new_ptr = _array[1];
@@ -285,13 +274,14 @@ OPTGEN_TURNING_KERNEL(default_case1_elements_3)
     const number alpha = _tensor[2];
     const number max_value = _tensor[6];
     const number _C_new_first = C_new_ptr[0];
-    const number R_mean = R_mean_ptr[0];
+    const number _R_mean_first = R_mean_ptr[0];
     const number _R_new_first = R_new_ptr[0];
     OPTGEN_LOOP
     for (int64_t _i = 0; _i < _n; _i++) {
         const number g = _from_stored(g_ptr[_i]);
-        const number C_new = _is_turned ? _C_new_first : C_new_ptr[_i];
-        const number R_new = _is_turned ? R_new_ptr[_i] : _R_new_first;
+        const number C_new = _within == OPTGEN_COLUMN ? _C_new_first : C_new_ptr[_i];
+        const number R_mean = _within == OPTGEN_LINES ? R_mean_ptr[_i] : _R_mean_first;
+        const number R_new = _within == OPTGEN_ROW ? _R_new_first : R_new_ptr[_i];
         const number d = g/_root(R_new/R_mean*C_new);
         const number theta_update = -alpha*(d/max_value);
         const number theta = _from_stored(theta_ptr[_i]);

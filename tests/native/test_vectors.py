@@ -40,7 +40,7 @@ def test_loops_over_elements_are_vectors(name, tmp_path):
     wanted = {n.kernel for n in launches}
     kernel, found = "", set()
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        if match := re.match(r"OPTGEN_(?:TURNING_)?KERNEL\((\w+)\)", line):
+        if match := re.match(r"OPTGEN_KERNEL(?:_OF_LINES)?\((\w+)\)", line):
             kernel = match[1]
         # Both precisions and both pairs of formats; what has nothing to compute becomes a copy of memory.
         if line.strip() == "OPTGEN_LOOP" and kernel in wanted:

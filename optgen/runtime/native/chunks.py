@@ -10,12 +10,18 @@ from optgen.runtime.slices import count_of, shape_numbers
 from optgen.targets.kernels.plan import BLOCKS, Launch
 
 #: How the driver goes through an array, as in c/table.h.
-STRETCHES, ACROSS, DOWN, COPY = range(4)
+STRETCHES, ACROSS, BANDS, COPY, JOIN = range(5)
 
 #: Numbers that one thread goes through before it looks for further work; partial results of folds are per chunk.
 CHUNK = 16384
-#: What a kernel is handed at once, and how many arrays it may take, as in c/sizes.h.
+#: Rows of a band, at least, where a large matrix is folded: one partial result for each of its columns is kept.
+BAND = 256
+#: Lines of at most so many numbers are handed to a kernel several at a time.
+SHORT = 64
+#: What a kernel is handed at once, numbers of a row that one thread folds at most, and how many arrays a kernel may
+#: take, as in c/sizes.h.
 STRETCH = 1024
+WIDEST = 4096
 MOST_ARGUMENTS = 96
 #: Numbers below which a further thread does not pay.
 PER_THREAD = 32768
@@ -23,17 +29,20 @@ PER_THREAD = 32768
 
 def chunked(form: int, count: int, slices: Sequence[int]) -> tuple[int, int]:
     """How much one thread does at a time, and how often."""
-    if form in (STRETCHES, COPY):
+    if form in (STRETCHES, COPY, JOIN):
         return CHUNK, -(-count // CHUNK)
-    results, runs, length, *_ = slices
+    results, runs, length, band, block = slices
     if form == ACROSS:
         chunk = max(1, CHUNK // max(1, runs * length))
         return chunk, -(-results // chunk)
-    if not length:
-        return 1, 0
-    # Narrow enough for several threads to have something to do, wide enough for vectors.
-    width = min(STRETCH, length if count <= CHUNK else max(64, -(-length // 8)))
-    return width, results // length * -(-length // width)
+    parts = parts_of(runs, band) * parts_of(length, block)
+    chunk = 1 if parts > 1 else max(1, CHUNK // max(1, runs * length))
+    return chunk, -(-results // chunk) * parts
+
+
+def parts_of(count: int, size: int) -> int:
+    """How many parts of at most a size there are; one of nothing."""
+    return max(1, -(-count // size))
 
 
 def chunks_of(launch: Launch, shape: tuple[int, ...]) -> int:
@@ -44,7 +53,7 @@ def chunks_of(launch: Launch, shape: tuple[int, ...]) -> int:
 
 
 def slices_of(extent: str, domain: Kind, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The folds along axes that make up one: form, results, runs, length, and strides of runs and of results.
+    """The folds along axes that make up one: form, and what c/table.h says of that: results, runs, length, two strides.
 
     Raises:
         ValueError: there is no such fold.
@@ -53,23 +62,24 @@ def slices_of(extent: str, domain: Kind, shape: tuple[int, ...]) -> list[tuple[i
     rows, columns = numbers["rows"], numbers["columns"]
     matrices = math.prod(shape[:-2])
     match extent, domain:
-        case "rows", Kind.ELEMENT:
-            return [(DOWN, matrices * columns, rows, columns, 0, 0)]
-        case "columns", Kind.ELEMENT:
-            return [(ACROSS, matrices * rows, 1, columns, 0, columns)]
+        case "rows" | "columns" | "lines", Kind.ELEMENT:
+            return [_bands(matrices, rows, columns)]
         case "rows", Kind.ROW:
-            return [(ACROSS, matrices, 1, rows, 0, rows)]
+            return [_bands(1, matrices, rows)]
         case "columns", Kind.COLUMN:
-            return [(ACROSS, matrices, 1, columns, 0, columns)]
+            return [_bands(1, matrices, columns)]
         case "other_axes", Kind.ELEMENT:
             found: list[tuple[int, ...]] = []
             for axis, length in enumerate(shape):
                 stride, before = math.prod(shape[axis + 1 :]), math.prod(shape[:axis])
                 is_last = axis == len(shape) - 1
                 found.append(
-                    (DOWN, length, before, length, 0, 0)
-                    if is_last
-                    else (ACROSS, length, before, stride, length * stride, stride)
+                    _bands(1, before, length) if is_last else (ACROSS, length, before, stride, length * stride, stride)
                 )
-            return found or [(DOWN, 1, 1, 1, 0, 0)]
+            return found or [_bands(1, 1, 1)]
     raise ValueError(f"no fold of {domain.value} values over {extent!r}")
+
+
+def _bands(matrices: int, rows: int, columns: int) -> tuple[int, ...]:
+    width = max(1, min(WIDEST, columns))
+    return (BANDS, matrices, rows, columns, max(BAND, -(-4 * CHUNK // width)), width)

@@ -7,14 +7,25 @@ structures of c/table.h; both files have to agree.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 import numpy as np
 
 from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.runtime.native.chunks import COPY, PER_THREAD, STRETCHES, chunked, chunks_of, slices_of
+from optgen.runtime.native.chunks import (
+    BANDS,
+    COPY,
+    JOIN,
+    PER_THREAD,
+    SHORT,
+    STRETCHES,
+    chunked,
+    chunks_of,
+    parts_of,
+    slices_of,
+)
 from optgen.runtime.native.launches import as_results, formats_of, written, written_late
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, TYPES, Formats, Place, in_memory_order, size_of
@@ -26,13 +37,14 @@ _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
 _ACCESS = {"in": 1, "out": 2, "inout": 3}
+_WITHIN_ROW, _WITHIN_COLUMN, _WITHIN_LINES = range(3)
 
 #: As what kernels may take an array; formats of states come to them as numbers of the arithmetic.
 _NAMES = {number: name for name, number in TYPES.items()}
 
 #: What rows and columns are to whoever goes down the columns.
 _TURNED = {Kind.ROW: Kind.COLUMN, Kind.COLUMN: Kind.ROW}
-_TURNED_EXTENT = {"rows": "columns", "columns": "rows"}
+_TURNED_EXTENT = {"rows": "columns", "columns": "rows", "lines": "lines"}
 
 #: Where values that vary less than the ones a kernel goes through stand.
 _PLACES = {
@@ -349,14 +361,19 @@ class _Table:
             )
 
     def phase(self, items: Iterable[tuple[int, ...]]) -> None:
-        """Items that do not wait for each other; each knows how many chunks come before it."""
-        first, chunks = len(self.items), 0
-        for item in items:
-            if item[_CHUNKS]:
-                self.items.append((*item[: _CHUNKS - 1], chunks, *item[_CHUNKS:]))
-                chunks += item[_CHUNKS]
-        if chunks:
-            self.phases.append((first, len(self.items) - first, chunks))
+        """Items that do not wait for each other, but for those that join what the others leave.
+
+        Each knows how many chunks come before it.
+        """
+        given = list(items)
+        for together in ([i for i in given if i[_FORM] != JOIN], [i for i in given if i[_FORM] == JOIN]):
+            first, chunks = len(self.items), 0
+            for item in together:
+                if item[_CHUNKS]:
+                    self.items.append((*item[: _CHUNKS - 1], chunks, *item[_CHUNKS:]))
+                    chunks += item[_CHUNKS]
+            if chunks:
+                self.phases.append((first, len(self.items) - first, chunks))
 
     def of_model(self, group: _Group, launch: Launch) -> tuple[int, ...]:
         """A kernel for the numbers of the model."""
@@ -384,7 +401,7 @@ class _Table:
         if launch.form == SLICES:
             extent = _TURNED_EXTENT[launch.extent] if member.turns(launch) else launch.extent
             parts = slices_of(extent, domain, member.shape_of(launch))
-            return [self.sliced(group, launch, member, part, axis) for axis, part in enumerate(parts)]
+            return [i for axis, part in enumerate(parts) for i in self.sliced(group, launch, member, part, axis)]
         if domain is Kind.AXIS:
             return [
                 self.plain(group, launch, member, math.prod(shape), axis)
@@ -407,17 +424,37 @@ class _Table:
 
     def sliced(
         self, group: _Group, launch: Launch, member: _Member, part: tuple[int, ...], axis: int
-    ) -> tuple[int, ...]:
+    ) -> Iterator[tuple[int, ...]]:
+        """A kernel that folds along axes, and what joins the partial results that it leaves."""
+        form, *counts = part
         rows: list[tuple[int, ...]] = []
         for argument in launch.arguments:
-            if argument.role == "parts":
-                operand = self.operand(member.arrays[argument.name][axis if launch.extent == "other_axes" else 0])
-                rows.append((operand, _PART, 0, _FOLDS[_operation(group.case, argument.name)], 0))
-            else:
+            if argument.role != "parts":
                 rows.append(self.argument(group, launch, member, argument.role, argument.name, 0))
-        form, *counts = part
+                continue
+            place = member.arrays[argument.name][axis if launch.extent == "other_axes" else 0]
+            fold = _FOLDS[_operation(group.case, argument.name)]
+            is_column = launch.domain == Kind.ELEMENT.value and group.kinds[argument.name] is Kind.COLUMN
+            downward = launch.extent == "other_axes" or is_column != member.turns(launch)
+            if form == BANDS:
+                matrices, height, width, band, block = counts
+                parts, results = (parts_of(height, band), width) if downward else (parts_of(width, block), height)
+                if parts > 1:
+                    at = self.allocated(matrices * parts * results)
+                    partial = Place(-1, TYPES["float64"], at)
+                    yield self.joined(group, member, fold, partial, place, (matrices, parts, results))
+                    place = partial
+            rows.append((self.operand(place), _PART, int(downward), fold, 0))
         count = count_of(Kind(launch.domain), member.tensor.shape)
-        return self.item(launch, group, member.tensor.bits, member, form, count, rows, slices=counts)
+        yield self.item(launch, group, member.tensor.bits, member, form, count, rows, slices=counts)
+
+    def joined(
+        self, group: _Group, member: _Member, fold: int, partial: Place, result: Place, counts: tuple[int, int, int]
+    ) -> tuple[int, ...]:
+        """Partial results, of which there are some for each of a matrix's results, taken together."""
+        matrices, parts, results = counts
+        rows = [(self.operand(partial), _SAME, 1, fold, 0), (self.operand(result), _SAME, 2, 0, 0)]
+        return self.moved(group, member, JOIN, matrices * results, rows, (matrices, parts, results, 0, 0))
 
     def argument(
         self, group: _Group, launch: Launch, member: _Member, role: str, name: str, axis: int
@@ -459,6 +496,9 @@ class _Table:
         line = 0
         if any(place not in (_SAME, _PART) for _, place, *_ in rows):
             line = numbers["rows"] if launch.domain == Kind.ROW.value else numbers["columns"]
+        within = _WITHIN_COLUMN if is_turned else _WITHIN_ROW
+        if launch.domain == Kind.ELEMENT.value and 0 < line <= SHORT and all(place != _AXES for _, place, *_ in rows):
+            within = _WITHIN_LINES
         formats = _formats(launch, group, member) if isinstance(member, _Member) else None
         types = [
             TYPES[getattr(formats, group.formats[argument.name])]
@@ -488,7 +528,7 @@ class _Table:
             first_total,
             len(totals),
             *slices,
-            int(is_turned),
+            within,
         )
 
     def copies(self) -> Iterable[tuple[int, ...]]:
@@ -501,17 +541,24 @@ class _Table:
                     shapes = kept_shapes(Kind(state.kind), member.tensor.shape)
                     kept = (replace(place, lag=0) for place in member.tensor.arrays[state.name])
                     for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
-                        number = _number(member.tensor.bits)
-                        rows = [
-                            (self.operand(new), _SAME, 1, 0, 0, number),
-                            (self.operand(place), _SAME, 2, 0, 0, number),
-                        ]
-                        count = math.prod(shape)
-                        chunk, chunks = chunked(COPY, count, ())
-                        at = len(self.arguments)
-                        self.arguments += rows
-                        head = (-1, COPY, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
-                        yield (*head, chunk, 0, chunks, at, 2, 0, 0, 0, 0, 0, 0, 0, 0)
+                        rows = [(self.operand(new), _SAME, 1, 0, 0), (self.operand(place), _SAME, 2, 0, 0)]
+                        yield self.moved(group, member, COPY, math.prod(shape), rows)
+
+    def moved(
+        self,
+        group: _Group,
+        member: _Member,
+        form: int,
+        count: int,
+        rows: Sequence[tuple[int, ...]],
+        slices: Sequence[int] = (0, 0, 0, 0, 0),
+    ) -> tuple[int, ...]:
+        """A row for what the driver does without a kernel, from one array to another."""
+        chunk, chunks = chunked(form, count, slices)
+        at = len(self.arguments)
+        self.arguments += [(*row, _number(member.tensor.bits)) for row in rows]
+        head = (-1, form, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
+        return (*head, chunk, 0, chunks, at, len(rows), 0, 0, *slices, 0)
 
     def operand(self, place: Place) -> int:
         """The row of an array."""
@@ -533,8 +580,8 @@ class _Table:
         return (place.buffer, place.at, place.type, depth, lag, slot, layout, place.stream, place.scales)
 
 
-#: Where in an item's row the number of its chunks stands; the one before says how many come first.
-_CHUNKS = 11
+#: Where in an item's row its form stands, and the number of its chunks; the one before says how many come first.
+_FORM, _CHUNKS = 1, 11
 
 
 def _number(bits: int) -> int:

@@ -93,10 +93,12 @@ class CaseEmitter(ABC, Generic[K]):
         host: spells the numbers of the step.
         computes_numbers: whether a kernel over the elements of a tensor can compute the tensor's numbers by itself, so
             that these need no kernel of their own.
+        folds_lines_at_once: whether one kernel can fold over rows and over columns.
     """
 
     host: ClassVar[ExpressionPrinter]
     computes_numbers: ClassVar[bool] = False
+    folds_lines_at_once: ClassVar[bool] = False
 
     def __init__(self, pool: Pool[K], stem: str, program: Program, schedule: Schedule) -> None:
         self.pool = pool
@@ -157,8 +159,11 @@ class CaseEmitter(ABC, Generic[K]):
             return
         if any(fold.name in reads for fold in self.open_folds[Kind.TENSOR]):
             self.add_up(Kind.TENSOR, self.open_folds[Kind.TENSOR])
-        for extent in _SLICE_EXTENTS:
-            if folds := [f for f in part.folds if _extent(f) == extent]:
+        sliced = {extent: [f for f in part.folds if _extent(f) == extent] for extent in _SLICE_EXTENTS}
+        if self.folds_lines_at_once and part.domain is Kind.ELEMENT and sliced["rows"] and sliced["columns"]:
+            sliced = {"lines": sliced.pop("rows") + sliced.pop("columns"), **sliced}
+        for extent, folds in sliced.items():
+            if folds:
                 self.emit_slices(part, extent, folds)
         folds = [f for f in part.folds if f.kind in self.open_folds]
         if folds or part.writes:

@@ -95,7 +95,8 @@ class Launch:
         form: `BLOCKS`, `SLICES` or `NUMBER`.
         domain: kind of the numbers it goes through; of a `NUMBER`, `tensor` or `global`. A launch for `global` runs
             once, after every tensor has come this far.
-        extent: of `SLICES`, what it folds over: `rows`, `columns` or `other_axes`.
+        extent: of `SLICES`, what it folds over: `rows`, `columns` or `other_axes`; of native kernels also `lines`, rows
+            to a number for each column and columns to one for each row.
         arguments: in order; compile-time constants follow by keyword (`constants`).
         constants: `_NAME_type` (how an array is stored), `_NAME_format` (whether that is a format of states, see
             `STATE_FORMATS`), `SCALED` (see `UNSCALE`), `WIDE` (whether all arrays are aligned, see the generated

@@ -58,6 +58,7 @@ class _NativeEmitter(CaseEmitter[NativeKernel]):
     """Makes the C kernels of one case; what states start at is left to the array targets."""
 
     host = NativePrinter()
+    folds_lines_at_once = True
 
     def builder(self, domain: Kind) -> NativeBuilder:
         return NativeBuilder(self.program, self.pool.tables, self.places, domain)

@@ -2,7 +2,8 @@
 
 A stretch is short, and where a kernel reads values per row, column or matrix it lies within one row, so that those of a
 row or a matrix are one number and those of the columns stand side by side; or within one column, where a matrix stands
-in memory column by column. What is stored in another type, or with gaps, has been brought into order by the driver.
+in memory column by column; or, where lines are short, it is several lines. What is stored in another type, or with
+gaps, has been brought into order by the driver.
 Folds are the driver's as well: a kernel leaves their operands in memory.
 """
 
@@ -42,7 +43,7 @@ class NativeKernel:
         pointers: declarations of its arrays.
         head: lines before the loop.
         lines: what is done for each number `_i` of the stretch.
-        turns: whether it reads numbers of rows or columns: then it can go along rows and down columns.
+        has_lines: whether it goes through elements and reads numbers of rows, columns or matrices.
     """
 
     launch: Launch
@@ -50,7 +51,7 @@ class NativeKernel:
     pointers: tuple[str, ...]
     head: tuple[str, ...]
     lines: tuple[str, ...]
-    turns: bool
+    has_lines: bool
 
     @property
     def body(self) -> object:
@@ -69,7 +70,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         self.written: dict[str, None] = {}
         self.families: dict[str, None] = {}
         self.parts: dict[str, None] = {}
-        self.turns = False
+        self.has_lines = False
 
     def format_of(self, array: str) -> str:
         """What the numbers of an array are called in C: `stored`, `kept` or `number`, see optgen_number.h."""
@@ -100,14 +101,18 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
             return
         if kind not in _READABLE.get(self.domain, ()):
             raise UnsupportedByTarget(f"a native kernel over {self.domain.value} cannot read {kind.value} values")
-        if kind is Kind.MATRIX:
+        if self.domain is not Kind.ELEMENT:
             self.head.append(f"const number {c_name(name)} = {array}_ptr[0];")
             return
-        self.turns = True
+        self.has_lines = True
         self.head.append(f"const number _{array}_first = {array}_ptr[0];")
         each, first = f"{array}_ptr[_i]", f"_{array}_first"
-        along, across = (first, each) if kind is Kind.ROW else (each, first)
-        self.lines.append(f"const number {c_name(name)} = _is_turned ? {across} : {along};")
+        chosen = {
+            Kind.ROW: f"_within == OPTGEN_ROW ? {first} : {each}",
+            Kind.COLUMN: f"_within == OPTGEN_COLUMN ? {first} : {each}",
+            Kind.MATRIX: f"_within == OPTGEN_LINES ? {each} : {first}",
+        }[kind]
+        self.lines.append(f"const number {c_name(name)} = {chosen};")
 
     def fold_axes(self, definition: Definition) -> None:
         value = definition.value
@@ -190,4 +195,6 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
             pointers.append(f"number *{fold}_part = _array[{len(arguments)}];")
             arguments.append(Argument("parts", fold))
         launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals, tuple(self.again))
-        return NativeKernel(launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines), self.turns)
+        return NativeKernel(
+            launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines), self.has_lines
+        )

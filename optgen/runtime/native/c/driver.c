@@ -50,8 +50,8 @@ struct scratch {
     double values[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
     double single[OPTGEN_MOST_ARGUMENTS][MOST_AXES];
     void *axes[OPTGEN_MOST_ARGUMENTS][MOST_AXES];
-    double results[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
-    double rows[OPTGEN_MOST_ARGUMENTS][OPTGEN_STRETCH];
+    double results[OPTGEN_MOST_ARGUMENTS][OPTGEN_WIDEST];
+    double rows[OPTGEN_MOST_ARGUMENTS][OPTGEN_WIDEST];
     /* Number of the first of a block of numbers whose arrays in 8 bits stand in `values`; -1: none do. */
     int64_t block;
 };
@@ -177,6 +177,12 @@ static double joined(int64_t fold, double a, double b)
     {                                                                                                \
         number lane[LANES];                                                                          \
         int64_t i = 0;                                                                               \
+        if (n < LANES) { /* the same bits, sooner */                                                 \
+            double few = neutral(fold);                                                              \
+            for (; i < n; i++)                                                                       \
+                few = joined(fold, few, x[i]);                                                       \
+            return few;                                                                              \
+        }                                                                                            \
         for (int j = 0; j < LANES; j++)                                                              \
             lane[j] = (number)neutral(fold);                                                         \
         if (fold == SUM) {                                                                           \
@@ -235,6 +241,55 @@ static double folded(int64_t bits, int64_t fold, const void *x, int64_t n)
 
 /* ---- Kernels ---- */
 
+#define REPEATING(number, bits)                                                                      \
+    /* The number of each line, for each of its numbers. */                                         \
+    static void repeated_##bits(int64_t line, int64_t first, int64_t n, const number *from, number *to) \
+    {                                                                                                \
+        for (int64_t m, at = first % line; n > 0; n -= m, to += m, at = 0) {                         \
+            m = line - at < n ? line - at : n;                                                       \
+            for (int64_t i = 0; i < m; i++)                                                          \
+                to[i] = *from;                                                                       \
+            from++;                                                                                  \
+        }                                                                                            \
+    }                                                                                                \
+                                                                                                     \
+    /* The numbers of a matrix's columns, for each of its rows. */                                  \
+    static void tiled_##bits(int64_t line, int64_t rows, int64_t first, int64_t n, const number *from, number *to) \
+    {                                                                                                \
+        int64_t row = first / line % rows;                                                           \
+        for (int64_t m, at = first % line; n > 0; n -= m, to += m, at = 0) {                         \
+            m = line - at < n ? line - at : n;                                                       \
+            memcpy(to, from + at, (size_t)m * sizeof *to);                                           \
+            if (++row == rows) {                                                                     \
+                row = 0;                                                                             \
+                from += line;                                                                        \
+            }                                                                                        \
+        }                                                                                            \
+    }
+
+REPEATING(float, 32)
+REPEATING(double, 64)
+
+/* For each number of a stretch of several lines that of its line, column or matrix. */
+static void *repeated(const struct run *run, const struct item *item, const struct argument *a, int64_t first, int64_t n,
+                      void *beside, void *to)
+{
+    const int64_t line = a->place == LINE ? item->line : item->line * item->rows;
+    const int64_t from = first / line, count = (first + n - 1) / line - from + 1;
+    const int64_t each = a->place == COLUMN ? item->line : 1;
+    const void *values =
+        brought(run, operand_of(run, a->operand), a->type, item->bits, from * each, count * each, 1, beside);
+    if (item->bits == 32 && a->place == COLUMN)
+        tiled_32(item->line, item->rows, first, n, values, to);
+    else if (item->bits == 32)
+        repeated_32(line, first, n, values, to);
+    else if (a->place == COLUMN)
+        tiled_64(item->line, item->rows, first, n, values, to);
+    else
+        repeated_64(line, first, n, values, to);
+    return to;
+}
+
 /* One stretch of one kernel, from number `first` on. */
 static void evaluate(const struct run *run, const struct item *item, int64_t first, int64_t n, struct scratch *scratch)
 {
@@ -278,14 +333,17 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
             arrays[j] = (char *)scratch->values[j] + (first - scratch->block) * bits / 8;
             continue;
         }
-        arrays[j] = brought(run, o, a->type, bits, firsts[j], count, a->access & IN, scratch->values[j]);
+        if (a->place != SAME && item->within == OPTGEN_LINES)
+            arrays[j] = repeated(run, item, a, first, n, scratch->rows[j], scratch->values[j]);
+        else
+            arrays[j] = brought(run, o, a->type, bits, firsts[j], count, a->access & IN, scratch->values[j]);
     }
 
     void *scalars = run->workspace + (bits == 32 ? group->narrow_at : group->wide_at);
     void *tensor = item->tensor_at < 0 ? NULL : run->workspace + item->tensor_at;
     double *model = (double *)(run->workspace + group->model_at);
     ((kernel *)run->functions[item->function])(n, arrays, scalars, tensor, model, item->rank, run->header->is_update,
-                                               item->is_turned);
+                                               item->within);
 
     for (int64_t j = 0; j < item->argument_count; j++) {
         const struct argument *a = arguments + j;
@@ -321,11 +379,11 @@ static int64_t most_at_once(const struct run *run, const struct item *item)
     return is_whole ? INT64_MAX : is_converted ? CONVERTED_AT_ONCE : OPTGEN_STRETCH;
 }
 
-/* How many numbers from `first` on are one stretch: at most `most`, and within a line. */
+/* How many numbers from `first` on are one stretch: at most `most`, and within a line unless these are short. */
 static int64_t stretch(const struct item *item, int64_t first, int64_t end, int64_t most)
 {
     int64_t n = end - first;
-    if (item->line && n > item->line - first % item->line)
+    if (item->line && item->within != OPTGEN_LINES && n > item->line - first % item->line)
         n = item->line - first % item->line;
     return n < most ? n : most;
 }
@@ -430,53 +488,141 @@ static void across(const struct run *run, const struct item *item, int64_t chunk
     }
 }
 
-static void down(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+static int64_t parts_of(int64_t count, int64_t size) { return count > size ? (count + size - 1) / size : 1; }
+
+/* What a thread folds of one matrix after the other, each row of which begins at a column and is `width` wide. */
+struct lines {
+    int64_t rows, width;
+    int64_t count;                      /* rows of all matrices */
+    int64_t down_at, along_at;          /* where the results of the first row go */
+    int64_t down_step;                  /* and how much later those of the next matrix */
+};
+
+static void start_lines(const struct item *item, const struct argument *arguments, int64_t width,
+                        struct scratch *scratch)
+{
+    for (int64_t j = 0; j < item->argument_count; j++)
+        if (arguments[j].place == PART && arguments[j].access == DOWNWARD)
+            for (int64_t i = 0; i < width; i++)
+                scratch->results[j][i] = neutral(arguments[j].fold);
+}
+
+/* `n` numbers from `first` on of row `row` of those that a thread folds; their operands begin at place `at`. */
+static void fold_line(const struct run *run, const struct item *item, const struct lines *lines, int64_t row,
+                      int64_t first, int64_t n, int64_t at, struct scratch *scratch)
 {
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
-    const int64_t columns = item->length, blocks = (columns + item->chunk - 1) / item->chunk;
-    const int64_t matrix = chunk / blocks, column = chunk % blocks * item->chunk;
-    const int64_t width = column + item->chunk < columns ? item->chunk : columns - column;
-    const int64_t bits = item->bits;
+    const int64_t bits = item->bits, within = row % lines->rows;
+    const int64_t matrix = row / lines->rows, place = row % OPTGEN_WIDEST;
+    const int begins = within % ROWS_AT_ONCE == 0;
+    const int is_last = within == lines->rows - 1, ends = is_last || within % ROWS_AT_ONCE == ROWS_AT_ONCE - 1;
+    const int is_whole = first + n == lines->width;
 
-    for (int64_t j = 0; j < item->argument_count; j++)
-        if (arguments[j].place == PART)
-            for (int64_t i = 0; i < width; i++)
-                scratch->results[j][i] = neutral(arguments[j].fold);
-    for (int64_t begin = 0; begin < item->runs; begin += ROWS_AT_ONCE) {
-        const int64_t end = begin + ROWS_AT_ONCE < item->runs ? begin + ROWS_AT_ONCE : item->runs;
-        for (int64_t j = 0; j < item->argument_count; j++)
-            if (arguments[j].place == PART) {
-                if (bits == 32)
-                    start_rows_32(arguments[j].fold, (float *)scratch->rows[j], width);
-                else
-                    start_rows_64(arguments[j].fold, scratch->rows[j], width);
-            }
-        for (int64_t row = begin; row < end; row++) {
-            const int64_t from = (matrix * item->runs + row) * columns + column;
-            for (int64_t i = 0, n; i < width; i += n) {
-                n = stretch(item, from + i, from + width, OPTGEN_STRETCH);
-                evaluate(run, item, from + i, n, scratch);
-                for (int64_t j = 0; j < item->argument_count; j++)
-                    if (arguments[j].place == PART) {
-                        if (bits == 32)
-                            add_row_32(arguments[j].fold, (float *)scratch->rows[j] + i, (float *)scratch->values[j], n);
-                        else
-                            add_row_64(arguments[j].fold, scratch->rows[j] + i, scratch->values[j], n);
-                    }
-            }
+    for (int64_t j = 0; j < item->argument_count; j++) {
+        const struct argument *a = arguments + j;
+        if (a->place != PART)
+            continue;
+        const void *x = (char *)scratch->values[j] + at * bits / 8;
+        if (a->access != DOWNWARD) {
+            double *result = scratch->results[j] + place;
+            const double part = folded(bits, a->fold, x, n);
+            *result = first ? joined(a->fold, *result, part) : part;
+            if (is_whole && (place == OPTGEN_WIDEST - 1 || row == lines->count - 1))
+                store_results(run, a, lines->along_at + row - place, place + 1, scratch->results[j]);
+            continue;
         }
-        for (int64_t j = 0; j < item->argument_count; j++)
-            if (arguments[j].place == PART) {
-                if (bits == 32)
-                    add_rows_32(arguments[j].fold, scratch->results[j], (float *)scratch->rows[j], width);
-                else
-                    add_rows_64(arguments[j].fold, scratch->results[j], scratch->rows[j], width);
-            }
+        double *results = scratch->results[j] + first;
+        if (bits == 32) {
+            float *rows = (float *)scratch->rows[j] + first;
+            if (begins)
+                start_rows_32(a->fold, rows, n);
+            add_row_32(a->fold, rows, x, n);
+            if (ends)
+                add_rows_32(a->fold, results, rows, n);
+        } else {
+            double *rows = scratch->rows[j] + first;
+            if (begins)
+                start_rows_64(a->fold, rows, n);
+            add_row_64(a->fold, rows, x, n);
+            if (ends)
+                add_rows_64(a->fold, results, rows, n);
+        }
+        if (is_last && is_whole)
+            store_results(run, a, lines->down_at + matrix * lines->down_step, lines->width, scratch->results[j]);
     }
-    for (int64_t j = 0; j < item->argument_count; j++)
-        if (arguments[j].place == PART)
-            store_results(run, arguments + j, matrix * columns + column, width, scratch->results[j]);
+    if (is_last && is_whole)
+        start_lines(item, arguments, lines->width, scratch);
+}
+
+/* Folds along rows and down columns: of a band of a matrix, or of several small matrices. */
+static void bands(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    const int64_t rows = item->runs, columns = item->length;
+    const int64_t bands = parts_of(rows, item->run_stride), blocks = parts_of(columns, item->result_stride);
+    const int64_t block = chunk % blocks, band = chunk / blocks % bands, matrix = chunk / blocks / bands * item->chunk;
+    const int64_t matrices = matrix + item->chunk < item->results ? item->chunk : item->results - matrix;
+    const int64_t row = band * item->run_stride, column = block * item->result_stride;
+    const int64_t height = row + item->run_stride < rows ? item->run_stride : rows - row;
+    const int64_t width = column + item->result_stride < columns ? item->result_stride : columns - column;
+    const struct lines lines = {.rows = height,
+                                .width = width,
+                                .count = matrices * height,
+                                .down_at = (matrix * bands + band) * columns + column,
+                                .along_at = (matrix * blocks + block) * rows + row,
+                                .down_step = columns};
+    /* Narrow rows stand side by side, if they are whole and no kernel has to know where they end. */
+    const int64_t fitting = width ? OPTGEN_STRETCH / width : 1;
+    const int is_apart = (item->line && item->within != OPTGEN_LINES) || width != columns;
+    const int64_t together = is_apart || fitting < 1 ? 1 : fitting;
+
+    start_lines(item, arguments, width, scratch);
+    for (int64_t done = 0, n; done < lines.count; done += n) {
+        const int64_t from = (matrix * rows + row + done) * columns + column;
+        n = lines.count - done < together ? lines.count - done : together;
+        if (n > 1) {
+            evaluate(run, item, from, n * width, scratch);
+            for (int64_t i = 0; i < n; i++)
+                fold_line(run, item, &lines, done + i, 0, width, i * width, scratch);
+            continue;
+        }
+        int64_t first = 0;
+        do {
+            const int64_t piece = width - first < OPTGEN_STRETCH ? width - first : OPTGEN_STRETCH;
+            if (piece)
+                evaluate(run, item, from + first, piece, scratch);
+            fold_line(run, item, &lines, done, first, piece, 0, scratch);
+            first += piece;
+        } while (first < width);
+    }
+    for (int64_t m = 0; !rows && m < matrices; m++)
+        for (int64_t j = 0; j < item->argument_count; j++)
+            if (arguments[j].place == PART && arguments[j].access == DOWNWARD)
+                store_results(run, arguments + j, lines.down_at + m * columns, width, scratch->results[j]);
+}
+
+/* From the first argument's array, partial results of some matrices, to the second's. */
+static void join(const struct run *run, const struct item *item, int64_t chunk, struct scratch *scratch)
+{
+    const struct argument *arguments =
+        (const struct argument *)(run->table + run->header->arguments) + item->arguments;
+    const double *parts = (const double *)address_of(run, operand_of(run, arguments[0].operand));
+    const int64_t width = item->length;
+    double *results = scratch->results[0];
+    int64_t first = chunk * item->chunk, end = first + item->chunk;
+    if (end > item->count)
+        end = item->count;
+    for (int64_t n; first < end; first += n) {
+        const int64_t left = width - first % width;
+        n = end - first < left ? end - first : left;
+        n = n < OPTGEN_STRETCH ? n : OPTGEN_STRETCH;
+        start_rows_64(arguments[0].fold, results, n);
+        for (int64_t k = 0; k < item->runs; k++)
+            add_row_64(arguments[0].fold, results, parts + (first / width * item->runs + k) * width + first % width, n);
+        store_results(run, arguments + 1, first, n, results);
+    }
 }
 
 /* From the first argument's array to the second's. */
@@ -517,6 +663,8 @@ static void run_chunk(const struct run *run, const struct item *item, int64_t ch
     finish_totals(run, item);
     if (item->form == COPY)
         copy(run, item, chunk, scratch);
+    else if (item->form == JOIN)
+        join(run, item, chunk, scratch);
     else if (item->function < 0)
         return;
     else if (item->form == STRETCHES)
@@ -524,7 +672,7 @@ static void run_chunk(const struct run *run, const struct item *item, int64_t ch
     else if (item->form == ACROSS)
         across(run, item, chunk, scratch);
     else
-        down(run, item, chunk, scratch);
+        bands(run, item, chunk, scratch);
 }
 
 /* A chunk of a phase that nobody has taken yet, -1 if its region has none left. */

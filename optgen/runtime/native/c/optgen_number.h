@@ -62,23 +62,25 @@
  *   _model      numbers of the model
  *   _rank       how many axes the tensor has
  *   _is_update  whether the result is what is to be added to the parameter, not the new parameter
- *   _is_turned  whether it goes down a column: numbers of rows stand side by side then, and that of the column is one
+ *   _within     what it goes through, see sizes.h
  */
 #define OPTGEN_PARAMETERS                                                                            \
     int64_t _n, void *const *_array, const number *_scalar, number *_tensor, double *_model, int64_t _rank, \
-        int64_t _is_update, const int64_t _is_turned
+        int64_t _is_update, const int64_t _within
 
 #define OPTGEN_KERNEL(name) void OPTGEN_TYPED(name)(OPTGEN_PARAMETERS)
 
-/* One that reads numbers of rows or columns, compiled for both ways. */
-#define OPTGEN_TURNING_KERNEL(name)                                                                  \
+/* One that reads numbers of rows, columns or matrices, compiled for each way. */
+#define OPTGEN_KERNEL_OF_LINES(name)                                                                  \
     static inline __attribute__((always_inline)) void OPTGEN_TYPED(name##_body)(OPTGEN_PARAMETERS); \
     OPTGEN_KERNEL(name)                                                                              \
     {                                                                                                \
-        if (_is_turned)                                                                              \
-            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, 1);   \
+        if (_within == OPTGEN_ROW)                                                                   \
+            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, OPTGEN_ROW); \
+        else if (_within == OPTGEN_COLUMN)                                                           \
+            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, OPTGEN_COLUMN); \
         else                                                                                         \
-            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, 0);   \
+            OPTGEN_TYPED(name##_body)(_n, _array, _scalar, _tensor, _model, _rank, _is_update, OPTGEN_LINES); \
     }                                                                                                \
     static inline __attribute__((always_inline)) void OPTGEN_TYPED(name##_body)(OPTGEN_PARAMETERS)
 
@@ -151,7 +153,7 @@ static inline number _product(number x, int times)
 #undef OPTGEN_LOOP
 #undef OPTGEN_PARAMETERS
 #undef OPTGEN_KERNEL
-#undef OPTGEN_TURNING_KERNEL
+#undef OPTGEN_KERNEL_OF_LINES
 #undef _NAN
 #undef _INFINITY
 #undef _absolute

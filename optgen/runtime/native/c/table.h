@@ -55,7 +55,7 @@ struct transfer {
     int64_t value;
 };
 
-enum { STRETCHES, ACROSS, DOWN, COPY };
+enum { STRETCHES, ACROSS, BANDS, COPY, JOIN };
 
 /* One kernel for one tensor. */
 struct item {
@@ -69,20 +69,23 @@ struct item {
     int64_t arguments, argument_count;
     int64_t totals, total_count;
     /* ACROSS: result o folds `runs` stretches of `length` numbers, which begin at o*result_stride + r*run_stride.
-       DOWN: result (m, c) folds the numbers (m, r, c) for r < runs; `length` is the number of columns. */
+       BANDS: `results` matrices of `runs` rows and `length` columns, `chunk` at a time, or parts of them: at most
+       `run_stride` rows of `result_stride` columns. What is folded is folded along rows or down columns.
+       JOIN: result (m, i) folds the numbers (m, k, i) for k < runs; i < length. */
     int64_t results, runs, length, run_stride, result_stride;
-    int64_t is_turned;                  /* whether lines are the tensor's columns */
+    int64_t within;                     /* what a stretch lies within, see sizes.h */
 };
 
 enum { SAME, LINE, COLUMN, MATRIX, AXES, PART };
 enum { IN = 1, OUT = 2 };
+enum { ALONG, DOWNWARD };
 enum { SUM, MAX, MIN };
 
 /* An array that a kernel takes. */
 struct argument {
     int64_t operand;                    /* of AXES the first of as many as there are axes */
     int64_t place;
-    int64_t access;
+    int64_t access;                     /* of a PART of BANDS: ALONG or DOWNWARD */
     int64_t fold;                       /* of a PART: how it is folded */
     int64_t parts_at;                   /* of a PART of STRETCHES: where the result of each chunk goes, a double */
     int64_t type;                       /* as which the kernel takes it; other than the arithmetic's only where the
