@@ -10,6 +10,8 @@ times that the others take: the peers (below 1 they are faster), then
     arrays      optgen's jax target, without kernels
     two calls   optgen by `update` and `optax.apply_updates`, as optax is called; optgen itself is called by
                 `apply_gradients`, which does both in one pass
+    nothing     a step that returns what it is given: jax's own time for as many arrays
+    16 bits     optgen with `state_dtype="bfloat16_nearest"`, what torch keeps beside parameters in bfloat16
     copy        a copy that reads and writes as many bytes as the step has to
 
 and how many seconds the first step takes, with all that is compiled for it.
@@ -61,6 +63,10 @@ WORKLOADS: dict[str, list[tuple[int, ...]]] = {
     "small": [(64, 64)] * 300,
     "tiny": [(50,), (5,)],
 }
+
+#: Who is told in a column of its own: optgen in other ways, and what no step goes without.
+SIXTEEN, NOTHING = "optgen, 16 bits", "nothing"
+BESIDE = ("optgen arrays", "optgen, two calls", SIXTEEN, NOTHING, "copy")
 
 #: What was seen on one machine.
 SEEN = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "cpu.json"
@@ -133,7 +139,7 @@ def jax_step(tx: Any, apply: Any, shapes: list[tuple[int, ...]], dtype: str) -> 
     params, gradients = arrays(shapes, dtype, 0), arrays(shapes, dtype, 1)
     state = jax.jit(tx.init)(params)
     # jax pairs donated arguments with results of their shape in order: parameters first and state second, in both.
-    step = jax.jit(lambda p, s, g: apply(tx, g, s, p), donate_argnums=(0, 1))
+    step = jax.jit(lambda p, s, g: apply(tx, g, s, p), donate_argnums=(0, 1), keep_unused=True)
     while True:
         params, state = yield from timed(step, params, state, gradients)
 
@@ -157,6 +163,11 @@ def two_calls(tx: Any, gradients: Any, state: Any, params: Any) -> Any:
     """A step as training scripts make it."""
     updates, state = tx.update(gradients, state, params)
     return optax.apply_updates(params, updates), state
+
+
+def nothing(tx: Any, gradients: Any, state: Any, params: Any) -> Any:
+    """A step that changes nothing."""
+    return params, state
 
 
 def torch_step(make: Any, shapes: list[tuple[int, ...]], dtype: str, compiled: bool = False) -> Iterator[float]:
@@ -202,9 +213,13 @@ def contestants(library: str, optimizer: str, workload: str, dtype: str, compile
         found["optgen arrays"] = jax_step(own_tx(1e-3), optgen.optax.apply_gradients, shapes, dtype)
         del os.environ["OPTGEN_BACKEND"]
         found["optgen, two calls"] = jax_step(own_tx(1e-3), two_calls, shapes, dtype)
+        found[NOTHING] = jax_step(own_tx(1e-3), nothing, shapes, dtype)
         found["optax"] = jax_step(their_tx(1e-3), two_calls, shapes, dtype)
     else:
         found["optgen"] = torch_step(lambda p: own_class(p, lr=1e-3, **extra), shapes, dtype)
+        if dtype == "bfloat16":
+            narrow = {**extra, "state_dtype": "bfloat16_nearest"}
+            found[SIXTEEN] = torch_step(lambda p: own_class(p, lr=1e-3, **narrow), shapes, dtype)
         if their_class is not None:
             kinds = {"foreach": {"foreach": True}}
             if optimizer in ("adamw", "sgd"):
@@ -249,14 +264,13 @@ def compare(library: str, optimizer: str, workload: str, dtype: str, seconds: fl
 def row(measured: list[Measured]) -> list[str]:
     """A line of the table: optgen's time, and how many times that the others take."""
     times = {one.who: one.median for one in measured}
-    peers = {who: t for who, t in times.items() if not who.startswith("optgen") and who != "copy"}
+    peers = peers_of(times)
     one = measured[0]
     cells = [one.library, one.optimizer, one.workload, one.dtype, f"{times['optgen'] * 1e3:.3f}"]
     cells.append(", ".join(f"{who} {t / times['optgen']:.2f}" for who, t in peers.items()) or "none")
     cells.append(best_peer(times) or "")
-    for who in ("optgen arrays", "optgen, two calls"):
+    for who in BESIDE:
         cells.append(f"{times[who] / times['optgen']:.2f}" if who in times else "")
-    cells.append(f"{times['copy'] / times['optgen']:.2f}")
     first = {one.who: one.first for one in measured}
     cells.append(", ".join(f"{who} {first[who]:.2f}" for who in ("optgen", "torch.compile") if who in first))
     return cells
@@ -270,9 +284,7 @@ def chart(results: list[Measured], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    results = [
-        r for r in results if r.dtype == "float32" and not r.who.startswith("optgen,") and r.who != "optgen arrays"
-    ]
+    results = [r for r in results if r.dtype == "float32" and (r.who == "copy" or r.who not in BESIDE)]
     libraries, workloads = ([*dict.fromkeys(getattr(r, key) for r in results)] for key in ("library", "workload"))
     figure, axes = plt.subplots(
         len(workloads), len(libraries), figsize=(7 * len(libraries), 2.3 * len(workloads)), squeeze=False
@@ -309,7 +321,10 @@ def read(path: Path) -> list[Measured]:
 
 
 def markdown(results: list[Measured]) -> str:
-    """How many times optgen's time the fastest peer and the copy take, in a table of a line per optimizer and type."""
+    """How many times optgen's time the fastest peer and the copy take, in a table of a line per optimizer and type.
+
+    In parentheses those of optgen with its states in 16 bits.
+    """
     lines = [
         "| from | optimizer | parameters | " + " | ".join(WORKLOADS) + " |",
         "|---|---|---|" + "---|" * len(WORKLOADS),
@@ -323,16 +338,22 @@ def markdown(results: list[Measured]) -> str:
                 if (r.library, r.optimizer, r.dtype, r.workload) == (library, optimizer, dtype, workload)
             }
             best = best_peer(times)
-            told = [f"{times[best] / times['optgen']:.2f} {best}"] if best else []
+            narrow = f" ({times[best] / times[SIXTEEN]:.2f})" if best and SIXTEEN in times else ""
+            told = [f"{times[best] / times['optgen']:.2f}{narrow} {best}"] if best else []
             cells.append(", ".join([*told, f"{times['copy'] / times['optgen']:.2f} copy"]) if times else "")
         lines.append(f"| {library} | {optimizer} | {dtype} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def best_peer(times: dict[str, float]) -> str | None:
-    """The fastest of all but optgen and the copy; None if there is no other."""
-    peers = {who: time for who, time in times.items() if not who.startswith("optgen") and who != "copy"}
+    """The fastest of the others; None if there is none."""
+    peers = peers_of(times)
     return min(peers, key=peers.__getitem__) if peers else None
+
+
+def peers_of(times: dict[str, float]) -> dict[str, float]:
+    """The times of the others that make the same step."""
+    return {who: time for who, time in times.items() if who != "optgen" and who not in BESIDE}
 
 
 def write(measured: list[Measured], path: Path) -> None:
@@ -379,6 +400,8 @@ def main() -> None:
         "best peer",
         "arrays",
         "two calls",
+        "16 bits",
+        "nothing",
         "copy",
         "first step s",
     )

@@ -1,8 +1,8 @@
 """Formats for states that take less memory than the arithmetic's numbers, and the way into and out of them.
 
 `bfloat16` is rounded stochastically: to one of the two neighbours, each as probable as the number is near to it, so
-that the mean is the number itself. Rounded to the nearest, an average that changes by less than half a step stands
-still.
+that the mean is the number itself. Rounded to the nearest (`bfloat16_nearest`), an average that changes by less than
+half a step stands still.
 
 `8bit` has one byte for each number, and a float32 scale for each block of 256 numbers in the order of the array: their
 largest absolute value. A byte is the share of the scale that a number is: an exponent, and three bits of fraction. In a
@@ -25,8 +25,9 @@ import numpy as np
 
 from optgen.runtime.arrays import Array, Arrays
 
-BFLOAT16, EIGHT_BIT, EIGHT_BIT_STOCHASTIC = "bfloat16", "8bit", "8bit_stochastic"
-FORMATS = (BFLOAT16, EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
+BFLOAT16, BFLOAT16_NEAREST = "bfloat16", "bfloat16_nearest"
+EIGHT_BIT, EIGHT_BIT_STOCHASTIC = "8bit", "8bit_stochastic"
+FORMATS = (BFLOAT16, BFLOAT16_NEAREST, EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
 
 #: Numbers that share a scale.
 BLOCK = 256
@@ -69,7 +70,7 @@ def is_eight_bit(format: str | None) -> bool:
 
 def is_stochastic(format: str) -> bool:
     """Whether a format is rounded by random bits, which have to be others in every step."""
-    return format != EIGHT_BIT
+    return format in (BFLOAT16, EIGHT_BIT_STOCHASTIC)
 
 
 def scales_of(name: str) -> str:
@@ -109,8 +110,8 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Bloc
         key: of its random bits, see `key_of`; None rounds to the nearest.
     """
     value = arrays.to(value, "float32")
-    if format == BFLOAT16:
-        return arrays.to(_rounded(arrays, value, key), "bfloat16")
+    if not is_eight_bit(format):
+        return arrays.to(_rounded(arrays, value, key if is_stochastic(format) else None), "bfloat16")
     shape, count = tuple(value.shape), math.prod(value.shape)
     if not count:
         return Blocks(arrays.to(value, "uint8"), arrays.to(value.reshape(-1), "float32"))

@@ -44,8 +44,8 @@ _TRANSFORMATION = "optax.GradientTransformation"
 _SKIP = "leave a step out, and count it in `skipped_steps`, when a gradient is not finite"
 
 _STATE_DTYPE = OwnArgument(
-    "in what format states are kept: 'bfloat16', '8bit', '8bit_stochastic', or a mapping of states to these; None: "
-    "that of the arithmetic",
+    "in what format states are kept: 'bfloat16', 'bfloat16_nearest', '8bit', '8bit_stochastic', or a mapping of states "
+    "to these; None: that of the arithmetic",
     "Any",
 )
 

@@ -13,6 +13,7 @@ from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import (
     BFLOAT16,
+    BFLOAT16_NEAREST,
     EIGHT_BIT,
     EIGHT_BIT_STOCHASTIC,
     Blocks,
@@ -37,7 +38,7 @@ Parameter = Any
 Array = Any
 
 #: The dtypes of arrays in formats of states, by format.
-_STORED = {BFLOAT16: BFLOAT16, EIGHT_BIT: "uint8", EIGHT_BIT_STOCHASTIC: "uint8"}
+_STORED = {BFLOAT16: BFLOAT16, BFLOAT16_NEAREST: BFLOAT16, EIGHT_BIT: "uint8", EIGHT_BIT_STOCHASTIC: "uint8"}
 _NARROW = frozenset(_STORED.values())
 
 

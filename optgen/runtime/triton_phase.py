@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.runtime.formats import Blocks, seed_of, stream_of
+from optgen.runtime.formats import Blocks, is_stochastic, seed_of, stream_of
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.torch_memory import NAMES
 from optgen.runtime.triton_call import DeviceCall, arithmetic_dtype, memory_of
@@ -267,7 +267,7 @@ class Phase:
         if isinstance(kept, Blocks):
             held.arrays[name], held.scales[name] = memory_of(kept.codes), memory_of(kept.scales)
         else:
-            held.arrays[name] = memory_of(kept.view(torch.uint16))
+            held.arrays[name] = memory_of(kept.view(torch.uint16) if is_stochastic(format) else kept)
 
     def memory(self, count: int, dtype: torch.dtype) -> Tensor:
         """Memory that a step needs besides, as long as this lives."""

@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.runtime import triton_xla
-from optgen.runtime.formats import Blocks, stream_of
+from optgen.runtime.formats import Blocks, is_stochastic, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.jax import arithmetic_dtype, varying_of
 from optgen.runtime.jax_kernels import KernelJaxVariant, Told
@@ -146,11 +146,12 @@ class Step:
 
     def formatted(self, name: str, value: Any, held: Held, varying: frozenset[str]) -> _Make:
         """Place a state that is stored in a format of states."""
-        held.formats[name] = STATE_FORMATS[self.told.formats[name]]
+        format = self.told.formats[name]
+        held.formats[name] = STATE_FORMATS[format]
         held.streams[name] = stream_of(self.told.numbers[held.index], self.variant.state_names().index(name))
         if not isinstance(value, Blocks):
             place = self.places.changed_array(value, varying)
-            held.arrays[name] = place._replace(dtype="uint16")
+            held.arrays[name] = place._replace(dtype="uint16") if is_stochastic(format) else place
             return _array(place, _same, value.dtype)
         codes, scales = (self.places.changed_array(part, varying) for part in (value.codes, value.scales))
         held.arrays[name], held.scales[name] = codes, scales

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from optgen.runtime.formats import (
     BFLOAT16,
+    BFLOAT16_NEAREST,
     BLOCK,
     EIGHT_BIT,
     EIGHT_BIT_STOCHASTIC,
@@ -39,6 +41,14 @@ def rounded(x: np.ndarray, format: str, t: int | None, library: str = "numpy") -
     """An array as it is stored after step `t`."""
     arrays, made = LIBRARIES[library]
     return encoded(arrays, made(x), format, None if t is None else key_of(t, 2, 1))
+
+
+def test_bfloat16_nearest_is_what_libraries_round_to() -> None:
+    """The nearer neighbour, ties to even, in every step alike."""
+    x = np.concatenate([sampled(4000), SPECIAL, np.float32([1 + 2**-8, 1 + 3 * 2**-8])])
+    for t in (None, 1, 7):
+        found = value_of("numpy", rounded(x, BFLOAT16_NEAREST, t))
+        assert found.tobytes() == x.astype(ml_dtypes.bfloat16).astype(found.dtype).tobytes()
 
 
 def ulp(x: np.ndarray) -> np.ndarray:

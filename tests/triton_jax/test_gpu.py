@@ -54,7 +54,7 @@ def test_the_same_as_the_jax_target(name: str, dtype: Any, monkeypatch: pytest.M
         np.testing.assert_allclose(np.asarray(a, np.float64), np.asarray(b, np.float64), tolerance, tolerance)
 
 
-@pytest.mark.parametrize("state_dtype", ["bfloat16", "8bit", "8bit_stochastic"])
+@pytest.mark.parametrize("state_dtype", ["bfloat16", "bfloat16_nearest", "8bit", "8bit_stochastic"])
 def test_states_in_formats(state_dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same codes, but where a rounding of float32 lies at a boundary."""
     found = []

@@ -14,7 +14,12 @@ from optgen.targets.kernels.plan import CasePlan
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
 #: The same for the formats of states, see `optgen.runtime.formats`.
-STATE_TYPES = {formats.BFLOAT16: 6, formats.EIGHT_BIT: 7, formats.EIGHT_BIT_STOCHASTIC: 8}
+STATE_TYPES = {
+    formats.BFLOAT16: 6,
+    formats.BFLOAT16_NEAREST: TYPES["bfloat16"],
+    formats.EIGHT_BIT: 7,
+    formats.EIGHT_BIT_STOCHASTIC: 8,
+}
 _BYTES = {TYPES[name]: size for name, size in SIZES.items()} | {
     type: 1 if formats.is_eight_bit(format) else 2 for format, type in STATE_TYPES.items()
 }

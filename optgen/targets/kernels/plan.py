@@ -28,8 +28,9 @@ BLOCKS, SLICES, NUMBER = "blocks", "slices", "number"
 #: row for each tensor.
 WHOLE = ("scalars", "model")
 
-#: The constant `_NAME_format` of Triton kernels, by the formats of `optgen.runtime.formats`; 0: none of these.
-STATE_FORMATS = {"bfloat16": 1, "8bit": 2, "8bit_stochastic": 3}
+#: The constant `_NAME_format` of Triton kernels, by the formats of `optgen.runtime.formats`; 0: the array's type says
+#: all, and numbers are rounded to the nearest.
+STATE_FORMATS = {"bfloat16_nearest": 0, "bfloat16": 1, "8bit": 2, "8bit_stochastic": 3}
 
 #: The number of the step that random bits follow from, among the scalars.
 SEED = "_seed"
