@@ -81,6 +81,11 @@ class Transformation:
         self.rings = self._rings()
         shown = {slot.source: slot.name for slot in self.layout.slots if slot.source in self.names}
         self.formats = formats_of(self.name, own.state_dtype or chosen.state_dtype, self.variant.info, shown)
+        for argument, states in (self.said.dtypes if self.said is not None else {}).items():
+            if own.spelled.get(argument) is not None and not self.formats.keys().isdisjoint(states):
+                raise InvalidHyperparameter(
+                    f"{self.name}: {argument} and state_dtype say of one state how it is kept; a mapping leaves it out"
+                )
         if any(map(is_stochastic, self.formats.values())):
             # Random bits are to be others in every step.
             self.layout = self.layout.counted()

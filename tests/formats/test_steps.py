@@ -451,6 +451,17 @@ def test_what_optax_states_cannot_be() -> None:
         narrow.update(real, full.init(real), real)
 
 
+def test_two_arguments_for_one_state() -> None:
+    """optax's `mu_dtype` is for a state that `state_dtype` leaves alone."""
+    with pytest.raises(InvalidHyperparameter, match="mu_dtype and state_dtype say of one state"):
+        optgen.optax.adamw(0.1, mu_dtype=jnp.bfloat16, state_dtype="8bit")
+    tx = optgen.optax.adamw(0.1, mu_dtype=jnp.bfloat16, state_dtype={"nu": "8bit"})
+    mu, nu = next((one.mu, one.nu) for one in tx.init(jnp.ones(300)) if hasattr(one, "mu"))
+    assert mu.dtype == jnp.bfloat16
+    assert isinstance(nu, Blocks)
+    assert optgen.optax.adafactor(0.1, state_dtype="8bit").init(jnp.ones(300)) is not None
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
