@@ -102,7 +102,10 @@ def _show_case(variant: Variant, case: CompiledCase, stage: str) -> str:
         return "\n".join(
             [title, *_program_lines(case.program), f"operations per element: {before} before, {after} after"]
         )
-    return "\n".join([title, *_schedule_lines(case.schedule)])
+    lines = [title, *_schedule_lines(case.schedule)]
+    if case.rounding is not None:
+        lines += [f"{title}, with states in less than the precision of the arithmetic", *_schedule_lines(case.rounding)]
+    return "\n".join(lines)
 
 
 def _program_lines(program: Program) -> list[str]:

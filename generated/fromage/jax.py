@@ -17,6 +17,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 2 passes, 7 operations
+#   momentum: 28 bytes in 2 passes, 10 operations
 
 import math
 
@@ -53,3 +54,22 @@ def default_tensor(theta, g, lr, min_norm, root):
     scale = -lr*ratio
     theta_new = (theta + scale*d)/root
     return (theta_new,)
+
+
+def momentum_step(lr, momentum):
+    """Numbers of one step."""
+    one_minus_momentum = 1.0 - momentum
+    root = _constant(_host_root, jnp.sqrt, 1.0 + lr*lr)
+    return (one_minus_momentum, root)
+
+
+def momentum_tensor(theta, g, m, lr, momentum, min_norm, one_minus_momentum, root):
+    """One tensor's step."""
+    m_new = momentum*m + one_minus_momentum*g
+    d = m_new
+    sum_theta_squared = jnp.sum(jnp.square(theta))
+    sum_d_squared = jnp.sum(jnp.square(d))
+    ratio = jnp.maximum(_root(sum_theta_squared), min_norm)/jnp.maximum(_root(sum_d_squared), min_norm)
+    scale = -lr*ratio
+    theta_new = (theta + scale*d)/root
+    return (m_new, theta_new)

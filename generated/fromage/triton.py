@@ -17,6 +17,7 @@
 #
 # Per element, float32, parameter updated in place:
 #   default: 20 bytes in 2 passes, 7 operations
+#   momentum: 28 bytes in 2 passes, 10 operations
 
 import math
 
@@ -35,6 +36,95 @@ def _array(column_ptr, type: tl.constexpr, WIDE: tl.constexpr):
     if WIDE:
         array = tl.multiple_of(array, 16 if type.primitive_bitwidth >= 32 else type.primitive_bitwidth // 2)
     return array
+
+
+@triton.jit
+def _loaded(array, scales, places, mask, FORMAT: tl.constexpr, number: tl.constexpr):
+    """A state. Formats: 1 is bfloat16, 2 and 3 are 8 bits in blocks; 0 is any type of numbers."""
+    stored = tl.load(array + places, mask)
+    if FORMAT == 0:
+        return stored.to(number)
+    elif FORMAT == 1:
+        return (stored.to(tl.uint32) << 16).to(tl.float32, bitcast=True).to(number)
+    else:
+        scale = tl.load(scales + places // 256, mask).to(tl.uint32, bitcast=True)
+        bias = tl.where(scale >> 31 != 0, 112 << 23, 96 << 23).to(tl.uint32)
+        code = stored.to(tl.uint32)
+        sign = tl.where(scale >> 31 != 0, code & 0x80, 0) << 24
+        size = tl.where(scale >> 31 != 0, code & 0x7F, code)
+        share = tl.where(size == 0, 0.0, ((size << 20) + bias).to(tl.float32, bitcast=True))
+        value = share * (scale & 0x7FFFFFFF).to(tl.float32, bitcast=True)
+        return (value.to(tl.uint32, bitcast=True) ^ sign).to(tl.float32, bitcast=True).to(number)
+
+
+@triton.jit
+def _scrambled(x):
+    """A bijection of uint32 that leaves no pattern (lowbias32 of Wellons' hash-prospector)."""
+    x = x ^ (x >> 16)
+    x = x * 0x7FEB352D
+    x = x ^ (x >> 15)
+    x = x * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def step_seed(_numbers_ptr, T: tl.constexpr, SEED: tl.constexpr):
+    """What random bits owe to the number of a step; both stand among the numbers of the step, float64."""
+    t = tl.load(_numbers_ptr + T).to(tl.int64).to(tl.uint32)
+    tl.store(_numbers_ptr + SEED, (_scrambled(t) & 0xFFFFFF).to(tl.float64))
+
+
+@triton.jit
+def _spread(x, BLOCK: tl.constexpr):
+    """One number for each 256 as often as there are."""
+    return tl.reshape(tl.broadcast_to(x[:, None], (BLOCK // 256, 256)), (BLOCK,))
+
+
+@triton.jit
+def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constexpr):
+    """Store a state. Formats 1 and 3 round by random bits: those of the step, the state, the tensor and the place."""
+    if FORMAT == 0:
+        tl.store(array + places, value, mask)
+    else:
+        key = _scrambled(seed.to(tl.uint32) ^ _scrambled(stream.to(tl.uint32)))
+        random = _scrambled(places.to(tl.uint32) ^ key)
+        x = value.to(tl.float32)
+        bits = x.to(tl.uint32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        if FORMAT == 1:
+            quiet = tl.where(size > 0x7F800000, bits | 0x400000, bits)
+            rounded = tl.where(size < 0x7F800000, bits + (random & 0xFFFF), quiet)
+            tl.store(array + places, (rounded >> 16).to(tl.uint16), mask)
+        else:
+            BLOCK: tl.constexpr = places.shape[0]
+            if mask is not None:
+                x = tl.where(mask, x, 0.0)
+                size = tl.where(mask, size, 0)
+            is_negative = x < 0
+            # As integers: the largest bits are those of the largest number, or of NaN.
+            largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
+            scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
+            if mask is None:
+                tl.store(scales + block, scale)
+            else:
+                exists = tl.max(tl.reshape(mask.to(tl.int32), (BLOCK // 256, 256)), axis=1) > 0
+                tl.store(scales + block, scale, exists)
+            divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
+            is_signed = _spread(negative, BLOCK) != 0
+            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
+            above = share.to(tl.int32, bitcast=True) - bias
+            rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
+            # The smallest shares; the product is exact.
+            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
+            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            code = tl.where(above < 0x100000, small, (above + rest) >> 20)
+            # A share that is NaN has bits beyond those of 1.
+            code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))
+            code = code | tl.where(is_negative, 0x80, 0).to(tl.int32)
+            tl.store(array + places, code.to(tl.uint8), mask)
 
 
 @triton.jit
@@ -102,6 +192,25 @@ def default_step_numbers(_numbers_ptr):
     _number: tl.constexpr = tl.float64
     lr = tl.load(_numbers_ptr + 0)
     root = _root(1.0 + lr*lr)
+    tl.store(_numbers_ptr + 1, root)
+
+
+def momentum_step(lr, momentum):
+    """Numbers of one step, in float64."""
+    one_minus_momentum = 1.0 - momentum
+    root = _host_root(1.0 + lr*lr)
+    return (one_minus_momentum, root)
+
+
+@triton.jit
+def momentum_step_numbers(_numbers_ptr):
+    """The same by one program on the device, where all numbers of the step stand in float64."""
+    _number: tl.constexpr = tl.float64
+    lr = tl.load(_numbers_ptr + 0)
+    momentum = tl.load(_numbers_ptr + 5)
+    one_minus_momentum = 1.0 - momentum
+    root = _root(1.0 + lr*lr)
+    tl.store(_numbers_ptr + 6, one_minus_momentum)
     tl.store(_numbers_ptr + 1, root)
 
 
@@ -222,4 +331,278 @@ def default_elements_2(
             _offsets = _start + tl.arange(0, BLOCK)
             _default_elements_2_block(
                 theta_ptr, g_ptr, root, _unscale, scale, SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _momentum_elements_block(
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, momentum, one_minus_momentum, _unscale, _seed,
+    _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    m_new = momentum*m + one_minus_momentum*g
+    d = m_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _part_sum_theta_squared = theta*theta
+    _part_sum_d_squared = d*d
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    return _part_sum_theta_squared, _part_sum_d_squared
+
+
+@triton.jit
+def momentum_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_d_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, sum_theta_squared, sum_d_squared."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*9
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 4)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 5, _sum_theta_squared_parts_type, False)
+    sum_d_squared_parts_ptr = _array(_row_ptr + 6, _sum_d_squared_parts_type, False)
+    _n = tl.load(_row_ptr + 7)
+    _size = tl.multiple_of(tl.load(_row_ptr + 8), BLOCK)
+    momentum = tl.load(scalars_ptr + 5)
+    one_minus_momentum = tl.load(scalars_ptr + 6)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 7)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
+    _all_sum_d_squared = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_d_squared = _momentum_elements_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, momentum, one_minus_momentum, _unscale,
+                _seed, _m_format, SCALED, _number, _offsets, None,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
+            _all_sum_d_squared = _all_sum_d_squared + _kept(_part_sum_d_squared, None, 0.0)
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_d_squared = _momentum_elements_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, momentum, one_minus_momentum, _unscale,
+                _seed, _m_format, SCALED, _number, _offsets, _offsets < _n,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
+            _all_sum_d_squared = _all_sum_d_squared + _kept(_part_sum_d_squared, _offsets < _n, 0.0)
+    tl.store(sum_theta_squared_parts_ptr + _chunk, tl.sum(_all_sum_theta_squared, axis=0))
+    tl.store(sum_d_squared_parts_ptr + _chunk, tl.sum(_all_sum_d_squared, axis=0))
+
+
+@triton.jit
+def _momentum_elements_2_block(
+    theta_ptr, m_ptr, _m_scales_ptr, root, scale, _m_format: tl.constexpr, _number: tl.constexpr, _offsets,
+    _mask,
+):
+    m_new = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    d = m_new
+    theta_new = _quotient(theta + scale*d, root)
+    tl.store(theta_ptr + _offsets, theta_new, _mask)
+
+
+@triton.jit
+def momentum_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _m_type: tl.constexpr,
+    _m_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_d_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: theta_new."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*10
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    m_ptr = _array(_row_ptr + 1, _m_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 2, tl.float32, False)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 3, _sum_theta_squared_parts_type, False)
+    sum_d_squared_parts_ptr = _array(_row_ptr + 4, _sum_d_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 5, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 6)
+    _sum_d_squared_count = tl.load(_row_ptr + 7)
+    _n = tl.load(_row_ptr + 8)
+    _size = tl.multiple_of(tl.load(_row_ptr + 9), BLOCK)
+    min_norm = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 0)
+    root = tl.load(scalars_ptr + 1)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
+    ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
+    scale = -lr*ratio
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_d_squared)
+        tl.store(tensor_ptr + 2, ratio)
+        tl.store(tensor_ptr + 3, scale)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _momentum_elements_2_block(
+                theta_ptr, m_ptr, _m_scales_ptr, root, scale, _m_format, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _momentum_elements_2_block(
+                theta_ptr, m_ptr, _m_scales_ptr, root, scale, _m_format, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _momentum_rounding_elements_block(
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, momentum, one_minus_momentum, _unscale, _m_format: tl.constexpr,
+    SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    m_new = momentum*m + one_minus_momentum*g
+    d = m_new
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    _part_sum_theta_squared = theta*theta
+    _part_sum_d_squared = d*d
+    return _part_sum_theta_squared, _part_sum_d_squared
+
+
+@triton.jit
+def momentum_rounding_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_d_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: sum_theta_squared, sum_d_squared."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*8
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 4, _sum_theta_squared_parts_type, False)
+    sum_d_squared_parts_ptr = _array(_row_ptr + 5, _sum_d_squared_parts_type, False)
+    _n = tl.load(_row_ptr + 6)
+    _size = tl.multiple_of(tl.load(_row_ptr + 7), BLOCK)
+    momentum = tl.load(scalars_ptr + 5)
+    one_minus_momentum = tl.load(scalars_ptr + 6)
+    _unscale = tl.load(scalars_ptr + 2)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    _all_sum_theta_squared = tl.full((BLOCK,), 0.0, _number)
+    _all_sum_d_squared = tl.full((BLOCK,), 0.0, _number)
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_d_squared = _momentum_rounding_elements_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, momentum, one_minus_momentum, _unscale, _m_format,
+                SCALED, _number, _offsets, None,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, None, 0.0)
+            _all_sum_d_squared = _all_sum_d_squared + _kept(_part_sum_d_squared, None, 0.0)
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _part_sum_theta_squared, _part_sum_d_squared = _momentum_rounding_elements_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, momentum, one_minus_momentum, _unscale, _m_format,
+                SCALED, _number, _offsets, _offsets < _n,
+            )
+            _all_sum_theta_squared = _all_sum_theta_squared + _kept(_part_sum_theta_squared, _offsets < _n, 0.0)
+            _all_sum_d_squared = _all_sum_d_squared + _kept(_part_sum_d_squared, _offsets < _n, 0.0)
+    tl.store(sum_theta_squared_parts_ptr + _chunk, tl.sum(_all_sum_theta_squared, axis=0))
+    tl.store(sum_d_squared_parts_ptr + _chunk, tl.sum(_all_sum_d_squared, axis=0))
+
+
+@triton.jit
+def _momentum_rounding_elements_2_block(
+    theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, momentum, one_minus_momentum, root, _unscale, _seed,
+    scale, _m_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets, _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    m_new = momentum*m + one_minus_momentum*g
+    d = m_new
+    theta_new = _quotient(theta + scale*d, root)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    tl.store(theta_ptr + _offsets, theta_new, _mask)
+
+
+@triton.jit
+def momentum_rounding_elements_2(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _m_format: tl.constexpr, _sum_theta_squared_parts_type: tl.constexpr,
+    _sum_d_squared_parts_type: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, theta_new."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*12
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 3, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 4)
+    sum_theta_squared_parts_ptr = _array(_row_ptr + 5, _sum_theta_squared_parts_type, False)
+    sum_d_squared_parts_ptr = _array(_row_ptr + 6, _sum_d_squared_parts_type, False)
+    tensor_ptr = _array(_row_ptr + 7, _number, False)
+    _sum_theta_squared_count = tl.load(_row_ptr + 8)
+    _sum_d_squared_count = tl.load(_row_ptr + 9)
+    _n = tl.load(_row_ptr + 10)
+    _size = tl.multiple_of(tl.load(_row_ptr + 11), BLOCK)
+    min_norm = tl.load(scalars_ptr + 4)
+    lr = tl.load(scalars_ptr + 0)
+    momentum = tl.load(scalars_ptr + 5)
+    one_minus_momentum = tl.load(scalars_ptr + 6)
+    root = tl.load(scalars_ptr + 1)
+    _unscale = tl.load(scalars_ptr + 2)
+    _seed = tl.load(scalars_ptr + 7)
+    _skip = tl.load(scalars_ptr + 3)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    sum_theta_squared = _sum_of_parts(sum_theta_squared_parts_ptr, _sum_theta_squared_count, _number, BLOCK)
+    sum_d_squared = _sum_of_parts(sum_d_squared_parts_ptr, _sum_d_squared_count, _number, BLOCK)
+    ratio = _quotient(_maximum(_root(sum_theta_squared), min_norm), _maximum(_root(sum_d_squared), min_norm))
+    scale = -lr*ratio
+    if _chunk == 0:
+        tl.store(tensor_ptr + 0, sum_theta_squared)
+        tl.store(tensor_ptr + 1, sum_d_squared)
+        tl.store(tensor_ptr + 2, ratio)
+        tl.store(tensor_ptr + 3, scale)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _momentum_rounding_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, momentum, one_minus_momentum, root,
+                _unscale, _seed, scale, _m_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _momentum_rounding_elements_2_block(
+                theta_ptr, g_ptr, m_ptr, _m_scales_ptr, _m_stream, momentum, one_minus_momentum, root,
+                _unscale, _seed, scale, _m_format, SCALED, _number, _offsets, _offsets < _n,
             )

@@ -8,8 +8,8 @@ Each stage is a pure function from one frozen value to the next; this module onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from optgen.compiler.analyse import analyse
 from optgen.compiler.choice import Choice, choices_ahead, default_choice, dialect_choice
@@ -27,8 +27,8 @@ from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zer
 from optgen.targets.header import spec_digest
 from optgen.targets.kernels.plan import write_plan
 from optgen.targets.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
-from optgen.targets.native.emit import emit_native
-from optgen.targets.triton.emit import emit_triton
+from optgen.targets.native.emit import NativeModule, emit_native
+from optgen.targets.triton.emit import TritonModule, emit_triton
 
 #: Every target there is.
 TARGETS = ("jax", "eager", "native", "triton")
@@ -39,7 +39,7 @@ _KERNELS = {"native": "native.c", "triton": "triton.py"}
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 500
 #: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none made ahead.
-LONGEST_AHEAD = 600
+LONGEST_AHEAD = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,18 @@ def compile_optimizer(
 def _readable(spec: Spec, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
     """The first of the variants, as many as make a file of kernels that people still read; one at least."""
     for number in range(2, len(variants) + 1):
-        if emit_triton(Optimizer(spec, variants[:number])).text.count("\n") > READABLE_LINES:
+        if _lines(emit_triton, Optimizer(spec, variants[:number])) > READABLE_LINES:
             return variants[: number - 1]
     return variants
+
+
+def _lines(emit: Callable[[Optimizer], NativeModule | TritonModule], optimizer: Optimizer) -> int:
+    """How long a file of kernels is, without those for states that are rounded: these say the same once more."""
+    variants = (
+        replace(variant, cases=tuple(replace(case, rounding=None) for case in variant.cases))
+        for variant in optimizer.variants
+    )
+    return emit(replace(optimizer, variants=tuple(variants))).text.count("\n")
 
 
 def generate(
@@ -104,7 +113,7 @@ def generate(
     for target, emit in (("native", emit_native), ("triton", emit_triton)):
         if target in targets:
             module = emit(optimizer)
-            if choices is not None or module.text.count("\n") <= LONGEST_AHEAD:
+            if choices is not None or _lines(emit, optimizer) <= LONGEST_AHEAD:
                 files |= {_KERNELS[target]: module.text, f"{target}.json": write_plan(module.plan)}
     return Generated(manifest, files)
 

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from optgen.compiler.kinds import Kind
-from optgen.runtime.formats import Blocks
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.choice import triton_or_told
 from optgen.runtime.native.library import Kernels
@@ -127,17 +126,6 @@ class KernelJaxVariant(JaxVariant):
         is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(_OF_SHAPES)
         return is_one_pass and is_plain and not self.is_joint
 
-    def narrow(self, tensors: Sequence[Mapping[str, Any]], parameters: Sequence[Any]) -> set[str]:
-        """The states of elements that are stored in less than the precision of the arithmetic."""
-        sizes = [jnp.dtype(self.arrays.arithmetic_dtype(theta)).itemsize for theta in parameters]
-        return {
-            name
-            for kept, size in zip(tensors, sizes, strict=True)
-            for name, value in kept.items()
-            if self.states[name].kind == Kind.ELEMENT.value
-            if isinstance(value, Blocks) or value.dtype.itemsize < size
-        }
-
     def _by_kernels(
         self, gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any], form: str
     ) -> ByKernels | None:
@@ -146,7 +134,7 @@ class KernelJaxVariant(JaxVariant):
         lengths = [n for gradient in gradients for n in gradient.shape]
         if not gradients or not all(isinstance(n, int) for n in lengths):
             return None
-        if state.formats and not all(self.layout(gradient.shape).is_plain for gradient in gradients):
+        if not self.keeps_places(state.formats, [gradient.shape for gradient in gradients]):
             return None
         given = gradients, state, parameters, inputs
         if platform() == "cpu":

@@ -80,17 +80,33 @@ def _parallel() -> int:
     After a gradient has been computed these threads are awake, and look for work for a while: others would first have
     to take the processor from them.
     """
+    if not _has_threads:
+        return 0
     found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
     return ctypes.cast(found, ctypes.c_void_p).value or 0 if found and torch.backends.openmp.is_available() else 0  # type: ignore[no-untyped-call]
 
 
-_PROCESS = os.getpid()
-
-
 def torch_team() -> Team:
     """As many threads as torch uses, where possible the very threads."""
-    # In a forked process one would wait for threads that do not exist.
-    return Team(torch.get_num_threads(), _parallel() if os.getpid() == _PROCESS else 0)
+    return _team(torch.get_num_threads())
+
+
+@functools.cache
+def _team(threads: int) -> Team:
+    return Team(threads, _parallel())
+
+
+def _forget_threads() -> None:
+    """In a forked process one would wait for threads that do not exist."""
+    global _has_threads
+    _has_threads = False
+    _parallel.cache_clear()
+    _team.cache_clear()
+
+
+_has_threads = True
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def guard_of(tensors: list[Tensor]) -> Callable[..., bool]:

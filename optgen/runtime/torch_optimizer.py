@@ -40,9 +40,17 @@ class _Hidden:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What a group's arguments stand for: they are counted as the dialect counts them."""
+    """What a group's arguments stand for.
 
-    given: list[Any]
+    Attributes:
+        count: how many entries the group has.
+        read: gives the arguments of a group, those that this one has.
+        given: what it gave.
+    """
+
+    count: int
+    read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    given: tuple[Any, ...]
     layout: TorchLayout
     hyperparameters: dict[str, Any]
 
@@ -216,13 +224,16 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         _check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
-        self._can_trace = not any(part.layout.of_model or part.group["skip_nonfinite"] for part in work)
-        found = [self._ready.get(index) for index, part in enumerate(work) if part.parameters]
+        skipping = [part for part in work if part.group["skip_nonfinite"]]
+        self._can_trace = not (skipping or [part for part in work if part.layout.of_model])
         # What GradScaler knows is used where it is; elsewhere the host asks for it.
-        by_device = all(ready is not None and ready.can_skip for ready in found)
+        by_device = (found_inf is not None or scale is not None) and all(
+            ready is not None and ready.can_skip
+            for ready in (self._ready.get(index) for index, part in enumerate(work) if part.parameters)
+        )
         if found_inf is not None and not by_device and bool(found_inf.item()):
             return
-        if any(group["skip_nonfinite"] for group in self.param_groups) and not _all_finite(work):
+        if skipping and not _all_finite(skipping):
             first = self.param_groups[0]
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return
@@ -281,13 +292,17 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
         """What `_chosen` says of a group, from memory where its arguments are the very objects they were."""
-        given = [group.get(argument.name) for argument in self.dialect.arguments]
         last = self._choices.get(index)
-        if last is None or not all(map(operator.is_, given, last.given)):
-            last = _Choice(given, *self._chosen(group))
-            if all(map(_is_constant, given)):
-                self._choices[index] = last
-        return last.layout, last.hyperparameters
+        if last is not None and len(group) == last.count and all(map(operator.is_, last.read(group), last.given)):
+            return last.layout, last.hyperparameters
+        layout, hyperparameters = self._chosen(group)
+        # Two at least, for which the values come as a tuple.
+        names = ["params", *(argument.name for argument in self.dialect.arguments if argument.name in group)]
+        read = operator.itemgetter(*names)
+        given = read(group)
+        if all(map(_is_constant, given[1:])):
+            self._choices[index] = _Choice(len(group), read, given, layout, hyperparameters)
+        return layout, hyperparameters
 
     def _chosen(self, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
         """The variant that a group's arguments stand for, and its hyperparameters.
@@ -363,12 +378,12 @@ def _check_flags(label: str, group: Mapping[str, Any]) -> None:
             raise InvalidHyperparameter(f"{label}: {name} as a tensor goes with capturable=True or foreach=False")
 
 
-def _check_capture(optimizer: torch.optim.Optimizer) -> None:
-    """What torch checks of its own optimizers where a graph is captured; it has had two names."""
-    names = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
-    check = next((getattr(optimizer, name) for name in names if hasattr(optimizer, name)), None)
-    if check is not None:
-        check()
+_CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+#: What torch checks of its own optimizers where a graph is captured; it has had two names.
+_check_capture: Callable[[torch.optim.Optimizer], None] = next(
+    (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
+    lambda _: None,
+)
 
 
 def _plain(value: Any) -> Any:
@@ -395,7 +410,7 @@ def _tensors_of(dialect: Dialect, group: Mapping[str, Any]) -> dict[str, Tensor]
 
 
 def _all_finite(work: list[Work]) -> bool:
-    gradients = [p.grad for part in work if part.group["skip_nonfinite"] for p in part.parameters if p.grad is not None]
+    gradients = [p.grad for part in work for p in part.parameters if p.grad is not None]
     return all(bool(torch.isfinite(g.coalesce().values() if g.is_sparse else g).all()) for g in gradients)
 
 

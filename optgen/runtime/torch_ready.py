@@ -37,6 +37,10 @@ class _Number:
     addresses: np.ndarray
     type: int
     value: float
+    _at: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._at = address_of(self.addresses)
 
     @classmethod
     def of(cls, tensors: list[Tensor]) -> _Number | None:
@@ -48,9 +52,13 @@ class _Number:
         addresses = np.array([t.data_ptr() for t in tensors], np.uint64)
         return cls(addresses, TYPES[NAMES[tensors[0].dtype]], float(tensors[0]))
 
+    def is_as_before(self) -> bool:
+        """Whether all of them are what they should be."""
+        return self.replace(self.value)
+
     def replace(self, value: float) -> bool:
         """Give all of them another value; False if one is not what it should be, and nothing has been changed then."""
-        failed = driver().optgen_replace(address_of(self.addresses), len(self.addresses), self.type, self.value, value)
+        failed = driver().optgen_replace(self._at, len(self.addresses), self.type, self.value, value)
         if not failed:
             self.value = value
         return not failed
@@ -95,7 +103,7 @@ class HostClock:
     def is_as_before(self) -> bool:
         """See `Clock`; whoever has changed one of them is noticed."""
         every = [*([self.count] if self.count else ()), *(number for number, _ in self.numbers)]
-        return all(number.replace(number.value) for number in every)
+        return all(map(_Number.is_as_before, every))
 
     def run(
         self, prepared: PreparedStep, hyperparameters: Mapping[str, Any], scale: Tensor | None, skip: Tensor | None

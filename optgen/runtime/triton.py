@@ -67,8 +67,7 @@ class TritonRule:
     def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
         """See `InPlaceRule.takes`."""
         fits = self.launcher.sizes.block_of(STATE_FORMATS[f] for f in formats.values()) % FORMAT_BLOCK == 0
-        is_plain = all(self.variant.layout(shape).is_plain for shape in shapes)
-        return not formats or (fits and is_plain)
+        return fits and self.variant.keeps_places(formats, shapes)
 
     def prepared(
         self,

@@ -10,7 +10,7 @@ import torch
 
 from optgen.errors import TreeMismatch
 from optgen.runtime.torch_memory import NAMES
-from optgen.runtime.triton_launch import LAUNCH_OPTIONS, Call, Memory
+from optgen.runtime.triton_launch import Call, Memory, options_of
 from optgen.runtime.triton_memory import Sent, sent
 
 Tensor = torch.Tensor
@@ -28,6 +28,7 @@ class DeviceCall:
 
     def __init__(self, call: Call, whole: Mapping[str, Tensor]) -> None:
         self.call = call
+        self.options = options_of(call.launch, "hip" if torch.version.hip else "cuda")
         device = whole["scalars"].device
         self.rows = Sent(call.rows, device)
         chunks = [] if call.chunks is None else [sent(call.chunks, None, device)]
@@ -37,7 +38,7 @@ class DeviceCall:
         """Start the kernel; `scaled`: gradients are multiplied by a number, and the step may be left out."""
         given = self.call.constants
         constants = {**given, "SCALED": True} if scaled and "SCALED" in given else given
-        self.call.kernel[(self.call.programs,)](self.rows.there, *self.rest, **constants, **LAUNCH_OPTIONS)
+        self.call.kernel[(self.call.programs,)](self.rows.there, *self.rest, **constants, **self.options)
 
     def move_gradients(self, addresses: np.ndarray) -> None:
         """Have it read gradients at other places, uint64."""

@@ -32,8 +32,19 @@ from optgen.targets.kernels.plan import (
 
 #: Contracting `a*b + c` into one rounding is left out, so that the numbers do not depend on how a compiler pairs terms.
 LAUNCH_OPTIONS: Mapping[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
+#: Registers of a thread. A multiprocessor of NVIDIA's has 65536: at least 3 programs of 128 threads with as many.
+MOST_REGISTERS = 160
 #: The same of a kernel for the numbers of a step, which is one program.
 NUMBER_OPTIONS: Mapping[str, Any] = {"num_warps": 1, "enable_fp_fusion": False}
+
+
+def options_of(launch: Launch, backend: str) -> dict[str, Any]:
+    """How a kernel is compiled for `cuda` or `hip`.
+
+    What is folded stays in registers; left alone, NVIDIA's compiler keeps some of it in memory rather than use over 64.
+    """
+    return {**LAUNCH_OPTIONS, **({"maxnreg": MOST_REGISTERS} if launch.folds and backend == "cuda" else {})}
+
 
 #: How types are called in kernels, by the names that numpy and torch have in common.
 TYPES = {
@@ -146,6 +157,7 @@ class Call:
         rest: the arguments after these: `scalars`, `model`.
         constants: by name.
         gradients: column of the gradient's address, and for each row the tensor's index; None if it reads none.
+        launch: the kernel as the plan has it.
     """
 
     kernel: Any
@@ -158,6 +170,7 @@ class Call:
     rest: tuple[str, ...]
     constants: Mapping[str, Any]
     gradients: tuple[int, np.ndarray] | None
+    launch: Launch
 
 
 class Launcher:
@@ -349,6 +362,7 @@ class Launcher:
             tuple(argument.role for argument in launch.arguments if argument.role in WHOLE),
             constants,
             (gradient[0], np.array(tensors)) if gradient else None,
+            launch,
         )
 
 

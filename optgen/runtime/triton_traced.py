@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from triton.backends.compiler import GPUTarget
@@ -19,7 +20,6 @@ from optgen.runtime.jax import arithmetic_dtype, varying_of
 from optgen.runtime.jax_kernels import KernelJaxVariant, Told
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.triton_launch import (
-    LAUNCH_OPTIONS,
     NUMBER_OPTIONS,
     TYPES,
     Call,
@@ -29,6 +29,7 @@ from optgen.runtime.triton_launch import (
     axes_of,
     itemsize,
     needs_axes,
+    options_of,
 )
 from optgen.runtime.triton_xla import BUFFER, Places, Start
 from optgen.targets.kernels.plan import STATE_FORMATS, CasePlan, KernelPlan, StatePlan
@@ -60,7 +61,7 @@ class Step:
         #: Along which axes of a mesh every result varies: those of what all tensors read.
         self.varying = varying_of((varying, self.shared, single(self.inputs)))
         planned = launcher.plan.variant(variant.info.name)
-        self.plans = planned.cases_for(variant.narrow(self.tensors, self.parameters))
+        self.plans = planned.cases_for(self.narrow())
         kinds = {kind for case in self.plans for kind in (*kinds_of(case), *(fold.kind for fold in case.folds))}
         if Kind.GLOBAL.value in kinds:
             self.varying = varying_of(given)
@@ -74,6 +75,15 @@ class Step:
     def plan(self) -> KernelPlan:
         """Of the generated module."""
         return self.launcher.plan
+
+    def narrow(self) -> set[str]:
+        """The states that are stored in less than the precision of the arithmetic."""
+        return set(self.told.formats) | {
+            name
+            for theta, kept in zip(self.parameters, self.tensors, strict=True)
+            for name, value in kept.items()
+            if any(part.dtype.itemsize < itemsize(str(arithmetic_dtype(theta))) for part in jax.tree.leaves(value))
+        }
 
     def run(self) -> Any:
         """The new parameters, states and numbers."""
@@ -251,7 +261,7 @@ class Step:
                 given.append(self.places.constant(call.chunks))
             given += [of_step[call.case][call.number] if role == "scalars" else model for role in call.rest]
             types = tuple("i64" if place.dtype == "int64" else str(TYPES[place.dtype]) for place in given)
-            code = triton_xla.compiled(call.kernel, types, call.constants, self.target, LAUNCH_OPTIONS)
+            code = triton_xla.compiled(call.kernel, types, call.constants, self.target, options_of(call.launch, "cuda"))
             starts.append(Start(code, call.programs, tuple(place.address for place in given)))
         return self.places.finish(np.concatenate([np.zeros(0, np.int64), *tables]), words, starts)
 

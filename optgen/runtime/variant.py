@@ -210,6 +210,13 @@ class ArrayVariant:
         """The numbers of a tensor's shape that equations ask for."""
         return shape_numbers(gradient.shape)
 
+    def keeps_places(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether all states that are in formats stand in the order in which the rule sees them."""
+        return all(
+            self.layout(shape).is_plain or formats.keys().isdisjoint(s.name for s in self.case_of(shape).states)
+            for shape in shapes
+        )
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """The order of a tensor's axes while the rule works on it."""
         return Layout.of(self.info.matrix_axes, shape, self.arrays.transpose)

@@ -451,6 +451,23 @@ def test_what_optax_states_cannot_be() -> None:
         narrow.update(real, full.init(real), real)
 
 
+def test_kernels_step_what_keeps_its_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """optax's Adafactor turns tensors, but of a matrix it keeps no state that has a format."""
+    params = {"w": jnp.ones((64, 64, 3, 3)), "tall": jnp.ones((90, 70)), "b": jnp.ones(300)}
+    grads = jax.tree.map(lambda p: jnp.sin(jnp.arange(p.size, dtype=jnp.float32)).reshape(p.shape), params)
+    for momentum, expected in ((None, True), (0.9, False)):
+        found = []
+        for backend in ("auto", "arrays"):
+            monkeypatch.setenv("OPTGEN_BACKEND", backend)
+            tx = optgen.optax.adafactor(0.1, min_dim_size_to_factor=3, momentum=momentum, state_dtype="8bit")
+            step = jax.jit(lambda p, s, g, tx=tx: optgen.optax.apply_gradients(tx, g, s, p))
+            assert ("optgen_native" in step.lower(params, tx.init(params), grads).as_text()) is (
+                expected and backend == "auto"
+            )
+            found.append(step(params, tx.init(params), grads)[0])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), *found)
+
+
 def test_two_arguments_for_one_state() -> None:
     """optax's `mu_dtype` is for a state that `state_dtype` leaves alone."""
     with pytest.raises(InvalidHyperparameter, match="mu_dtype and state_dtype say of one state"):

@@ -157,11 +157,19 @@ class Memory:
 
 
 def one_step(
-    rule: Rule, values: Mapping[str, float], model: ModelState, gradients: Sequence[Array], inputs: Mapping[str, Any]
+    rule: Rule,
+    values: Mapping[str, float],
+    model: ModelState,
+    gradients: Sequence[Array],
+    inputs: Mapping[str, Any],
+    reads_back: bool,
 ) -> list[tuple[Any, Values]]:
     """Each tensor's new parameter and new states, by the schedules of the simplified programs."""
     programs = [simplify(program) for program in analyse(rule)]
-    plans = [schedule(program) for program in programs]
+    plans = [schedule(program, reads_back=reads_back) for program in programs]
+    for program, plan in zip(programs, plans, strict=True):
+        new = {state.new for state in program.states if state.kind is Kind.ELEMENT} - set(plan.scratch)
+        assert reads_back or not any(new & set(one.reads) for one in plan.passes)
     interpreter = Interpreter(rule, values)
     memories = []
     for index, (tensor, gradient) in enumerate(zip(model.tensors, gradients, strict=True)):
@@ -205,7 +213,12 @@ def folds_model(definition: Definition) -> bool:
 
 
 def largest_difference(
-    rule: Rule, values: Mapping[str, float], parameters: Sequence[Array], gradients: Trajectory
+    rule: Rule,
+    values: Mapping[str, float],
+    parameters: Sequence[Array],
+    gradients: Trajectory,
+    *,
+    reads_back: bool = True,
 ) -> float:
     """How far schedule and interpreter are apart, in parameters and states, over some steps."""
     interpreter = Interpreter(rule, values)
@@ -215,7 +228,7 @@ def largest_difference(
         for number, step in enumerate(gradients):
             inputs = random_inputs(rule, number, [np.shape(gradient) for gradient in step], np.float64)
             after = interpreter.step(model, step, inputs)
-            results = one_step(rule, values, model, step, inputs)
+            results = one_step(rule, values, model, step, inputs, reads_back)
             for tensor, (theta, states) in zip(after.tensors, results, strict=True):
                 worst = max(worst, apart(tensor.theta, theta))
                 for name, state in states.items():

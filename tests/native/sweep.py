@@ -23,8 +23,8 @@ from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.variant import ModelState
 
-#: Several chunks, broken ones, rows shorter and longer than a stretch, nothing at all.
-SHAPES = [(40_003,), (130, 300), (3, 5, 7), (), (0,), (3, 0), (2, 1500), (1, 1), (150, 2, 140)]
+#: Several chunks, broken ones, bands and blocks of matrices, rows shorter and longer than a stretch, nothing at all.
+SHAPES = [(40_003,), (520, 130), (3, 5, 7), (), (0,), (3, 0), (3, 5000), (1, 1), (150, 2, 140)]
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 

@@ -130,7 +130,7 @@ def numbers_of_steps(rule: Rule, target: TritonTarget) -> float:
     names = launcher.plan.scalars
     random = np.random.default_rng(0)
     worst = 0.0
-    for case in target.rule.cases:
+    for case in target.rule.plan.cases:
         for t in (1, 2, 7, 1000) if case.step is not None else ():
             known = {**target.hyperparameters, "t": float(t), "model_size": 1000.0, "tensor_count": 3.0}
             wanted = {n: known.get(n, float(random.uniform(0.1, 0.9))) for n in case.step.arguments}

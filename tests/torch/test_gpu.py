@@ -42,7 +42,7 @@ def made(name: str, parameters: list[torch.nn.Parameter], **arguments: Any) -> A
     return getattr(optgen.torch, name)(parameters, lr=0.01, **extra, **arguments)
 
 
-@pytest.mark.parametrize("state_dtype", [None, "bfloat16", "8bit", "8bit_stochastic"])
+@pytest.mark.parametrize("state_dtype", [None, "bfloat16", "bfloat16_nearest", "8bit", "8bit_stochastic"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("name", NAMES)
 def test_kernels_do_what_torchs_functions_do(

@@ -49,8 +49,9 @@ _TYPES = {"i64": ctypes.c_int64, "fp32": ctypes.c_float, "fp64": ctypes.c_double
 
 #: Arguments of transformations.
 WAYS: dict[str, list[dict[str, Any]]] = {
-    "adamw": [{}, *({"state_dtype": one} for one in ("8bit", "8bit_stochastic", "bfloat16", "bfloat16_nearest"))],
+    "adamw": [{}, *({"state_dtype": one} for one in ("8bit", "8bit_stochastic", "bfloat16"))],
     "sgd": [{"momentum": 0.9, "state_dtype": "8bit"}],
+    "lamb": [{"state_dtype": "8bit_stochastic"}],
 }
 
 #: Transformations, and how arrays are split over two devices.

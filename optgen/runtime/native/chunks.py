@@ -14,8 +14,10 @@ STRETCHES, ACROSS, BANDS, COPY, JOIN = range(5)
 
 #: Numbers that one thread goes through before it looks for further work; partial results of folds are per chunk.
 CHUNK = 16384
-#: Rows of a band, at least, where a large matrix is folded: one partial result for each of its columns is kept.
+#: Rows of a band, at least on average, where a large matrix is folded, and its numbers: one partial result for each of
+#: its columns is kept.
 BAND = 256
+BAND_NUMBERS = 2 * CHUNK
 #: Lines of at most so many numbers are handed to a kernel several at a time.
 SHORT = 64
 #: What a kernel is handed at once, numbers of a row that one thread folds at most, and how many arrays a kernel may
@@ -38,6 +40,11 @@ def chunked(form: int, count: int, slices: Sequence[int]) -> tuple[int, int]:
     parts = parts_of(runs, band) * parts_of(length, block)
     chunk = 1 if parts > 1 else max(1, CHUNK // max(1, runs * length))
     return chunk, -(-results // chunk) * parts
+
+
+def shared_out(count: int, parts: int) -> int:
+    """How large parts are, the last aside, that are as alike as they can be; 1 of nothing."""
+    return max(1, -(-count // max(1, parts)))
 
 
 def parts_of(count: int, size: int) -> int:
@@ -81,5 +88,5 @@ def slices_of(extent: str, domain: Kind, shape: tuple[int, ...]) -> list[tuple[i
 
 
 def _bands(matrices: int, rows: int, columns: int) -> tuple[int, ...]:
-    width = max(1, min(WIDEST, columns))
-    return (BANDS, matrices, rows, columns, max(BAND, -(-4 * CHUNK // width)), width)
+    width = shared_out(columns, -(-columns // WIDEST))
+    return (BANDS, matrices, rows, columns, shared_out(rows, rows // max(BAND, -(-BAND_NUMBERS // width))), width)

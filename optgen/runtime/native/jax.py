@@ -74,8 +74,7 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
     """One call of C, with an alias for every array that it changes."""
     gradients, tensors, shared, parameters, t, varying, inputs = given
     is_update = told.form == UPDATE_FORM
-    cases = kernels.plan.variant(variant.info.name).cases_for(variant.narrow(tensors, parameters or gradients))
-    over_gradient = is_update and all(_frees_gradient(case) for case in cases)
+    over_gradient = is_update and all(map(_frees_gradient, kernels.plan.variant(variant.info.name).all_cases))
     call = _Call()
     rows, results, kept_outputs = [], [], []
     for index, gradient in enumerate(gradients):

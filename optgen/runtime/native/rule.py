@@ -65,10 +65,13 @@ class Prepared:
     gradients: Sequence[int]
     sizes: Mapping[str, int]
     kept: Sequence[np.ndarray]
-    _places: tuple[int, int, int] = field(init=False, repr=False)
+    _numbers: np.ndarray = field(init=False, repr=False)
+    _places: tuple[int, int, int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._places = address_of(self.table), address_of(self.kernels.addresses), address_of(self.addresses)
+        self._numbers = np.zeros(max(1, len(self.kernels.plan.scalars)))
+        arrays = self.table, self.kernels.addresses, self._numbers, self.addresses
+        self._places = address_of(arrays[0]), address_of(arrays[1]), address_of(arrays[2]), address_of(arrays[3])
 
     def prepare_for_device(self) -> bool:
         """See `PreparedStep`: the host is the device."""
@@ -100,9 +103,10 @@ class Prepared:
             MemoryError: there is none for intermediate values; nothing has been changed.
         """
         values = {"t": t, **self.sizes, **hyperparameters}
-        numbers = np.array([float(values.get(name, 0.0)) for name in self.kernels.plan.scalars] or [0.0])
-        table, functions, addresses = self._places
-        failed = driver().optgen_run(table, functions, address_of(numbers), t, addresses, team.size, team.parallel)
+        if self.kernels.plan.scalars:
+            self._numbers[:] = [float(values.get(name, 0.0)) for name in self.kernels.plan.scalars]
+        table, functions, numbers, addresses = self._places
+        failed = driver().optgen_run(table, functions, numbers, t, addresses, team.size, team.parallel)
         if failed:
             raise MemoryError("there is no memory for a step's intermediate values")
 
@@ -156,7 +160,7 @@ class NativeRule:
 
     def takes(self, formats: Mapping[str, str], shapes: Sequence[tuple[int, ...]]) -> bool:
         """See `InPlaceRule.takes`."""
-        return not formats or all(self.variant.layout(shape).is_plain for shape in shapes)
+        return self.variant.keeps_places(formats, shapes)
 
     def prepared(
         self,

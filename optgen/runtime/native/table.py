@@ -36,7 +36,9 @@ from optgen.targets.kernels.plan import SLICES, CasePlan, Launch, StatePlan
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
-_ACCESS = {"in": 1, "out": 2, "inout": 3}
+_IN, _OUT = 1, 2
+_ACCESS = {"in": _IN, "out": _OUT, "inout": _IN | _OUT}
+_ALONG, _DOWNWARD = range(2)
 _WITHIN_ROW, _WITHIN_COLUMN, _WITHIN_LINES = range(3)
 
 #: As what kernels may take an array; formats of states come to them as numbers of the arithmetic.
@@ -99,7 +101,6 @@ def make_table(
 
     Returns:
         int64, one axis.
-
     """
     narrow = frozenset[str]().union(*(tensor.narrow for tensor in tensors))
     return _Table(kernels, kernels.plan.variant(variant).cases_for(narrow), tensors, shared).made(is_update)
@@ -444,7 +445,7 @@ class _Table:
                     partial = Place(-1, TYPES["float64"], at)
                     yield self.joined(group, member, fold, partial, place, (matrices, parts, results))
                     place = partial
-            rows.append((self.operand(place), _PART, int(downward), fold, 0))
+            rows.append((self.operand(place), _PART, _DOWNWARD if downward else _ALONG, fold, 0))
         count = count_of(Kind(launch.domain), member.tensor.shape)
         yield self.item(launch, group, member.tensor.bits, member, form, count, rows, slices=counts)
 
@@ -453,7 +454,7 @@ class _Table:
     ) -> tuple[int, ...]:
         """Partial results, of which there are some for each of a matrix's results, taken together."""
         matrices, parts, results = counts
-        rows = [(self.operand(partial), _SAME, 1, fold, 0), (self.operand(result), _SAME, 2, 0, 0)]
+        rows = [(self.operand(partial), _SAME, _IN, fold, 0), (self.operand(result), _SAME, _OUT, 0, 0)]
         return self.moved(group, member, JOIN, matrices * results, rows, (matrices, parts, results, 0, 0))
 
     def argument(
@@ -464,7 +465,7 @@ class _Table:
         if role == "axes":
             lengths = [math.prod(shape) for shape in kept_shapes(Kind.AXIS, member.tensor.shape)]
             operands = [self.family(place, length) for place, length in zip(places, lengths, strict=True)]
-            return (operands[0], _AXES, 1, 0, 0)
+            return (operands[0], _AXES, _IN, 0, 0)
         kind = group.kinds.get(name, Kind.ELEMENT)
         domain = Kind(launch.domain)
         seen = _TURNED.get(kind, kind) if member.turns(launch) else kind
@@ -541,7 +542,7 @@ class _Table:
                     shapes = kept_shapes(Kind(state.kind), member.tensor.shape)
                     kept = (replace(place, lag=0) for place in member.tensor.arrays[state.name])
                     for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
-                        rows = [(self.operand(new), _SAME, 1, 0, 0), (self.operand(place), _SAME, 2, 0, 0)]
+                        rows = [(self.operand(new), _SAME, _IN, 0, 0), (self.operand(place), _SAME, _OUT, 0, 0)]
                         yield self.moved(group, member, COPY, math.prod(shape), rows)
 
     def moved(

@@ -25,7 +25,7 @@ from optgen.compiler.pipeline import compile_optimizer
 from optgen.compiler.rule import Rule
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_ahead import machine_code
-from optgen.runtime.triton_launch import LAUNCH_OPTIONS, NUMBER_OPTIONS, Sizes
+from optgen.runtime.triton_launch import LAUNCH_OPTIONS, MOST_REGISTERS, NUMBER_OPTIONS, Sizes, options_of
 from optgen.spec.model import Spec
 from optgen.targets.code import Optimizer
 from optgen.targets.kernels.plan import BLOCKS, STATE_FORMATS, CasePlan, KernelPlan, Launch
@@ -76,8 +76,6 @@ PRECISIONS = {
     "states in bfloat16": Precision(tl.float32, tl.float32, STATE_FORMATS["bfloat16"]),
     "states in 8 bits": Precision(tl.float32, tl.float32, STATE_FORMATS["8bit_stochastic"]),
 }
-#: Of a thread. A multiprocessor of NVIDIA's has 65536, and runs at least 3 programs of 128 threads with as many.
-MOST_REGISTERS = 160
 #: Of a thread that rounds states to 8 bits, in bytes.
 MOST_OWN_MEMORY = 16
 
@@ -266,7 +264,7 @@ def _compile(module: types.ModuleType, launch: Launch, gpu: str, precision: str)
             values |= {name: chosen.format, f"{name.removesuffix('_format')}_type": chosen.state}
     constants = {name: values.get(name, chosen.arithmetic) for name in launch.constants}
     pointers = {name: tables.get(name, str(chosen.arithmetic)) for name in kernel.arg_names if name not in constants}
-    return machine_code(kernel, pointers, constants, GPUS[gpu], LAUNCH_OPTIONS)
+    return machine_code(kernel, pointers, constants, GPUS[gpu], options_of(launch, GPUS[gpu].backend))
 
 
 @dataclass(frozen=True, slots=True)

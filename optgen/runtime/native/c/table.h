@@ -59,12 +59,13 @@ enum { STRETCHES, ACROSS, BANDS, COPY, JOIN };
 
 /* One kernel for one tensor. */
 struct item {
-    int64_t function;                   /* -1: nothing but totals */
+    int64_t function;                   /* -1: none, for COPY, JOIN, and where there are but totals */
     int64_t form;
     int64_t bits, group, rank;
     int64_t tensor_at;                  /* its numbers; -1: it is of the model */
     int64_t count;                      /* numbers that it goes through */
-    int64_t line, rows;                 /* a stretch lies within one line; 0: anywhere */
+    int64_t line, rows;                 /* a stretch lies within one line unless `within` says otherwise;
+                                           0: anywhere */
     int64_t chunk, first_chunk, chunks; /* what one thread does at a time; counted within the phase */
     int64_t arguments, argument_count;
     int64_t totals, total_count;
