@@ -294,11 +294,14 @@ def chart(results: list[Measured], path: Path) -> None:
             mine = [r for r in results if (r.library, r.workload) == (library, workload)]
             base = {r.optimizer: r.median for r in mine if r.who == "optgen"}
             places = {name: place for place, name in enumerate(base)}
-            who = [w for w in dict.fromkeys(r.who for r in mine) if w != "optgen"]
+            # The same ones in all pictures of a library, in the same colours.
+            who = [w for w in dict.fromkeys(r.who for r in results if r.library == library) if w != "optgen"]
             for number, one in enumerate(who):
                 bars = {places[r.optimizer]: r.median / base[r.optimizer] for r in mine if r.who == one}
                 at = [place + (number + 0.5) * 0.8 / len(who) - 0.4 for place in bars]
-                axis.bar(at, [ratio - 1 for ratio in bars.values()], 0.8 / len(who), bottom=1, label=one)
+                axis.bar(
+                    at, [ratio - 1 for ratio in bars.values()], 0.8 / len(who), bottom=1, label=one, color=f"C{number}"
+                )
             axis.set_yscale("log")
             axis.set_ylim(0.3, 20)
             axis.set_yticks([0.5, 1, 2, 5, 10], minor=False)
@@ -313,6 +316,15 @@ def chart(results: list[Measured], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     plt.close(figure)
+
+
+def order(one: Measured) -> tuple[int, ...]:
+    """Where a comparison stands in files, tables and charts."""
+    places = ["float32", "bfloat16"], ["jax", "torch"], list(WORKLOADS), list(OPTIMIZERS)
+    return tuple(
+        among.index(name)
+        for among, name in zip(places, (one.dtype, one.library, one.workload, one.optimizer), strict=True)
+    )
 
 
 def read(path: Path) -> list[Measured]:
@@ -360,6 +372,7 @@ def write(measured: list[Measured], path: Path) -> None:
     """Puts one comparison into a file, in the place of what was measured of it before, and draws the file's chart."""
     compared = {(one.library, one.optimizer, one.workload, one.dtype) for one in measured}
     results = [o for o in read(path) if (o.library, o.optimizer, o.workload, o.dtype) not in compared] + measured
+    results.sort(key=order)
     machine = {
         "processor": processor().name,
         "cores": os.cpu_count(),
