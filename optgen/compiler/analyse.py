@@ -7,7 +7,7 @@ from dataclasses import replace
 import sympy
 from sympy import Expr
 
-from optgen.compiler.infer import SPOKEN, KindInference, is_reduction
+from optgen.compiler.infer import SPOKEN, KindInference, infer_kinds, is_reduction
 from optgen.compiler.kinds import Kind, reduced
 from optgen.compiler.operations import (
     COMPARISON_NODES,
@@ -31,7 +31,7 @@ from optgen.compiler.operations import (
     terms,
 )
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce, State
-from optgen.compiler.rule import Case, Rule
+from optgen.compiler.rule import Rule
 from optgen.errors import SpecError
 from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
 
@@ -42,11 +42,11 @@ def analyse(rule: Rule) -> tuple[Program, ...]:
     Raises:
         SpecError: kinds do not fit, at the place where it happens.
     """
-    programs = tuple(_Analyser(rule, case).program() for case in rule.cases)
+    programs = tuple(_Analyser(rule, inference).program() for inference in infer_kinds(rule))
     shared: dict[str, Definition] = {}
     for program in programs:
         for definition in program.definitions:
-            if definition.kind in (Kind.STEP, Kind.GLOBAL):
+            if definition.kind is Kind.GLOBAL:
                 if shared.setdefault(definition.name, definition) != definition:
                     raise SpecError(
                         f"'{definition.name}' is {SPOKEN[definition.kind]}, but differs between shapes",
@@ -104,15 +104,15 @@ def applied(function: str, arguments: list[Expr]) -> Expr:
 class _Analyser:
     """Turns the equations of one case into definitions, once their kinds are known."""
 
-    def __init__(self, rule: Rule, case: Case) -> None:
+    def __init__(self, rule: Rule, inference: KindInference) -> None:
         self.rule = rule
-        self.case = case
-        self.inference = KindInference(rule, case)
+        self.case = inference.case
+        self.inference = inference
         self.kinds = self.inference.kinds
         self.depths = self.inference.depths
         self.definitions: list[Definition] = []
         self.reductions: dict[Reduce, str] = {}
-        self.taken = {e.name for e in case.equations} | set(self.kinds) | set(case.final)
+        self.taken = {e.name for e in self.case.equations} | set(self.kinds) | set(self.case.final)
 
     def program(self) -> Program:
         for equation in self.case.equations:

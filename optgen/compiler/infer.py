@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from optgen.compiler.kinds import Kind, KindMismatch, join, reduced, reducible
 from optgen.compiler.rule import Case, Equation, Rule
+from optgen.compiler.signatures import Signatures
 from optgen.errors import SpecError
 from optgen.spec.language import REDUCTIONS
 from optgen.spec.source import Source
@@ -23,10 +26,54 @@ SPOKEN = {
 }
 
 
+def infer_kinds(rule: Rule) -> tuple[KindInference, ...]:
+    """The kinds of every case of a rule, with what the cases have in common settled.
+
+    A state is kept once for the model only if every case keeps it so and gives it the same value; where they differ,
+    each tensor keeps its own. A history is as deep in every case as the one that looks back furthest needs it.
+
+    Raises:
+        SpecError: kinds do not fit.
+    """
+    cases = tuple(KindInference(rule, case) for case in rule.cases)
+    lowest: dict[str, Kind] = {}
+    while apart := _kept_apart(cases) - lowest.keys():
+        lowest |= dict.fromkeys(apart, Kind.TENSOR)
+        cases = tuple(KindInference(rule, case, lowest) for case in rule.cases)
+    deepest: dict[str, int] = {}
+    for case in cases:
+        deepest |= {name: max(depth, deepest.get(name, 0)) for name, depth in case.depths.items()}
+    for case in cases:
+        case.depths = {name: deepest[name] for name in case.depths}
+    return cases
+
+
+def _kept_apart(cases: tuple[KindInference, ...]) -> set[str]:
+    """States that some case keeps once for the model, and that are not one value for all tensors."""
+    signatures = Signatures()
+    values = [signatures.of(inference.case) for inference in cases]
+    apart = set()
+    for name in {name for inference in cases for name in inference.depths} - {"theta"}:
+        kinds = {inference.kinds[name] if name in inference.depths else None for inference in cases}
+        if kinds.isdisjoint((Kind.STEP, Kind.GLOBAL)):
+            continue
+        kept = [(value, one.case) for value, one in zip(values, cases, strict=True) if name in one.depths]
+        new = {value[case.final[name]] for value, case in kept}
+        if len(kinds) > 1 or len(new) > 1:
+            apart.add(name)
+    return apart
+
+
 class KindInference:
     """The kinds of one case of a rule, found when it is made.
 
     A state's kind follows from its own equation, which may read it: kinds start low and are raised until they stay.
+
+    Args:
+        rule: the rule.
+        case: one of its cases.
+        lowest: states that are of this kind at least, although this case alone would keep fewer numbers of them. The
+            kinds are known to fit without it: branches and periods may depend on such states.
 
     Attributes:
         kinds: of every name that an expression may hold.
@@ -36,11 +83,14 @@ class KindInference:
         SpecError: kinds do not fit.
     """
 
-    def __init__(self, rule: Rule, case: Case) -> None:
+    def __init__(self, rule: Rule, case: Case, lowest: Mapping[str, Kind] | None = None) -> None:
         self.rule = rule
         self.case = case
+        self.lowest = lowest or {}
         self.source: Source = rule.source
         self.depths = self.find_depths()
+        #: The same by the equations that give these states their values.
+        self.raised = {case.final[name]: kind for name, kind in self.lowest.items() if name in self.depths}
         self.kinds: dict[str, Kind] = {"g": Kind.ELEMENT, "theta": Kind.ELEMENT, "t": Kind.STEP}
         self.kinds |= dict.fromkeys(("size", "rank", "rows", "columns"), Kind.TENSOR)
         self.kinds |= {h.name: Kind.STEP if h.varies else Kind.CONSTANT for h in rule.hyperparameters}
@@ -71,10 +121,10 @@ class KindInference:
         """Find the kind of every equation and state, and check each fold and branch."""
         for name in self.depths:
             if name != "theta":
-                self.kinds[name] = Kind.STEP
+                self.kinds[name] = self.lowest.get(name, Kind.STEP)
                 if name in self.rule.initial:
                     self.expect(self.rule.initial[name], condition=False)
-                    self.kinds[name] = join(Kind.STEP, self.kind(self.rule.initial[name]))
+                    self.kinds[name] = join(self.kinds[name], self.kind(self.rule.initial[name]))
         values = {equation.name: equation for equation in self.case.equations}
         self.settling = True
         while self.raise_kinds(values):
@@ -84,38 +134,35 @@ class KindInference:
         for name, equation_name in self.case.final.items():
             wanted = self.kinds.get(name, self.kinds[equation_name])
             if self.kinds[equation_name] is not wanted:
-                equation = values[equation_name]
-                self.source = equation.source
-                raise self.fail(
-                    equation.value,
-                    f"'{name}[t]' is {SPOKEN[wanted]}, but this is {SPOKEN[self.kinds[equation_name]]}",
-                )
+                raise self.misfit(name, values[equation_name])
 
     def raise_kinds(self, values: dict[str, Equation]) -> bool:
         """Work out every equation's kind, then the states'; whether a state's is higher than before."""
         changed = False
         for equation in self.case.equations:
             self.source = equation.source
-            self.kinds[equation.name] = self.value_kind(equation)
+            kind = self.value_kind(equation)
+            self.kinds[equation.name] = join(kind, self.raised[equation.name]) if equation.name in self.raised else kind
         for name, equation_name in self.case.final.items():
             if name not in self.depths or name == "theta":
                 continue
             try:
                 kind = join(self.kinds[name], self.kinds[equation_name])
             except KindMismatch:
-                equation = values[equation_name]
-                self.source = equation.source
-                raise self.fail(
-                    equation.value,
-                    f"'{name}[t]' is {SPOKEN[self.kinds[name]]}, but this is {SPOKEN[self.kinds[equation_name]]}",
-                ) from None
+                raise self.misfit(name, values[equation_name]) from None
             changed |= kind is not self.kinds[name]
             self.kinds[name] = kind
         return changed
 
+    def misfit(self, name: str, equation: Equation) -> SpecError:
+        """An equation that gives a state, or the parameter, numbers of another kind than it has."""
+        self.source = equation.source
+        kinds = SPOKEN[self.kinds[name]], SPOKEN[self.kinds[equation.name]]
+        return self.fail(equation.value, f"'{name}[t]' is {kinds[0]}, but this is {kinds[1]}")
+
     def value_kind(self, equation: Equation) -> Kind:
         kind = self.kind(equation.value)
-        if equation.branch and isinstance(equation.value, Call):
+        if equation.branch and isinstance(equation.value, Call) and not self.lowest:
             condition = equation.value.arguments[0]
             if not self.kind(condition).is_per_step:
                 raise self.fail(
@@ -156,9 +203,10 @@ class KindInference:
         raise TypeError(f"no kind for {type(node).__name__}")
 
     def every_kind(self, node: Call) -> Kind:
-        if not self.kind(node.arguments[0]).is_per_step:
-            raise self.fail(node, f"'every' counts steps, and this is {SPOKEN[self.kind(node.arguments[0])]}")
-        return Kind.STEP
+        kind = self.kind(node.arguments[0])
+        if not kind.is_per_step and not self.lowest:
+            raise self.fail(node, f"'every' counts steps, and this is {SPOKEN[kind]}")
+        return join(Kind.STEP, kind)
 
     def expect(self, node: Node, condition: bool) -> None:
         if condition and not _is_condition(node):

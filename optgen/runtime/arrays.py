@@ -45,6 +45,18 @@ class Arrays(ABC):
         """The number of the step as functions of tensors take it."""
 
     @abstractmethod
+    def kept_step_number(self, stored: Any, dtype: Any) -> Any:
+        """A number of the step that is kept, as functions of tensors take it."""
+
+    @abstractmethod
+    def spread(self, value: Any, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
+        """A value, perhaps a single number of Python's, as an array of a shape; where `like` is."""
+
+    @abstractmethod
+    def apart(self, value: Array, given: Sequence[Any]) -> Array:
+        """An array, or a copy of it where it may share memory with one of those that are given."""
+
+    @abstractmethod
     def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
         """A new array of one number, or a copy of an array, of a shape; where `like` is."""
 

@@ -44,6 +44,16 @@ class JaxArrays(Arrays):
     def step_number(self, t: Any, dtype: Any) -> jax.Array:
         return jnp.asarray(t, dtype)
 
+    def kept_step_number(self, stored: Any, dtype: Any) -> jax.Array:
+        return self.cast(stored, dtype)
+
+    def spread(self, value: Any, shape: tuple[int, ...], dtype: Any, like: jax.Array) -> jax.Array:
+        array = value if isinstance(value, jax.Array) else jnp.asarray(value, dtype)
+        return array if array.shape == shape else jnp.broadcast_to(array, shape)
+
+    def apart(self, value: jax.Array, given: Sequence[Any]) -> jax.Array:
+        return value  # nothing is changed in place
+
     def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: jax.Array) -> jax.Array:
         if isinstance(start, int | float) and shape == like.shape:
             return jnp.full_like(like, start, dtype=dtype)  # laid out over devices as the parameter is

@@ -62,7 +62,6 @@ class KernelJaxVariant(JaxVariant):
         self.kernels = kernels
         # A module of its own for every trace would be compiled for every trace.
         self.launcher = functools.cache(launcher)
-        self.states = {state.name: state for case in self.info.cases for state in case.states}
 
     def step(
         self,
@@ -120,7 +119,7 @@ class KernelJaxVariant(JaxVariant):
     @functools.cached_property
     def is_elementwise(self) -> bool:
         """Whether a part of a tensor is stepped as all of it is: nothing is folded, and no shape is asked for."""
-        kinds = {state.kind for state in self.states.values()}
+        kinds = {state.kind for case in self.info.cases for state in case.states}
         asked = {name for case in self.info.cases for function in case.jax for name in function.arguments}
         is_one_pass = all(case.passes == 1 for case in self.info.cases)
         is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(_OF_SHAPES)

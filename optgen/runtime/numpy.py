@@ -51,6 +51,17 @@ class NumpyArrays(Arrays):
     def step_number(self, t: Any, dtype: Any) -> Any:
         return dtype.type(t)
 
+    def kept_step_number(self, stored: Any, dtype: Any) -> float:
+        return float(stored)
+
+    def spread(self, value: Any, shape: tuple[int, ...], dtype: Any, like: np.ndarray) -> np.ndarray:
+        array = np.asarray(value, None if isinstance(value, np.ndarray | np.generic) else dtype)
+        return array if array.shape == shape else np.array(np.broadcast_to(array, shape))
+
+    def apart(self, value: np.ndarray, given: Sequence[Any]) -> np.ndarray:
+        shares = any(isinstance(other, np.ndarray) and np.may_share_memory(value, other) for other in given)
+        return value.copy() if shares else value
+
     def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: np.ndarray) -> np.ndarray:
         return np.array(np.broadcast_to(np.asarray(start, dtype), shape))
 

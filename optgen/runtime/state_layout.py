@@ -73,7 +73,7 @@ class StateLayout(ABC):
         self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
         #: States of the step, kept with every parameter.
         self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
-        kinds = {info.kind for info in infos.values()}
+        kinds = {info.kind for case in variant.info.cases for info in case.states}
         #: Whether all tensors have to make their steps together.
         self.is_joint = variant.is_joint
         #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.

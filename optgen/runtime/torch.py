@@ -51,9 +51,14 @@ def _sign(x: Tensor) -> Tensor:
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
-    if not isinstance(condition, Tensor):
-        return a if condition else b
     like = next((x for x in (a, b) if isinstance(x, Tensor)), None)
+    if not isinstance(condition, Tensor):
+        chosen, other = (a, b) if condition else (b, a)
+        if like is None:
+            return chosen
+        # As many numbers as both have, since they may be reduced.
+        chosen = _tensor(chosen, like)
+        return torch.broadcast_tensors(chosen, _tensor(other, like))[0]  # type: ignore[no-untyped-call]
     found: Tensor = torch.where(condition, _tensor(a, like), _tensor(b, like))
     return found
 
@@ -138,6 +143,20 @@ class TorchArrays(Arrays):
     def step_number(self, t: Any, dtype: Any) -> float:
         return float(t)
 
+    def kept_step_number(self, stored: Any, dtype: Any) -> Any:
+        return stored if isinstance(stored, Tensor) else float(stored)
+
+    def spread(self, value: Any, shape: tuple[int, ...], dtype: Any, like: Tensor) -> Tensor:
+        if not isinstance(value, Tensor):
+            value = torch.as_tensor(value, dtype=dtype, device=like.device)
+        full: Tensor = value if tuple(value.shape) == shape else value.expand(shape)
+        return full
+
+    def apart(self, value: Tensor, given: Sequence[Any]) -> Tensor:
+        # An expanded tensor has one place in memory for several numbers.
+        shares = 0 in value.stride() or any(isinstance(x, Tensor) and _may_share_memory(value, x) for x in given)
+        return value.clone(memory_format=torch.contiguous_format) if shares else value
+
     def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: Tensor) -> Tensor:
         if isinstance(start, Tensor):
             return start.detach().to(dtype).expand(shape).clone(memory_format=torch.contiguous_format)
@@ -192,6 +211,13 @@ class TorchArrays(Arrays):
             return call_in_float64(self._host, function, values)
         wide = {n: _tensor(float(v)) if n == "t" or isinstance(v, np.ndarray) else v for n, v in values.items()}
         return getattr(module, function.name)(*(wide[name] for name in function.arguments))
+
+
+def _may_share_memory(a: Tensor, b: Tensor) -> bool:
+    plain = (Tensor, torch.nn.Parameter)
+    if type(a) not in plain or type(b) not in plain:
+        return True  # what a subclass keeps its numbers in is its own affair
+    return bool(a.untyped_storage()._cdata == b.untyped_storage()._cdata)
 
 
 def _narrow(value: Any, like: Tensor) -> Tensor:

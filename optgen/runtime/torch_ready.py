@@ -43,14 +43,14 @@ class _Number:
         self._at = address_of(self.addresses)
 
     @classmethod
-    def of(cls, tensors: list[Tensor]) -> _Number | None:
-        """The number that tensors hold; None if they are of several types, or not in this machine's memory."""
+    def of(cls, tensors: list[Tensor], place: int = 0) -> _Number | None:
+        """The number at a place in some tensors; None if they are of several types, or not in this machine's memory."""
         if {(t.dtype, t.device.type) for t in tensors} - {(torch.float32, "cpu"), (torch.float64, "cpu")}:
             return None
-        if len({t.dtype for t in tensors}) != 1:
+        if len({(t.dtype, t.shape) for t in tensors}) != 1 or not all(t.is_contiguous() for t in tensors):
             return None
-        addresses = np.array([t.data_ptr() for t in tensors], np.uint64)
-        return cls(addresses, TYPES[NAMES[tensors[0].dtype]], float(tensors[0]))
+        addresses = np.array([t.data_ptr() + place * t.element_size() for t in tensors], np.uint64)
+        return cls(addresses, TYPES[NAMES[tensors[0].dtype]], float(tensors[0].reshape(-1)[place]))
 
     def is_as_before(self) -> bool:
         """Whether all of them are what they should be."""
@@ -83,7 +83,7 @@ class HostClock:
     Attributes:
         t: the number of the step that comes next.
         count: the parameters' counts of steps, all of which are one less; None where none are kept.
-        numbers: the numbers of the step, each with the array in which the call keeps it.
+        numbers: the numbers of the step, each with the place, an array of one, in which the call keeps it.
     """
 
     t: int
@@ -94,11 +94,17 @@ class HostClock:
     def of(cls, layout: StateLayout, t: int, kept: list[Kept], shared: Mapping[str, np.ndarray]) -> HostClock | None:
         """That of some parameters; None where their numbers stand elsewhere, or are of several types."""
         count = _Number.of([k[layout.count] for k in kept]) if layout.count else None
-        numbers = [_Number.of([k[layout.names[name]] for k in kept]) for name in shared]
-        if (layout.count and count is None) or any(number is None for number in numbers):
+        if layout.count and count is None:
             return None
-        found = [(n, array) for n, array in zip(numbers, shared.values(), strict=True) if n is not None]
-        return cls(t, count, found)
+        numbers = []
+        for name, array in shared.items():
+            flat = array.reshape(-1)  # of a history several numbers
+            for place in range(flat.size):
+                number = _Number.of([k[layout.names[name]] for k in kept], place)
+                if number is None:
+                    return None
+                numbers.append((number, flat[place : place + 1]))
+        return cls(t, count, numbers)
 
     def is_as_before(self) -> bool:
         """See `Clock`; whoever has changed one of them is noticed."""
@@ -115,7 +121,7 @@ class HostClock:
             self.count.replace(float(self.t))
             self.t += 1
         for number, array in self.numbers:
-            number.replace(float(array))
+            number.replace(float(array[0]))
 
 
 @dataclass(slots=True)

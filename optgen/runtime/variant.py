@@ -81,6 +81,10 @@ class ArrayVariant:
         """The case that a tensor of a shape takes."""
         return self._case(self.layout(shape).shape(shape))
 
+    def kinds_of(self, shape: tuple[int, ...]) -> dict[str, str]:
+        """The kind of each state of a tensor of a shape; another case may keep other numbers under the same name."""
+        return {state.name: state.kind for state in self.case_of(shape).states}
+
     def _case(self, shape: tuple[int, ...]) -> CaseInfo:
         """The case that a tensor takes whose matrix axes are the last two."""
         return self.info.cases[self.case_index(shape)]
@@ -182,8 +186,8 @@ class ArrayVariant:
         if parameters is not None:
             _check_shapes(self.optimizer, gradients, parameters)
             parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
+        kinds = [self.kinds_of(tuple(gradient.shape)) for gradient in gradients]
         gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
-        kinds = {info.name: info.kind for case in self.info.cases for info in case.states}
         given = {
             # Of two kinds of inputs that come as one value per tensor, one number per element has the tensor's axes.
             name: [
@@ -194,16 +198,15 @@ class ArrayVariant:
             else values
             for name, values in (inputs or {}).items()
         }
-        before = zip(layouts, state.tensors, strict=True)
-        tensors = tuple(layout.states(kinds, tensor) for layout, tensor in before)
+        before = zip(layouts, kinds, state.tensors, strict=True)
+        tensors = tuple(layout.states(own, tensor) for layout, own, tensor in before)
         state = ModelState(tensors, state.shared, state.ahead)
         results, after = self._step(gradients, state, parameters, t, hyperparameters, given, form)
-        moved = zip(layouts, after.tensors, strict=True)
+        moved = zip(layouts, kinds, after.tensors, strict=True)
+        tensors = tuple(layout.states(own, tensor, back=True) for layout, own, tensor in moved)
         return (
             tuple(layout.back(result) for layout, result in zip(layouts, results, strict=True)),
-            ModelState(
-                tuple(layout.states(kinds, tensor, back=True) for layout, tensor in moved), after.shared, after.ahead
-            ),
+            ModelState(tensors, after.shared, after.ahead),
         )
 
     def shape_numbers(self, gradient: Array) -> dict[str, int]:
@@ -243,7 +246,10 @@ class ArrayVariant:
         sizes = {"model_size": sum(self.shape_numbers(g)["size"] for g in gradients), "tensor_count": len(gradients)}
         for env in envs:
             env.update(sizes)
+        before = [list(env.values()) for env in envs]
         self._run(cases, envs, dtypes)
+        for case, env, gradient, dtype, given in zip(cases, envs, gradients, dtypes, before, strict=True):
+            self._settle(case, env, gradient, dtype, given)
         results, tensors = [], []
         shared = dict(state.shared)
         for index, (case, env, gradient, dtype) in enumerate(zip(cases, envs, gradients, dtypes, strict=True)):
@@ -260,6 +266,22 @@ class ArrayVariant:
             tensors.append(kept)
         return tuple(results), ModelState(tuple(tensors), shared, state.ahead)
 
+    def _settle(self, case: CaseInfo, env: dict[str, Any], gradient: Array, dtype: Any, given: Sequence[Any]) -> None:
+        """Give what a step leaves its full shape, and memory that is not that of what it was given.
+
+        A function may return a number where an array is kept, or one of its arguments, which is about to be written.
+        """
+        flat = [part for value in given for part in (value if isinstance(value, tuple) else (value,))]
+        kinds = {state.new: Kind(state.kind) for state in case.states if Kind(state.kind) is not Kind.STEP}
+        for name, kind in (kinds | {case.result: Kind.ELEMENT}).items():
+            parts = env[name] if isinstance(env[name], tuple) else (env[name],)
+            shapes = kept_shapes(kind, tuple(gradient.shape))
+            full = tuple(
+                self.arrays.apart(self.arrays.spread(part, shape, dtype, gradient), flat)
+                for part, shape in zip(parts, shapes, strict=True)
+            )
+            env[name] = full if kind is Kind.AXIS else full[0]
+
     def check(self, gradients: Sequence[Array], state: ModelState, parameters: Sequence[Array] | None) -> None:
         """Refuse arrays that would broadcast, or belong to another model.
 
@@ -273,8 +295,9 @@ class ArrayVariant:
         if parameters is not None:
             _check_shapes(self.optimizer, gradients, parameters)
             parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
-        kinds = {info.name: info.kind for case in self.info.cases for info in case.states}
-        tensors = [layout.states(kinds, kept) for layout, kept in zip(layouts, state.tensors, strict=True)]
+        kinds = [self.kinds_of(tuple(gradient.shape)) for gradient in gradients]
+        before = zip(layouts, kinds, state.tensors, strict=True)
+        tensors = [layout.states(own, kept) for layout, own, kept in before]
         gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
         self._check(gradients, ModelState(tuple(tensors), state.shared, state.ahead), parameters)
 
@@ -318,7 +341,8 @@ class ArrayVariant:
         env = self._hyperparameters(hyperparameters, dtype)
         env |= self.shape_numbers(gradient)
         env["t"] = arrays.step_number(t, dtype)
-        env["_count"] = t
+        # As functions of the step's numbers take them: as a float32 number the count would be exact up to 2**24 only.
+        exact = env["_exact"] = {"t": t}
         env["g"] = arrays.cast(gradient, dtype)
         if parameters is not None:
             env["theta"] = arrays.cast(parameters[index], dtype)
@@ -326,7 +350,11 @@ class ArrayVariant:
             value = inputs[name]
             env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
         for info in self._case(tuple(gradient.shape)).states:
-            if info.name in state.shared:
+            if info.kind == Kind.STEP.value:
+                kept = _unpacked(info, state.shared[info.name], t + state.ahead)
+                exact |= kept
+                env |= {name: arrays.kept_step_number(value, dtype) for name, value in kept.items()}
+            elif info.name in state.shared:
                 env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
             else:
                 kept = _unpacked(info, state.tensors[index][info.name], t + state.ahead)
@@ -385,10 +413,8 @@ class ArrayVariant:
 
         There are a handful per step, and some of them cancel: RAdam's rho loses three digits in float32.
         """
-        values = {name: env[name] for name in function.arguments}
-        if "t" in values:
-            # The count itself: as a float32 number it would be exact up to 2**24 only.
-            values["t"] = env["_count"]
+        exact = env["_exact"]
+        values = {name: exact[name] if name in exact else env[name] for name in function.arguments}
         found = self.arrays.call_for_step(self._module, function, values, dtype)
         return dict(zip(function.returns, found, strict=True))
 

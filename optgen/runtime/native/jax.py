@@ -92,8 +92,9 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
         kept: dict[str, Any] = {}
         shape = layout.shape(gradient.shape)
         case = variant.case_index(shape)
+        infos = {info.name: info for info in variant.info.cases[case].states}
         for name, value in tensors[index].items():
-            info = variant.states[name]
+            info = infos[name]
             own = order if Kind(info.kind) is Kind.ELEMENT else ()
             if name in told.formats:
                 stream = stream_of(told.numbers[index], variant.state_names().index(name))
@@ -110,7 +111,9 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
                 arrays[name] = (call.place(one, order if one.ndim == len(order) else ()),)
         bits = 64 if theta.dtype == jnp.float64 else 32
         rows.append(Tensor(case, shape, bits, arrays))
-    model = {name: call.change(value, (), variant.states[name]) for name, value in shared.items()}
+    # What is kept once is the same in every case.
+    infos = {info.name: info for case in variant.info.cases for info in case.states}
+    model = {name: call.change(value, (), infos[name]) for name, value in shared.items()}
     places = {**model, **{name: call.place(jnp.asarray(value)) for name, value in single(inputs).items()}}
     table = make_table(kernels, variant.info.name, rows, places, is_update=is_update)
     values = {**told.fixed, **varying, "t": t, "tensor_count": float(len(gradients))}

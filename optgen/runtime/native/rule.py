@@ -182,6 +182,7 @@ class NativeRule:
             self._tensor(call, index, theta, gradient, kept, inputs or {}, results, state)
             for index, (theta, gradient, kept) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
         ]
+        # What is kept once is the same in every case.
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
         shared = {name: call.changed(value, infos[name]) for name, value in state.shared.items()}
         for name, value in single(inputs or {}).items():

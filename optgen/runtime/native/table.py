@@ -565,20 +565,21 @@ class _Table:
         """The row of an array."""
         if place not in self.operand_of:
             self.operand_of[place] = len(self.operands)
-            self.operands.append(self.row(place, place.depth, place.lag, place.slot))
+            self.operands.append(self.row(place))
         return self.operand_of[place]
 
     def family(self, place: Place, length: int) -> int:
         """The row of one of several vectors, which stand in the order of the axes."""
-        self.operands.append(self.row(place, 1, 0, max(1, length)))
+        self.operands.append(self.row(place, length))
         return len(self.operands) - 1
 
-    def row(self, place: Place, depth: int, lag: int, slot: int) -> tuple[int, ...]:
+    def row(self, place: Place, length: int = 0) -> tuple[int, ...]:
         layout = -1
         if place.strides:
             layout = len(self.layouts)
             self.layouts += [len(place.lengths), *(max(1, n) for n in place.lengths), *place.strides]
-        return (place.buffer, place.at, place.type, depth, lag, slot, layout, place.stream, place.scales)
+        ring = place.depth, place.lag, place.slot
+        return (place.buffer, place.at, place.type, *ring, layout, place.stream, place.scales, max(1, length))
 
 
 #: Where in an item's row its form stands, and the number of its chunks; the one before says how many come first.

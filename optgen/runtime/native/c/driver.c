@@ -316,8 +316,8 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
                 const struct operand *vector = o + axis;
                 void *beside = is_last ? (void *)scratch->values[j] : (void *)&scratch->single[j][axis];
                 scratch->axes[j][axis] =
-                    brought(run, vector, a->type, bits, rest % vector->slot, is_last ? n : 1, 1, beside);
-                rest /= vector->slot;
+                    brought(run, vector, a->type, bits, rest % vector->length, is_last ? n : 1, 1, beside);
+                rest /= vector->length;
             }
             arrays[j] = scratch->axes[j];
             continue;

@@ -30,11 +30,11 @@ struct operand {
     int64_t buffer;                     /* which of the caller's buffers; -1 is the workspace */
     int64_t at;                         /* bytes into it */
     int64_t type;
-    int64_t depth, lag, slot;           /* of a ring of `depth` values, the one of step t - lag; bytes between them;
-                                           of a vector per axis `slot` is its length */
+    int64_t depth, lag, slot;           /* of a ring of `depth` values, the one of step t - lag; bytes between them */
     int64_t layout;                     /* int64s into the layouts: rank, lengths, strides in bytes; -1: no gaps */
     int64_t stream;                     /* of random bits, for formats that are rounded by them */
     int64_t scales;                     /* in 8 bits: which of the caller's buffers holds the blocks' scales */
+    int64_t length;                     /* of a vector per axis, how many numbers it has */
 };
 
 /* The tensors that take the same case: they share the numbers of the step and of the model. */
