@@ -83,6 +83,12 @@ def block_count(shape: Sequence[int]) -> int:
     return -(-math.prod(shape) // BLOCK)
 
 
+def stored_count(codes: Sequence[int], scales: Sequence[int] | None = None) -> int:
+    """How many numbers an array of a shape holds, of one in 8 bits together with its scales."""
+    count = math.prod(codes)
+    return count if scales is None else min(count, BLOCK * math.prod(scales))
+
+
 def decoded(arrays: Arrays, stored: Array | Blocks) -> Array:
     """What is stored, as a float32 array."""
     if not isinstance(stored, Blocks):

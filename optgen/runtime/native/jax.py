@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from optgen.compiler.kinds import Kind
-from optgen.runtime.formats import Blocks, stream_of
+from optgen.runtime.formats import Blocks, stored_count, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.jax import UPDATE_FORM, ModelState
 from optgen.runtime.jax_kernels import ByKernels, KernelJaxVariant, Told, dtypes_of
@@ -162,7 +162,7 @@ class _Call(Buffers):
         """The same for a state in a format of states."""
         parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
         at, *scales = [self.changed(part) for part in parts]
-        return state_place(at, format, stream, *scales)
+        return state_place(at, format, stored_count(*(part.shape for part in parts)), stream, *scales)
 
 
 def _frees_gradient(case: CasePlan) -> bool:

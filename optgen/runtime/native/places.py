@@ -32,6 +32,7 @@ class Place:
     Attributes:
         buffer: which of the caller's buffers; -1 is the driver's own memory.
         type: see `TYPES`.
+        count: how many numbers there are; of a ring, in each of its values.
         at: bytes into the buffer.
         lengths, strides: of an array with gaps, its shape and the bytes from one number to the next along each axis.
         depth, slot: of a ring of values, how many there are and the bytes from one to the next.
@@ -42,6 +43,7 @@ class Place:
 
     buffer: int
     type: int
+    count: int
     at: int = 0
     lengths: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
@@ -107,6 +109,7 @@ def place_of(
     return Place(
         buffer,
         TYPES[dtype],
+        math.prod(shape),
         lengths=shape if gaps else (),
         strides=strides if gaps else (),
         depth=depth,
@@ -122,16 +125,17 @@ def dense_place(
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 
 
-def state_place(buffer: int, format: str, stream: int, scales: int = -1) -> Place:
+def state_place(buffer: int, format: str, count: int, stream: int, scales: int = -1) -> Place:
     """A state that is stored in a format of states.
 
     Args:
         buffer: which of the caller's it is.
         format: see `STATE_TYPES`.
+        count: how many numbers it has, and scales to go with them.
         stream: of its random bits, see `optgen.runtime.formats.key_of`.
         scales: the buffer of the scales of an array in 8 bits.
     """
-    return Place(buffer, STATE_TYPES[format], stream=stream, scales=scales)
+    return Place(buffer, STATE_TYPES[format], count, stream=stream, scales=scales)
 
 
 def in_memory_order(

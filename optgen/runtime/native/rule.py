@@ -11,7 +11,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks, stream_of
+from optgen.runtime.formats import Blocks, stored_count, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
 from optgen.runtime.native.places import SIZES, Place, place_of, state_place
@@ -264,8 +264,10 @@ class _Call:
         """A state in a format of states, which has no gaps."""
         first = len(self.addresses)
         parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
-        self.addresses += [self.found(part).address for part in parts]
-        return state_place(first, format, stream, *range(first + 1, first + len(parts)))
+        found = [self.found(part) for part in parts]
+        self.addresses += [memory.address for memory in found]
+        count = stored_count(*(memory.shape for memory in found))
+        return state_place(first, format, count, stream, *range(first + 1, first + len(parts)))
 
     def place(
         self,

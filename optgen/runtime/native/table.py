@@ -26,6 +26,19 @@ from optgen.runtime.native.chunks import (
     parts_of,
     slices_of,
 )
+from optgen.runtime.native.extents import (
+    AXES,
+    COLUMN,
+    LINE,
+    MATRIX,
+    PART,
+    SAME,
+    check_extent,
+    check_family,
+    check_ring,
+    reach,
+    results_of,
+)
 from optgen.runtime.native.launches import as_results, formats_of, written, written_late
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, TYPES, Formats, Place, in_memory_order, size_of
@@ -34,7 +47,6 @@ from optgen.runtime.slices import count_of, shape_numbers
 from optgen.targets.kernels.plan import SLICES, CasePlan, Launch, StatePlan
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
-_SAME, _LINE, _COLUMN, _MATRIX, _AXES, _PART = range(6)
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
 _IN, _OUT = 1, 2
 _ACCESS = {"in": _IN, "out": _OUT, "inout": _IN | _OUT}
@@ -50,11 +62,11 @@ _TURNED_EXTENT = {"rows": "columns", "columns": "rows", "lines": "lines"}
 
 #: Where values that vary less than the ones a kernel goes through stand.
 _PLACES = {
-    (Kind.ELEMENT, Kind.ROW): _LINE,
-    (Kind.ELEMENT, Kind.COLUMN): _COLUMN,
-    (Kind.ELEMENT, Kind.MATRIX): _MATRIX,
-    (Kind.ROW, Kind.MATRIX): _LINE,
-    (Kind.COLUMN, Kind.MATRIX): _LINE,
+    (Kind.ELEMENT, Kind.ROW): LINE,
+    (Kind.ELEMENT, Kind.COLUMN): COLUMN,
+    (Kind.ELEMENT, Kind.MATRIX): MATRIX,
+    (Kind.ROW, Kind.MATRIX): LINE,
+    (Kind.COLUMN, Kind.MATRIX): LINE,
 }
 
 
@@ -170,6 +182,7 @@ class _Table:
         self.size = sum(math.prod(tensor.shape) for tensor in tensors)
         self.workspace = 0
         self.operands: list[tuple[int, ...]] = []
+        self.places: list[Place] = []  # of the operands
         self.operand_of: dict[Place, int] = {}
         self.layouts: list[int] = []
         self.group_rows: list[tuple[int, ...]] = []
@@ -250,7 +263,7 @@ class _Table:
             at = self.allocated(count_of(kind, tensor.shape), size)
             places = []
             for shape in kept_shapes(kind, tensor.shape):
-                places.append(Place(-1, number, at))
+                places.append(Place(-1, number, math.prod(shape), at))
                 at += math.prod(shape) * size
             arrays[buffer.name] = tuple(places)
         member = _Member(tensor, arrays, self.allocated(len(self.plan.tensor_numbers), size), is_turned, late)
@@ -414,14 +427,16 @@ class _Table:
     def plain(self, group: _Group, launch: Launch, member: _Member, count: int, axis: int) -> tuple[int, ...]:
         rows: list[tuple[int, ...]] = [
             (
-                (-1, _PART, 0, _FOLDS[_operation(group.case, argument.name)], member.parts[argument.name][0])
+                (-1, PART, 0, _FOLDS[_operation(group.case, argument.name)], member.parts[argument.name][0])
                 if argument.role == "parts"
                 else self.argument(group, launch, member, argument.role, argument.name, axis)
             )
             for argument in launch.arguments
         ]
         totals = self.finished(group, launch, member)
-        return self.item(launch, group, member.tensor.bits, member, STRETCHES, count, rows, totals=totals)
+        item = self.item(launch, group, member.tensor.bits, member, STRETCHES, count, rows, totals=totals)
+        assert all(member.parts[a.name][1] >= item[_CHUNKS] for a in launch.arguments if a.role == "parts")
+        return item
 
     def sliced(
         self, group: _Group, launch: Launch, member: _Member, part: tuple[int, ...], axis: int
@@ -442,10 +457,10 @@ class _Table:
                 parts, results = (parts_of(height, band), width) if downward else (parts_of(width, block), height)
                 if parts > 1:
                     at = self.allocated(matrices * parts * results)
-                    partial = Place(-1, TYPES["float64"], at)
+                    partial = Place(-1, TYPES["float64"], matrices * parts * results, at)
                     yield self.joined(group, member, fold, partial, place, (matrices, parts, results))
                     place = partial
-            rows.append((self.operand(place), _PART, _DOWNWARD if downward else _ALONG, fold, 0))
+            rows.append((self.operand(place), PART, _DOWNWARD if downward else _ALONG, fold, 0))
         count = count_of(Kind(launch.domain), member.tensor.shape)
         yield self.item(launch, group, member.tensor.bits, member, form, count, rows, slices=counts)
 
@@ -454,7 +469,7 @@ class _Table:
     ) -> tuple[int, ...]:
         """Partial results, of which there are some for each of a matrix's results, taken together."""
         matrices, parts, results = counts
-        rows = [(self.operand(partial), _SAME, _IN, fold, 0), (self.operand(result), _SAME, _OUT, 0, 0)]
+        rows = [(self.operand(partial), SAME, _IN, fold, 0), (self.operand(result), SAME, _OUT, 0, 0)]
         return self.moved(group, member, JOIN, matrices * results, rows, (matrices, parts, results, 0, 0))
 
     def argument(
@@ -464,15 +479,16 @@ class _Table:
         places = member.arrays[name]
         if role == "axes":
             lengths = [math.prod(shape) for shape in kept_shapes(Kind.AXIS, member.tensor.shape)]
+            check_family(places, lengths, launch.kernel)
             operands = [self.family(place, length) for place, length in zip(places, lengths, strict=True)]
-            return (operands[0], _AXES, _IN, 0, 0)
+            return (operands[0], AXES, _IN, 0, 0)
         kind = group.kinds.get(name, Kind.ELEMENT)
         domain = Kind(launch.domain)
         seen = _TURNED.get(kind, kind) if member.turns(launch) else kind
         place = places[axis] if kind is Kind.AXIS else places[0]
         return (
             self.operand(place),
-            _SAME if kind in (domain, Kind.AXIS) else _PLACES[domain, seen],
+            SAME if kind in (domain, Kind.AXIS) else _PLACES[domain, seen],
             _ACCESS[role],
             0,
             0,
@@ -495,10 +511,10 @@ class _Table:
         is_turned = isinstance(member, _Member) and member.turns(launch)
         numbers = shape_numbers(shape)
         line = 0
-        if any(place not in (_SAME, _PART) for _, place, *_ in rows):
+        if any(place not in (SAME, PART) for _, place, *_ in rows):
             line = numbers["rows"] if launch.domain == Kind.ROW.value else numbers["columns"]
         within = _WITHIN_COLUMN if is_turned else _WITHIN_ROW
-        if launch.domain == Kind.ELEMENT.value and 0 < line <= SHORT and all(place != _AXES for _, place, *_ in rows):
+        if launch.domain == Kind.ELEMENT.value and 0 < line <= SHORT and all(place != AXES for _, place, *_ in rows):
             within = _WITHIN_LINES
         formats = _formats(launch, group, member) if isinstance(member, _Member) else None
         types = [
@@ -508,6 +524,15 @@ class _Table:
             for argument in launch.arguments
         ]
         chunk, chunks = chunked(form, count, slices)
+        for operand, place, access, *_ in rows:
+            if operand >= 0 and place != AXES:
+                is_result = place == PART
+                extent = (
+                    results_of(form, slices, downward=access == _DOWNWARD)
+                    if is_result
+                    else reach(place, count, line, numbers["rows"])
+                )
+                check_extent(self.places[operand], extent, launch.kernel)
         first_argument, first_total = len(self.arguments), len(self.totals)
         self.arguments += [(*row, type) for row, type in zip(rows, types, strict=True)]
         self.totals += totals
@@ -542,7 +567,7 @@ class _Table:
                     shapes = kept_shapes(Kind(state.kind), member.tensor.shape)
                     kept = (replace(place, lag=0) for place in member.tensor.arrays[state.name])
                     for shape, new, place in zip(shapes, member.arrays[state.new], kept, strict=True):
-                        rows = [(self.operand(new), _SAME, _IN, 0, 0), (self.operand(place), _SAME, _OUT, 0, 0)]
+                        rows = [(self.operand(new), SAME, _IN, 0, 0), (self.operand(place), SAME, _OUT, 0, 0)]
                         yield self.moved(group, member, COPY, math.prod(shape), rows)
 
     def moved(
@@ -556,6 +581,9 @@ class _Table:
     ) -> tuple[int, ...]:
         """A row for what the driver does without a kernel, from one array to another."""
         chunk, chunks = chunked(form, count, slices)
+        source, target = (self.places[operand] for operand, *_ in rows)
+        check_extent(source, slices[0] * slices[1] * slices[2] if form == JOIN else count, "a copy")
+        check_extent(target, count, "a copy")
         at = len(self.arguments)
         self.arguments += [(*row, _number(member.tensor.bits)) for row in rows]
         head = (-1, form, member.tensor.bits, group.index, 1, member.numbers_at, count, 0, 1)
@@ -564,22 +592,25 @@ class _Table:
     def operand(self, place: Place) -> int:
         """The row of an array."""
         if place not in self.operand_of:
-            self.operand_of[place] = len(self.operands)
-            self.operands.append(self.row(place))
+            self.operand_of[place] = self.added(place, 0)
         return self.operand_of[place]
 
     def family(self, place: Place, length: int) -> int:
         """The row of one of several vectors, which stand in the order of the axes."""
-        self.operands.append(self.row(place, length))
-        return len(self.operands) - 1
+        return self.added(place, length)
 
-    def row(self, place: Place, length: int = 0) -> tuple[int, ...]:
+    def added(self, place: Place, length: int) -> int:
+        check_ring(place)
         layout = -1
         if place.strides:
             layout = len(self.layouts)
             self.layouts += [len(place.lengths), *(max(1, n) for n in place.lengths), *place.strides]
         ring = place.depth, place.lag, place.slot
-        return (place.buffer, place.at, place.type, *ring, layout, place.stream, place.scales, max(1, length))
+        self.operands.append(
+            (place.buffer, place.at, place.type, *ring, layout, place.stream, place.scales, max(1, length))
+        )
+        self.places.append(place)
+        return len(self.operands) - 1
 
 
 #: Where in an item's row its form stands, and the number of its chunks; the one before says how many come first.
