@@ -244,3 +244,13 @@ def test_what_cases_do_not_agree_on_is_kept_for_each_tensor() -> None:
     )
     assert kinds(equations) == [(Kind.TENSOR, 1), (Kind.TENSOR, 1)]
     assert kinds(equations.replace("s[t-1] + 2*t", "t")) == [(Kind.TENSOR, 1)]
+
+
+def test_arithmetic_on_vectors_of_axes_is_left_as_it_is_written() -> None:
+    """Neither is `V - V` zero where there is NaN, nor a quotient of roots one power."""
+    equations = """
+V[t] = (0.9*V[t-1]/sqrt(V[t-2]**2 + 0.1))/sqrt(0.44**2 + 0.1) + (V[t-1] - V[t-1]) + max(abs(g), over=other_axes)
+theta[t] = theta[t-1] - lr*min(V[t], over=axes)
+"""
+    found = apart(equations.strip(), ways=WAYS)
+    assert max(found.values()) <= TOLERANCE, found

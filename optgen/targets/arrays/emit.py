@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import sympy
 from sympy import Expr
 
 from optgen.compiler.kinds import Kind
-from optgen.compiler.operations import names_in
+from optgen.compiler.operations import names_in, substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
 from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
@@ -219,7 +218,8 @@ def _per_axis(value: Expr, kinds: dict[str, Kind], printer: ArrayPrinter) -> str
     """The same expression for the vector of each axis; no spec can name a value as its variables are named."""
     families = sorted(name for name in names_in(value) if kinds[name] is Kind.AXIS)
     inner = {name: f"_{name}_i" for name in families}
-    renamed = value.xreplace({sympy.Symbol(n): sympy.Symbol(i) for n, i in inner.items()})
+    # Not sympy's own replacing, which evaluates what it builds anew.
+    renamed = substitute(value, {symbol(n): symbol(i) for n, i in inner.items()})
     text = ArrayPrinter(printer.namespace, {*(printer.arrays or ()), *inner.values()}).text(renamed)
     if len(families) == 1:
         return f"tuple({text} for {inner[families[0]]} in {families[0]})"
