@@ -19,6 +19,7 @@ import click
 from optgen import __version__
 from optgen._paths import checkout_folder, generated_folder, specs_folder
 from optgen.errors import OptgenError, SpecError
+from optgen.escaping import terminal, visible
 
 if TYPE_CHECKING:
     from optgen.compiler.build import Built
@@ -38,18 +39,21 @@ class _Group(click.Group):
         except OptgenError as error:
             _complain(str(error))
             ctx.exit(1)
+        except click.ClickException as error:
+            error.message = terminal(error.message)  # names of files may stand in it
+            raise
         except OSError as error:
             # One without a number is no report of the system's; nobody reads what a closed pipe was sent.
             if error.errno in (None, errno.EPIPE):
                 raise
-            raise click.ClickException(_said(error)) from None
+            raise click.ClickException(terminal(_said(error))) from None
         except KeyboardInterrupt:
             ctx.exit(130)  # what a shell reports of a command that was interrupted
 
 
 def _complain(text: str) -> None:
     """Write to standard error as it is; in red on a terminal."""
-    click.secho(text, err=True, fg="red")
+    click.secho(terminal(text), err=True, fg="red")
 
 
 def _said(error: OSError) -> str:
@@ -103,7 +107,7 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
                 click.echo(difference.diff, nl=False)
             sys.exit(1)
     for difference in differences:
-        click.echo(difference.diff, nl=False)
+        click.echo(terminal(difference.diff), nl=False)
     foreign = [difference.path for difference in differences if difference.foreign]
     if len(differences) > len(foreign):
         _complain(
@@ -174,7 +178,7 @@ def _build_once(specs: Path, output: Path, names: tuple[str, ...], *, quiet: boo
             progress.clear()
             for verb, files in (("wrote", built.written), ("removed", built.removed)):
                 for file in files:
-                    click.echo(f"{verb} {output.name}/{built.name}/{file}")
+                    click.echo(visible(f"{verb} {output.name}/{built.name}/{file}"))
             if built.error is not None:
                 _complain(str(built.error))
             progress.show(len(done), built.name)
@@ -206,7 +210,10 @@ class _Progress:
         """Replace the line; it is never longer than a narrow terminal."""
         if self._wanted:
             click.echo(
-                f"\r\x1b[Kbuilding {min(done, self._total)}/{self._total} {name[:40]}", err=True, nl=False, color=True
+                f"\r\x1b[Kbuilding {min(done, self._total)}/{self._total} {visible(name)[:40]}",
+                err=True,
+                nl=False,
+                color=True,
             )
 
     def clear(self) -> None:

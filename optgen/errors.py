@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optgen.escaping import HIDDEN, visible
+
 
 class OptgenError(Exception):
     """Base of every error that optgen raises on purpose."""
@@ -37,7 +39,8 @@ class SpecError(OptgenError):
         indent = len(where.line_text) - len(where.line_text.lstrip())
         if where.column - 1 < indent:
             indent = 0  # the mistake is the indentation, so it is shown
-        shown = where.line_text[indent:].rstrip()
+        # One sign for each character, so that the caret counts as many.
+        shown = HIDDEN.sub("\N{REPLACEMENT CHARACTER}", where.line_text[indent:].rstrip())
         # A long line is cut around the mistake, so that the caret stays in sight.
         start = max(0, where.column - 1 - indent)
         if len(shown) > 120:
@@ -46,9 +49,9 @@ class SpecError(OptgenError):
         width = max(1, min(where.width, len(shown) - start))
         number = f"{where.line:5d}"
         caret = " " * start + "^" * width
-        hint = f" {self.hint}" if self.hint else ""
+        hint = f" {visible(self.hint)}" if self.hint else ""
         return (
-            f"{where.path}:{where.line}:{where.column}: {self.message}\n"
+            f"{visible(where.path)}:{where.line}:{where.column}: {visible(self.message)}\n"
             f"{number} | {shown}\n"
             f"{' ' * len(number)} | {caret}{hint}"
         )

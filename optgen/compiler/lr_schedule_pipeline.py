@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from optgen.compiler.lr_schedule_program import schedule_program
+from optgen.escaping import visible
 from optgen.spec.latex import equations_latex
 from optgen.spec.lr_schedule_model import LrSchedule, printable
 from optgen.spec.lr_schedule_reader import schedule_at
@@ -52,7 +53,7 @@ def manifest_of(schedule: LrSchedule) -> LrScheduleManifest:
     """What the runtime is told of a schedule."""
     return LrScheduleManifest(
         format=FORMAT,
-        spec=schedule.source.path,
+        spec=visible(schedule.source.path),
         digest=spec_digest(schedule.source.text),
         name=schedule.name,
         class_name=schedule.class_name,

@@ -20,6 +20,7 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.schedule import schedules
 from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
+from optgen.escaping import visible
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Hyperparameter, Input, Spec
 from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
@@ -122,7 +123,7 @@ def _manifest(optimizer: Optimizer, jax_module: ArrayModule) -> Manifest:
     spec = optimizer.spec
     return Manifest(
         format=FORMAT,
-        spec=spec.source.path,
+        spec=visible(spec.source.path),
         digest=spec_digest(spec.source.text),
         name=spec.name,
         class_name=spec.class_name,

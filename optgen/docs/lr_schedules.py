@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optgen.compiler.lr_schedule_pipeline import manifest_of
 from optgen.docs.reference import Row
+from optgen.escaping import html, markdown, markdown_code, markdown_link, markdown_math
 from optgen.runtime.lr_schedule_arguments import schedule_signature
 from optgen.spec.domain import Domain
 from optgen.spec.lr_schedule_reader import read_schedule
@@ -15,17 +16,18 @@ from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One schedule on the page."""
+    """One schedule on the page; what comes from the spec is Markdown already, the heading HTML."""
 
     name: str
     title: str
+    heading: str
     summary: str
     latex: str
     hyperparameters: tuple[Row, ...]
     options: tuple[Row, ...]
     dialects: tuple[Row, ...]
     notes: tuple[Row, ...]
-    references: tuple[Row, ...]
+    references: tuple[str, ...]
     base: str
 
 
@@ -43,20 +45,22 @@ def section_of(manifest: LrScheduleManifest) -> Section:
     """Everything that the page says of one schedule."""
     return Section(
         name=manifest.name,
-        title=manifest.title,
-        summary=manifest.summary,
+        title=markdown(manifest.title),
+        heading=html(manifest.title),
+        summary=markdown(manifest.summary),
         latex=manifest.latex,
         hyperparameters=tuple(_hyperparameter(manifest, name) for name in manifest.order),
         options=tuple(
-            Row((f"`{o.name}`", str(o.default).lower(), ", ".join(o.choices) or "switch", o.meaning))
+            Row((markdown_code(o.name), str(o.default).lower(), ", ".join(o.choices) or "switch", markdown(o.meaning)))
             for o in manifest.options
         ),
         dialects=tuple(
-            Row((d.library, f"`{d.name}{schedule_signature(manifest, d)}`".replace("|", r"\|")))
-            for d in manifest.dialects
+            Row((d.library, markdown_code(f"{d.name}{schedule_signature(manifest, d)}"))) for d in manifest.dialects
         ),
-        notes=tuple(Row((f"{d.library} `{d.name}`", d.note)) for d in manifest.dialects if d.note),
-        references=tuple(Row((r.text, r.url)) for r in manifest.references),
+        notes=tuple(
+            Row((f"{d.library} {markdown_code(d.name)}", markdown(d.note))) for d in manifest.dialects if d.note
+        ),
+        references=tuple(markdown_link(r.text, r.url) for r in manifest.references),
         base=manifest.base,
     )
 
@@ -68,14 +72,13 @@ def _hyperparameter(manifest: LrScheduleManifest, name: str) -> Row:
             length += f" and {found.longer_by} longer" if found.longer_by else ""
             order = "; each larger than the one before" if found.increasing else ""
             default = f"[{', '.join(f'{x:g}' for x in found.default)}]"
-            return Row(
-                (f"${found.symbol}$", f"`{name}`", default, _domain(found.domain), found.meaning + order + length)
-            )
+            meaning = markdown(found.meaning) + order + length
+            return Row((markdown_math(found.symbol), markdown_code(name), default, _domain(found.domain), meaning))
     (h,) = (h for h in manifest.hyperparameters if h.name == name)
     default = "absent" if h.default is None else f"{h.default:g}"
     whole = "; a whole number" if name in manifest.whole else ""
-    return Row((f"${h.symbol}$", f"`{name}`", default, _domain(h.domain), h.meaning + whole))
+    return Row((markdown_math(h.symbol), markdown_code(name), default, _domain(h.domain), markdown(h.meaning) + whole))
 
 
 def _domain(domain: Domain) -> str:
-    return f"`{domain.text}`" if domain.text else "any"
+    return markdown_code(domain.text) if domain.text else "any"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
+from optgen.escaping import markdown, markdown_code, markdown_link, markdown_math
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Argument, Dialect, Option, Spec
 from optgen.targets.manifest import CaseInfo, Manifest, StateInfo
@@ -15,14 +16,14 @@ STATE_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table, cell by cell."""
+    """A row of a table, cell by cell, in Markdown."""
 
     cells: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One optimizer's page."""
+    """One optimizer's page; what comes from the spec is Markdown already."""
 
     name: str
     title: str
@@ -37,7 +38,7 @@ class Page:
     costs: tuple[Row, ...]
     dialects: tuple[Row, ...]
     notes: tuple[Row, ...]
-    references: tuple[Row, ...]
+    references: tuple[str, ...]
     wrapped: str
     picture: str
 
@@ -54,19 +55,19 @@ def page_of(spec: Spec, manifest: Manifest, picture: str) -> Page:
     hyperparameters = (_hyperparameter(h.name, manifest) for h in spec.own_hyperparameters)
     return Page(
         name=spec.name,
-        title=spec.title,
-        summary=spec.summary,
+        title=markdown(spec.title),
+        summary=markdown(spec.summary),
         latex=manifest.latex,
         algorithm=equations_latex(spec),
         has_options=equations_latex(spec) != manifest.latex,
         hyperparameters=tuple(hyperparameters),
         options=tuple(_option(option) for option in spec.own_options),
-        inputs=tuple(Row((f"`{i.name}`", i.kind, i.meaning)) for i in spec.inputs),
+        inputs=tuple(Row((markdown_code(i.name), i.kind, markdown(i.meaning))) for i in spec.inputs),
         states=tuple(_state(name, spec, manifest) for name in _state_names(spec, manifest)),
         costs=tuple(_cost(variant.name, variant.cases) for variant in manifest.variants),
-        dialects=tuple(Row((d.library, f"`{d.name}`", f"`{call_of(d)}`")) for d in spec.dialects),
-        notes=tuple(Row((f"{d.library} `{d.name}`", d.note)) for d in notes_of(spec.dialects)),
-        references=tuple(Row((r.text, r.url)) for r in spec.references),
+        dialects=tuple(Row((d.library, markdown_code(d.name), markdown_code(call_of(d)))) for d in spec.dialects),
+        notes=tuple(Row((f"{d.library} {markdown_code(d.name)}", markdown(d.note))) for d in notes_of(spec.dialects)),
+        references=tuple(markdown_link(r.text, r.url) for r in spec.references),
         wrapped=f"{spec.wraps}: {spec.wrapped}" if spec.wraps else "",
         picture=picture if default.passes else "",
     )
@@ -100,19 +101,17 @@ def _default(argument: Argument) -> str:
 def _hyperparameter(name: str, manifest: Manifest) -> Row:
     h = next(h for h in manifest.hyperparameters if h.name == name)
     default = "absent" if h.default is None else repr(h.default)
-    domain = f"`{h.domain.text}`" if h.domain.text else "any"
-    meaning = h.meaning + ("; may change at every step" if h.varies else "")
+    domain = markdown_code(h.domain.text) if h.domain.text else "any"
+    meaning = markdown(h.meaning) + ("; may change at every step" if h.varies else "")
     absent = "; absent at " + repr(h.absent) if h.absent is not None else "; may be absent" if h.optional else ""
-    return Row((f"${h.symbol}$", f"`{h.name}`", default, domain, meaning + absent))
+    return Row((markdown_math(h.symbol), markdown_code(h.name), default, domain, meaning + absent))
 
 
 def _option(option: Option) -> Row:
-    values = ", ".join(f"`{word}`" for word in option.choices) or (
-        "switch" if isinstance(option.default, bool) else "n"
-    )
+    values = ", ".join(map(markdown_code, option.choices)) or ("switch" if isinstance(option.default, bool) else "n")
     default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
-    requires = f"; has an effect with `{option.requires}` only" if option.requires else ""
-    return Row((f"`{option.name}`", default, values, option.meaning + requires))
+    requires = f"; has an effect with {markdown_code(option.requires)} only" if option.requires else ""
+    return Row((markdown_code(option.name), default, values, markdown(option.meaning) + requires))
 
 
 def _state_names(spec: Spec, manifest: Manifest) -> tuple[str, ...]:
@@ -128,12 +127,14 @@ def _state(name: str, spec: Spec, manifest: Manifest) -> Row:
     entry = entries.get(name)
     if not infos:
         assert entry is not None
-        return Row((f"${entry.symbol}$", f"`{name}`", "with other options", "", entry.meaning))
+        return Row(
+            (markdown_math(entry.symbol), markdown_code(name), "with other options", "", markdown(entry.meaning))
+        )
     info = infos[0][1]
-    symbol = f"${entry.symbol}$" if entry else ""
-    meaning = (entry.meaning if entry else "of the wrapped optimizer") or name
+    symbol = markdown_math(entry.symbol) if entry else ""
+    meaning = (markdown(entry.meaning) if entry else "of the wrapped optimizer") or name
     start = "0" if info.zero else "see equations"
-    return Row((symbol, f"`{name}`", kept(info), start, meaning + ("" if always else " (with an option)")))
+    return Row((symbol, markdown_code(name), kept(info), start, meaning + ("" if always else " (with an option)")))
 
 
 def kept(state: StateInfo) -> str:
@@ -156,7 +157,7 @@ def _cost(name: str, cases: tuple[CaseInfo, ...]) -> Row:
 
     return Row(
         (
-            f"`{name}`",
+            markdown_code(name),
             each([memory(c) for c in cases]),
             each([c.operations for c in cases]),
             each([c.bytes_per_element for c in cases]),

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 
 from optgen.brainpy.schedulers import counters
+from optgen.escaping import python_docstring
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
 from optgen.runtime.arguments import takes_schedule
@@ -120,7 +121,7 @@ def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
     lines = [_OPTAX_HEAD]
     for manifest, dialect in _spellings(manifests, "optax"):
         lines.append(f"def {dialect.name}({_parameters(manifest, dialect)}) -> optax.GradientTransformationExtraArgs:")
-        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f'    """{python_docstring(manifest.summary)}"""\n')
     for schedule, dialect in _spelled(schedules, "optax"):
         lines.append(_schedule_function(schedule, dialect, "_Schedule"))
     return "\n".join(lines)
@@ -137,11 +138,11 @@ def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
     lines = [_OPTIM_HEAD]
     for manifest, dialect in _spellings(manifests, "braintools"):
         lines.append(f"class {dialect.name}(Optimizer):")
-        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f'    """{python_docstring(manifest.summary)}"""\n')
         lines.append(f"    def __init__(self, {_parameters(manifest, dialect)}) -> None: ...\n")
     for schedule, dialect in _spelled(schedules, "braintools"):
         lines.append(f"class {dialect.name}(ScheduledLR):")
-        lines.append(f'    """{schedule.summary}"""\n')
+        lines.append(f'    """{python_docstring(schedule.summary)}"""\n')
         lines.append(f"    def __init__(self, {_scheduler_parameters(schedule, dialect)}) -> None: ...\n")
     return "\n".join(lines)
 
@@ -154,7 +155,7 @@ def grouped_stub(manifests: Sequence[Manifest], library: str) -> str:
     for manifest, dialect in sorted(pairs, key=lambda pair: pair[1].name):
         parameters = _parameters(manifest, dialect).replace(" | Schedule", "")
         lines.append(f"class {dialect.name}({parent}):")
-        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f'    """{python_docstring(manifest.summary)}"""\n')
         lines.append(f"    def __init__(self, params: Params, {parameters}) -> None: ...\n")
     return "\n".join(lines)
 
@@ -164,14 +165,14 @@ def brainpy_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMa
     lines = [_BRAINPY_HEAD]
     for manifest, dialect in _spellings(manifests, "brainpy"):
         lines.append(f"class {dialect.name}(Optimizer):")
-        lines.append(f'    """{manifest.summary}"""\n')
+        lines.append(f'    """{python_docstring(manifest.summary)}"""\n')
         lines.append(f"    def __init__(self, {_parameters(manifest, dialect)}) -> None: ...\n")
     for schedule, dialect in _spelled(schedules, "brainpy"):
         own = schedule_signature(schedule, dialect)
         signature = own.replace(parameters=[*own.parameters.values(), *counters(dialect)])
         parent = "CallBasedScheduler" if dialect.counts == "calls" else "Scheduler"
         lines.append(f"class {dialect.name}({parent}):")
-        lines.append(f'    """{schedule.summary}"""\n')
+        lines.append(f'    """{python_docstring(schedule.summary)}"""\n')
         typed = _typed(schedule, dialect, signature, "Number").replace("lr: Number", "lr: Number | HasValue", 1)
         lines.append(f"    def __init__(self, {typed}) -> None: ...\n")
     return "\n".join(lines)
@@ -185,7 +186,7 @@ def _spelled(schedules: Sequence[LrScheduleManifest], library: str) -> list[tupl
 
 def _schedule_function(manifest: LrScheduleManifest, dialect: Dialect, result: str) -> str:
     parameters = _typed(manifest, dialect, schedule_signature(manifest, dialect), "Number")
-    return f'def {dialect.name}({parameters}) -> {result}:\n    """{manifest.summary}"""\n'
+    return f'def {dialect.name}({parameters}) -> {result}:\n    """{python_docstring(manifest.summary)}"""\n'
 
 
 def _scheduler_parameters(manifest: LrScheduleManifest, dialect: Dialect) -> str:

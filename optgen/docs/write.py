@@ -17,6 +17,7 @@ from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
 from optgen.docs.stubs import brainpy_stub, grouped_stub, optax_stub, optim_stub, schedules_stub
+from optgen.escaping import markdown, markdown_code
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
 from optgen.spec.reader import read_spec
@@ -64,7 +65,7 @@ def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrSched
     files["docs/optimizers/index.md"] = _template("index.md.jinja").render(
         rows=[_overview(optimizer) for optimizer in optimizers.values()],
         preamble=equations_latex(any_spec, any_spec.preamble.body),
-        shared=[Row((f"`{name}`", shared[name])) for name in any_spec.preamble.names],
+        shared=[Row((markdown_code(name), markdown(shared[name]))) for name in any_spec.preamble.names],
     )
     manifests = [optimizer.manifest for optimizer in optimizers.values()]
     files["docs/schedule_catalogue.md"] = _template("schedules.md.jinja").render(
@@ -92,10 +93,10 @@ def _template(name: str) -> jinja2.Template:
 def _overview(optimizer: Documented) -> Row:
     manifest = optimizer.manifest
     first = manifest.variants[0].cases[0]
-    names = dict.fromkeys(f"`{dialect.name}`" for dialect in manifest.dialects)
+    names = dict.fromkeys(markdown_code(dialect.name) for dialect in manifest.dialects)
     return Row(
         (
-            f"[{manifest.title}]({manifest.name}.md)",
+            f"[{markdown(manifest.title)}]({manifest.name}.md)",
             ", ".join(names),
             str(memory(first)),
             f"{first.bytes_per_element}, {first.passes}",

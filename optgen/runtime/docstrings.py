@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from optgen.escaping import rest
 from optgen.runtime.own_arguments import added, own_argument
 from optgen.spec.model import Argument, Dialect
 from optgen.targets.manifest import Manifest, VariantInfo
@@ -16,8 +17,8 @@ def described(manifest: Manifest, dialect: Dialect) -> str:
     what the arguments mean, a runnable example, what libraries do differently, references.
     """
     parts = [
-        f"{manifest.title}.",
-        manifest.summary or "Defined from its equations.",
+        f"{rest(manifest.title)}.",
+        rest(manifest.summary) or "Defined from its equations.",
         _symbols(manifest, dialect),
         _states(manifest, dialect),
         f".. math::\n\n{textwrap.indent(manifest.latex_of(dialect), '    ')}",
@@ -71,7 +72,8 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
             if argument.instead:
                 continue
             meaning, domain = meanings[target]
-            told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
+            said = rest(meaning) or target
+            told.append(f"{said} ({domain})" if domain else said)
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
     lines += [f"    {name}: {argument.meaning}." for name, (_, argument) in added(dialect).items()]
     return "\n".join(lines) if len(lines) > 1 else ""
@@ -171,10 +173,10 @@ def _some(argument: Argument) -> str:
 def _notes(manifest: Manifest, dialect: Dialect) -> str:
     """What libraries do differently, this spelling's own first."""
     others = [d for d in manifest.dialects if d.note and d != dialect]
-    lines = [f"    {d.library} {d.name}: {d.note}" for d in ([dialect] if dialect.note else []) + others]
+    lines = [f"    {d.library} {d.name}: {rest(d.note)}" for d in ([dialect] if dialect.note else []) + others]
     return "\n".join(["Libraries differ:", *dict.fromkeys(lines)]) if lines else ""
 
 
 def _references(manifest: Manifest) -> str:
-    lines = [f"    {r.text}" + (f" {r.url}" if r.url else "") for r in manifest.references]
+    lines = [f"    {rest(r.text)}" + (f" {r.url}" if r.url else "") for r in manifest.references]
     return "\n".join(["References:", *lines]) if lines else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from optgen.escaping import rest
 from optgen.spec.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
@@ -17,8 +18,8 @@ def described_schedule(manifest: LrScheduleManifest, dialect: Dialect) -> str:
     """The docstring of a schedule in a library's spelling: summary, equation, arguments, references."""
     returns = _RETURNS.get(dialect.library, _RETURNS["optax"])
     parts = [
-        f"{manifest.title}.",
-        manifest.summary,
+        f"{rest(manifest.title)}.",
+        rest(manifest.summary),
         f".. math::\n\n{textwrap.indent(manifest.latex, '    ')}",
         "Here :math:`t = 0, 1, \\dots` is the number of steps done" + _symbols(manifest, dialect) + ".",
         _arguments(manifest, dialect),
@@ -50,17 +51,18 @@ def _arguments(manifest: LrScheduleManifest, dialect: Dialect) -> str:
         told = []
         for target in argument.targets:
             meaning, domain = meanings[target]
-            told.append(f"{meaning or target} ({domain})" if domain else meaning or target)
+            said = rest(meaning) or target
+            told.append(f"{said} ({domain})" if domain else said)
         lines.append(f"    {argument.name}: {'; '.join(told)}.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def _notes(dialect: Dialect) -> str:
-    return f"Note:\n    {dialect.note}" if dialect.note else ""
+    return f"Note:\n    {rest(dialect.note)}" if dialect.note else ""
 
 
 def _references(manifest: LrScheduleManifest) -> str:
     if not manifest.references:
         return ""
-    lines = [f"    {r.text}" + (f" {r.url}" if r.url else "") for r in manifest.references]
+    lines = [f"    {rest(r.text)}" + (f" {r.url}" if r.url else "") for r in manifest.references]
     return "\n".join(["References:", *lines])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from optgen.escaping import is_link
 from optgen.spec.domain import Domain, parse_domain
 from optgen.spec.model import Hyperparameter, Input, Option, Reference, StateEntry
 from optgen.spec.tables import Tables
@@ -44,7 +45,7 @@ def read_hyperparameter(tables: Tables, name: str, raw: object) -> Hyperparamete
     return Hyperparameter(
         name=name,
         default=default,
-        symbol=tables.string(entry, latex_name(name), table, name, "symbol"),
+        symbol=tables.symbol(entry, latex_name(name), table, name, "symbol"),
         domain=domain,
         meaning=tables.string(entry, "", table, name, "meaning"),
         optional=optional,
@@ -137,7 +138,7 @@ def read_state(tables: Tables, name: str, raw: object) -> StateEntry:
     entry = tables.inline(raw, ("symbol", "meaning"), table, name)
     return StateEntry(
         name,
-        tables.string(entry, latex_name(name), table, name, "symbol"),
+        tables.symbol(entry, latex_name(name), table, name, "symbol"),
         tables.string(entry, "", table, name, "meaning"),
     )
 
@@ -160,7 +161,11 @@ def read_references(tables: Tables, head: Mapping[str, Any], table: str = "optim
             raise tables.fail_value(message, *where, number, hint=hint)
         tables.keys(entry, ("text", "url"), *where, number)
         text = tables.string(entry, "", *where, number, "text")
-        found.append(Reference(text, tables.string(entry, "", *where, number, "url")))
+        url = tables.string(entry, "", *where, number, "url")
+        if url and not is_link(url):
+            message = "this is no address of the web"
+            raise tables.fail_value(message, *where, number, "url", hint="write https://...")
+        found.append(Reference(text, url))
     return tuple(found)
 
 

@@ -46,8 +46,9 @@ def define_spec(
         SpecError: the equations are wrong.
         TypeError: a value is none of those, or a name is given twice.
     """
-    equations = textwrap.dedent(equations).strip("\n") + "\n"
+    equations = textwrap.dedent(equations.replace("\r\n", "\n")).strip("\n") + "\n"
     source = Source(f"<{name}>", equations)
+    source.refuse_hidden()
     nowhere = source.location(Span(1, 1, 1))
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise SpecError(f"'{name}' is not a name", nowhere, "lower case letters, digits and single '_'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
@@ -21,7 +20,7 @@ from optgen.spec.model import (
     StateLayout,
 )
 from optgen.spec.state_layouts import LAYOUT_KEYS, Known, read_layout
-from optgen.spec.tables import Tables, shortened, suggestion
+from optgen.spec.tables import Tables, is_word, shortened, suggestion
 
 #: Stands for the absence of an optional hyperparameter, since TOML has no null.
 ABSENT = "none"
@@ -226,8 +225,8 @@ class _Reader:
         arguments = []
         seen: dict[str, str] = {}
         for name, raw in written.items():
-            if not name.isidentifier() or keyword.iskeyword(name):
-                raise self.tables.fail(f"'{name}' cannot name an argument", self.name, "arguments", name)
+            if not is_word(name):
+                raise self.tables.fail(f"'{shortened(name)}' cannot name an argument", self.name, "arguments", name)
             if isinstance(raw, dict):
                 required, named = (name in flags[key] for key in ("required", "keyword_only"))
                 arguments.append(Argument(name, (), (self.own(name, raw),), False, required, named))

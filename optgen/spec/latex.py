@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from optgen.escaping import latex as escaped
 from optgen.spec.model import Spec
 from optgen.spec.syntax import (
     Assign,
@@ -38,11 +39,6 @@ _TALL = re.compile(r"\\(frac|sqrt|begin|left)\b")
 #: A name of several letters, which needs room beside another factor.
 _WORD_FIRST = re.compile(r"\\math(rm|tt)\{")
 _WORD_LAST = re.compile(r"\\math(rm|tt)\{[^{}]*\}(_\{[^{}]*\})?\Z")
-_ESCAPES = {"_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"} | {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-}
 
 
 def equations_latex(spec: Spec, body: tuple[Statement, ...] | None = None) -> str:
@@ -150,7 +146,7 @@ class _Writer:
                 text = _number(value)
                 return text, _SUM if value < 0 else _PRODUCT if r"\cdot" in text else _POWER if "^" in text else _ATOM
             case Text(value=value):
-                return rf"\texttt{{{_escaped(value)}}}", _ATOM
+                return rf"\texttt{{{escaped(value)}}}", _ATOM
             case Name(name=name):
                 return self.named(self.symbol(name))
             case Indexed(name=name, index=index):
@@ -213,7 +209,7 @@ class _Writer:
                 return _fenced(r"\langle", inner, r"\rangle") + mark, _ATOM
             case "floor" | "ceil":
                 return _fenced(rf"\l{function}", inner, rf"\r{function}"), _ATOM
-        name = _FUNCTIONS.get(function, rf"\operatorname{{{_escaped(function)}}}")
+        name = _FUNCTIONS.get(function, rf"\operatorname{{{escaped(function)}}}")
         return f"{name}{mark}{_bracketed(inner)}", _ATOM
 
     def cases(self, arguments: tuple[Node, ...]) -> str:
@@ -236,11 +232,11 @@ class _Writer:
         digits = name[len(letters) :]
         first, _, rest = letters.partition("_")
         if rest and (len(first) == 1 or first in _GREEK):
-            return _with_subscript(self.symbol(first), rf"\mathrm{{{_escaped(rest)}}}{digits}")
+            return _with_subscript(self.symbol(first), rf"\mathrm{{{escaped(rest)}}}{digits}")
         if letters in _GREEK:
             letters = r"\varepsilon" if letters in ("eps", "epsilon") else f"\\{letters}"
         elif len(letters) > 1:
-            letters = rf"\mathrm{{{_escaped(letters.rstrip('_'))}}}"
+            letters = rf"\mathrm{{{escaped(letters.rstrip('_'))}}}"
         return f"{letters}_{{{digits}}}" if digits else letters
 
 
@@ -330,8 +326,4 @@ def _number(value: int | float) -> str:
 
 
 def _typewriter(name: str) -> str:
-    return rf"\mathtt{{{_escaped(name)}}}"
-
-
-def _escaped(text: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in text)
+    return rf"\mathtt{{{escaped(name)}}}"

@@ -138,7 +138,7 @@ def _list(tables: Tables, name: str, raw: Mapping[str, Any]) -> NumberList:
     return NumberList(
         name=name,
         default=default,
-        symbol=tables.string(entry, latex_name(name), table, name, "symbol"),
+        symbol=tables.symbol(entry, latex_name(name), table, name, "symbol"),
         domain=domain,
         meaning=tables.string(entry, "", table, name, "meaning"),
         increasing=increasing,

@@ -103,12 +103,16 @@ def spec_tables(source: Source) -> Mapping[str, Any]:
         if found := pattern.search(source.text):
             raise SpecError(message, source.location(source.span(*found.span())))
     try:
-        return tomllib.loads(source.text)
+        data = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
         raise toml_error(source, str(error)) from None
     except RecursionError:
         place = source.location(_deep_bracket(source))
         raise SpecError("too many brackets inside one another", place, "a spec needs two or three") from None
+    source.refuse_hidden()
+    # Equations alone have several lines, and are the text of the file as it stands there.
+    Tables(source).check_lines({name: value for name, value in data.items() if name != "equations"})
+    return data
 
 
 def _deep_bracket(source: Source) -> Span:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.errors import Location
+from optgen.errors import Location, SpecError
+from optgen.escaping import HIDDEN
 from optgen.spec.positions import Path, Stretch, positions
 
 
@@ -41,6 +42,16 @@ class Source:
         line_end = self.text.find("\n", start)
         end = min(end, len(self.text) if line_end < 0 else line_end)
         return Span(self.text.count("\n", 0, start) + 1, start - line_start + 1, max(1, end - start))
+
+    def refuse_hidden(self) -> None:
+        """Refuse a character that a reader does not see, wherever it stands.
+
+        Raises:
+            SpecError: there is one.
+        """
+        if found := HIDDEN.search(self.text):
+            message = f"the character U+{ord(found[0]):04X} is not seen, and has no place in a spec"
+            raise SpecError(message, self.location(self.span(*found.span())), "remove it")
 
     def find(self, table: str, *keys: str | int) -> Span:
         """Where a table, a key of it, a key of that key's inline table or an item of its list stands.

@@ -9,7 +9,7 @@ from typing import Any
 
 from optgen.errors import SpecError
 from optgen.spec.model import Argument, Dialect, History, OptionValue, Spec, StateLayout, StatePart, Transformation
-from optgen.spec.tables import Tables, shortened, suggestion
+from optgen.spec.tables import Tables, is_word, shortened, suggestion
 
 #: The keys of a dialect that are read here; all but the first need the first.
 LAYOUT_KEYS = (
@@ -192,7 +192,7 @@ class _LayoutReader:
 
     def class_name(self, raw: Mapping[str, Any], *keys: str | int) -> str:
         found = self.tables.string(raw, "", self.name, *keys)
-        if found and not found.isidentifier():
+        if found and not is_word(found):
             raise self.fail(f"'{shortened(found)}' cannot name a class", *keys)
         return found
 
@@ -206,7 +206,7 @@ class _LayoutReader:
         for field, source in found.items():
             where = (*keys, "fields", field)
             self.tables.identifier(field, self.name, *where)
-            if not isinstance(source, str) or not (source.isidentifier() or COUNT.fullmatch(source)):
+            if not isinstance(source, str) or not (is_word(source) or COUNT.fullmatch(source)):
                 hint = 'write a state, "t", "t + 1", "t == 0" or "t % period"'
                 raise self.fail(f"'{shortened(str(source))}' cannot stand in a field", *where, hint=hint)
             count = COUNT.fullmatch(source)

@@ -9,8 +9,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from optgen.errors import SpecError
+from optgen.escaping import HIDDEN, visible
 from optgen.spec.language import RESERVED, name_problem
 from optgen.spec.source import Source
+from optgen.spec.symbols import symbol_problem
 from optgen.spec.tokens import MAX_NAME
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*\Z")
@@ -56,16 +58,44 @@ class Tables:
     def string(self, entry: Mapping[str, Any], default: str | None, table: str, *keys: Key) -> str:
         """The line of text under the last of `keys`; `default` where there is none, required if that is None."""
         value = self.text(entry, default, table, *keys)
-        if any(character < " " or character == "\x7f" for character in value):
-            # "\beta" in TOML is a backspace and "eta": LaTeX written in the wrong quotes.
-            span = self.source.value(table, *keys)
-            written = self.source.line(span.line)[span.column - 1 :][: span.width]
-            raise self.fail_value(
-                f"'{keys[-1]}' holds a control character",
-                table,
-                *keys,
-                hint="write LaTeX in single quotes: '\\beta'" if "\\" in written else "write it on one line",
-            )
+        self.check_line(value, table, *keys)
+        return value
+
+    def check_line(self, value: str, table: str, *keys: Key) -> None:
+        """Refuse a line of text that holds a character which is not seen, or which would end it."""
+        if visible(value) == value:
+            return
+        if hidden := next((character for character in value if character > "\x7f" and HIDDEN.match(character)), ""):
+            raise self.fail_value(f"'{keys[-1]}' holds {character_name(hidden)}", table, *keys, hint="remove it")
+        # "\beta" in TOML is a backspace and "eta": LaTeX written in the wrong quotes.
+        span = self.source.value(table, *keys)
+        written = self.source.line(span.line)[span.column - 1 :][: span.width]
+        raise self.fail_value(
+            f"'{keys[-1]}' holds a control character",
+            table,
+            *keys,
+            hint="write LaTeX in single quotes: '\\beta'" if "\\" in written else "write it on one line",
+        )
+
+    def check_lines(self, value: object, *keys: Key) -> None:
+        """Refuse such characters in all keys and values below a key, whatever they are read as."""
+        if isinstance(value, str):
+            self.check_line(value, str(keys[0]), *keys[1:])
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if visible(key) != key:
+                    what = f"a key holds {character_name(next(c for c in key if visible(c) != c))}"
+                    raise self.fail(what, str(keys[0]) if keys else key, *keys[1:], hint="remove it")
+                self.check_lines(inner, *keys, key)
+        elif isinstance(value, list):
+            for position, inner in enumerate(value):
+                self.check_lines(inner, *keys, position)
+
+    def symbol(self, entry: Mapping[str, Any], default: str, table: str, *keys: Key) -> str:
+        """The LaTeX of a symbol under the last of `keys`; `default` where there is none."""
+        value = self.string(entry, default, table, *keys)
+        if problem := symbol_problem(value):
+            raise self.fail_value(problem[0], table, *keys, hint=problem[1])
         return value
 
     def text(self, entry: Mapping[str, Any], default: str | None, table: str, *keys: Key) -> str:
@@ -143,6 +173,16 @@ class Tables:
         if name in RESERVED:
             raise self.fail(f"'{name}' has a meaning in the language", table, *where, hint="choose another name")
         return name
+
+
+def character_name(character: str) -> str:
+    """How a character is spoken of that cannot be shown."""
+    return f"the character U+{ord(character):04X}"
+
+
+def is_word(name: str) -> bool:
+    """Whether a text can be a name in Python as it stands: Python reads some letters beyond ASCII as others."""
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name) and name != "__debug__"
 
 
 def shortened(name: str) -> str:

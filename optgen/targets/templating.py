@@ -8,6 +8,8 @@ from pathlib import Path
 
 import jinja2
 
+from optgen.escaping import c_comment, python_comment, python_docstring
+
 #: The longest line of generated code, where nothing forces a longer one.
 WIDTH = 110
 
@@ -26,6 +28,7 @@ def template(target: str, file: str = "module.py.jinja") -> jinja2.Template:
     )
     environment.filters["listed"] = listed
     environment.filters["filled"] = filled
+    environment.filters |= {f.__name__: f for f in (c_comment, python_comment, python_docstring)}
     return environment.get_template(file)
 
 

@@ -197,7 +197,7 @@ def test_a_blank_that_is_none() -> None:
 
 def test_a_control_character() -> None:
     assert message_of(GOOD.replace("A toy.", "A\x01 toy.")) == (
-        'toy.toml:5:13: a control character\n    5 | summary = "A\x01 toy."\n      |             ^ remove it'
+        'toy.toml:5:13: a control character\n    5 | summary = "A\ufffd toy."\n      |             ^ remove it'
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
+from optgen.escaping import visible
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
@@ -44,7 +45,7 @@ def emit_native(optimizer: Optimizer) -> NativeModule:
     )
     plan = KernelPlan(
         format=FORMAT,
-        spec=optimizer.spec.source.path,
+        spec=visible(optimizer.spec.source.path),
         digest=spec_digest(optimizer.spec.source.text),
         scalars=tuple(tables.scalars),
         tensor_numbers=tuple(tables.tensor),

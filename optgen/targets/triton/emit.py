@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
 from optgen.compiler.program import Definition
+from optgen.escaping import visible
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter
@@ -53,7 +54,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
     tables = pool.tables
     plan = KernelPlan(
         format=FORMAT,
-        spec=optimizer.spec.source.path,
+        spec=visible(optimizer.spec.source.path),
         digest=spec_digest(optimizer.spec.source.text),
         scalars=tuple(tables.scalars),
         tensor_numbers=tuple(tables.tensor),
