@@ -39,9 +39,6 @@ class _Group(click.Group):
         except OptgenError as error:
             _complain(str(error))
             ctx.exit(1)
-        except click.ClickException as error:
-            error.message = terminal(error.message)  # names of files may stand in it
-            raise
         except OSError as error:
             # One without a number is no report of the system's; nobody reads what a closed pipe was sent.
             if error.errno in (None, errno.EPIPE):
@@ -160,7 +157,7 @@ def _known_names(names: tuple[str, ...], specs: Path) -> tuple[str, ...]:
             last = [path.rpartition("/")[2] for path in known]
             close = get_close_matches(Path(name).stem, last, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(last)}"
-            raise click.ClickException(f"no spec '{name}' in {specs}; {hint}")
+            raise click.ClickException(terminal(f"no spec '{name}' in {specs}; {hint}"))
     return tuple(dict.fromkeys(found)) or tuple(known)
 
 

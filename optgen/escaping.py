@@ -36,7 +36,7 @@ _LINK = re.compile(r"https?://[^\s/]\S*")
 #: What means something to reStructuredText inside a line.
 _REST = re.compile(r"[\\`|]|(?<![^\s'\"(\[{<\-/:])\*(?=\S)|(?<=\w)_(?!\w)")
 #: What opens a directive, a prompt of a doctest or an item at the start of a line.
-_REST_START = re.compile(r"\A(?=[^\w\s(\[\\'\"])")
+_REST_START = re.compile(r"\A(?=[^\w\s(\[\\'\"]|['\"]{2})")
 
 _LATEX = {"_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"} | {
     "\\": r"\textbackslash{}",

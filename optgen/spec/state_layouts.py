@@ -149,6 +149,14 @@ class _LayoutReader:
     def strings(self, raw: object, *keys: str | int) -> tuple[str, ...]:
         return self.tables.strings({str(keys[-1]): raw}, self.name, *keys)
 
+    def words_of(self, raw: object, *keys: str | int) -> tuple[str, ...]:
+        """Names of states or fields, whether there are such or not."""
+        found = self.strings(raw, *keys)
+        for position, name in enumerate(found):
+            if not is_word(name):
+                raise self.fail(f"'{shortened(name)}' is not a name", *keys, position)
+        return found
+
     def part(
         self,
         raw: object,
@@ -220,7 +228,7 @@ class _LayoutReader:
 
     def dtypes(self, entry: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         found = self.of_arguments(entry, "dtypes", (*self.own, DEFAULT_DTYPE))
-        return {name: self.strings(raw, "dtypes", name) for name, raw in found.items()}
+        return {name: self.words_of(raw, "dtypes", name) for name, raw in found.items()}
 
     def left_out(self, mask: str, raw: object) -> dict[str, Value]:
         if not isinstance(raw, dict) or not raw:
@@ -238,7 +246,7 @@ class _LayoutReader:
         if after == ("gives" in raw):
             message = "a transformation gives an input, or comes after the rule"
             raise self.fail(message, *where, hint="write one of them")
-        restarts = self.strings(raw.get("restarts", []), *where, "restarts")
+        restarts = self.words_of(raw.get("restarts", []), *where, "restarts")
         if len(restarts) not in (0, 2) or (restarts and restarts[0] not in self.own):
             hint = 'write restarts = ["the switch", "the field"]'
             raise self.fail("'restarts' is a switch of the front-end and a field", *where, "restarts", hint=hint)
@@ -281,7 +289,7 @@ class _LayoutReader:
         ahead = raw.get("ahead", 0)
         if isinstance(ahead, bool) or not isinstance(ahead, int):
             raise self.fail("'ahead' is a number of steps", "history", "ahead")
-        return History(self.strings(raw.get("states", []), "history", "states"), length, ahead)
+        return History(self.words_of(raw.get("states", []), "history", "states"), length, ahead)
 
 
 def unassigned_field(

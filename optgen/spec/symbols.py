@@ -22,11 +22,11 @@ _FUNCTIONS = (
     "tfrac sum prod int limits nolimits"
 )
 _SIGNS = (
-    "prime backprime star ast dagger ddagger circ bullet cdot cdots ldots dots times div pm mp oplus ominus otimes odot "
-    "top bot perp parallel mid infty emptyset square triangle diamond sharp flat natural to gets rightarrow leftarrow "
-    "leftrightarrow uparrow downarrow Rightarrow Leftarrow le leq ge geq ne neq approx sim simeq propto equiv in langle "
-    "rangle lvert rvert lVert rVert vert Vert lfloor rfloor lceil rceil lbrace rbrace left right big Big bigl bigr Bigl "
-    "Bigr quad qquad textbackslash"
+    "prime backprime star ast dagger ddagger circ bullet cdot cdots ldots dots times div pm mp oplus ominus otimes "
+    "odot top bot perp parallel mid infty emptyset square triangle diamond sharp flat natural to gets rightarrow "
+    "leftarrow leftrightarrow uparrow downarrow Rightarrow Leftarrow le leq ge geq ne neq approx sim simeq propto "
+    "equiv in langle rangle lvert rvert lVert rVert vert Vert lfloor rfloor lceil rceil lbrace rbrace left right "
+    "big Big bigl bigr Bigl Bigr quad qquad textbackslash"
 )
 _COMMANDS = frozenset(" ".join((_GREEK, _ACCENTS, _FONTS, _FUNCTIONS, _SIGNS)).split())
 #: A backslash before one of these is a sign or a blank.
