@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +22,72 @@ def cache_root() -> Path:
     """The cache folder; the environment variable `OPTGEN_CACHE` names another."""
     chosen = os.environ.get("OPTGEN_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("optgen"))
+
+
+#: How the names of unfinished files and folders begin, and the seconds after which whoever made one is gone.
+UNFINISHED = ".new-"
+_ABANDONED_AFTER = 3600
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file or folder is this user's, and nobody else may write to it.
+
+    This is asked of every file that is executed, and of the folder that it lies in: whoever can write there could have
+    this user run what he likes.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+    """
+    found = path.stat()
+    if sys.platform == "win32":  # modes say nothing there
+        return True
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def own_folders(name: str) -> Iterator[Path]:
+    """Where files that are executed may be kept: in the cache folder, else beside other temporary files.
+
+    Folders are made where they are missing; those that cannot be made, and those of others, are left out.
+    """
+    user = os.getuid() if sys.platform != "win32" else "user"
+    for folder in (cache_root() / name, Path(tempfile.gettempdir()) / f"optgen-{user}-{name}"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            usable = is_own(folder)
+        except OSError:
+            continue  # it cannot be written, or is no folder
+        if usable:
+            yield folder
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in place in one step, so that a process running beside this one sees all or none of it.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clear_abandoned(path.parent)
+    handle, made = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(made).replace(path)
+    except BaseException:
+        Path(made).unlink(missing_ok=True)
+        raise
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove what processes have left unfinished in a folder that were ended while they wrote."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # another process does the same
+            if time.time() - path.lstat().st_mtime < _ABANDONED_AFTER:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 @functools.cache

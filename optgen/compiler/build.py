@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from optgen._cache import cache_root, compiler_key
+from optgen._cache import cache_root, compiler_key, write_whole
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import OptgenError, SpecError
 from optgen.spec.reader import read_spec
@@ -222,7 +222,7 @@ class _Record:
     def _save(self) -> None:
         # Without a record the next build only takes longer.
         with contextlib.suppress(OSError):
-            _write(self._path, msgspec.json.encode(self._entries).decode())
+            write_whole(self._path, msgspec.json.encode(self._entries))
 
 
 def _folders(output: Path) -> list[str]:

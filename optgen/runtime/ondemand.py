@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from optgen._cache import cache_root, compiler_key
+from optgen._cache import compiler_key, is_own, own_folders, write_whole
 from optgen.compiler.choice import Choice
 from optgen.errors import OptgenError
 from optgen.runtime.manifests import catalogue_manifest
@@ -28,7 +26,7 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> tuple[Varian
         SpecError: the equations are wrong under this choice.
         OptgenError: the spec is no longer the one that the catalogue was generated from.
     """
-    cached = _cache_file(entry.manifest, name) if entry.in_catalogue else None
+    cached = _cache_name(entry.manifest, name) if entry.in_catalogue else None
     files = _read_cached(cached) if cached is not None else None
     if files is None:
         from optgen.compiler.pipeline import generate
@@ -45,10 +43,11 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> tuple[Varian
     return read_manifest(files["manifest.json"].encode()).variants[0], files
 
 
-def _cache_file(manifest: Manifest, name: str) -> Path:
+def _cache_name(manifest: Manifest, name: str) -> str:
+    """What the file of a variant is called."""
     inner = catalogue_manifest(manifest.wrapped).digest if manifest.wrapped else ""
     key = hashlib.sha256(f"{manifest.digest} {inner} {compiler_key()} {name}".encode()).hexdigest()
-    return cache_root() / "variants" / f"{manifest.name}-{key[:32]}.json"
+    return f"{manifest.name}-{key[:32]}.json"
 
 
 class _Cached(msgspec.Struct):
@@ -62,21 +61,30 @@ def _digest(files: dict[str, str]) -> str:
     return hashlib.sha256(msgspec.json.encode(sorted(files.items()))).hexdigest()
 
 
-def _read_cached(path: Path) -> dict[str, str] | None:
+def _cache_file(name: str) -> Path | None:
+    """Where the file of a variant is kept; None if there is no folder that only this user can write to."""
+    return next((folder / name for folder in own_folders("variants")), None)
+
+
+def _read_cached(name: str) -> dict[str, str] | None:
+    """The files of a variant; None if they are not kept, or somebody else may have written them."""
+    path = _cache_file(name)
+    if path is None:
+        return None
     try:
+        if not is_own(path):
+            return None
         found = msgspec.json.decode(path.read_bytes(), type=_Cached)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError):
         return None
     return found.files if found.digest == _digest(found.files) else None
 
 
-def _write_cached(path: Path, files: dict[str, str]) -> None:
-    """Put the file in place in one step, so that a process running beside this one sees all or none of it."""
+def _write_cached(name: str, files: dict[str, str]) -> None:
+    path = _cache_file(name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, made = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(_Cached(_digest(files), files)))
-        Path(made).replace(path)
+        if path is None:
+            raise OSError("no folder for it belongs to this user alone")
+        write_whole(path, msgspec.json.encode(_Cached(_digest(files), files)))
     except OSError as error:
         warnings.warn(f"optgen could not write to its cache ({error}); set OPTGEN_CACHE to a folder", stacklevel=2)

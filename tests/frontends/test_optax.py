@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import optax
 import pytest
 
 import optgen.optax
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, OptgenError, TreeMismatch
+from optgen.runtime.ondemand import _Cached, _digest
 from optgen.spec.reader import parse_spec
 
 #: Every factory with its defaults, and each argument that changes the formula.
@@ -218,14 +225,44 @@ def test_variants_that_were_not_generated_ahead_are_compiled_and_kept(tmp_path, 
         kept.write_bytes(damaged)
         assert fresh().variant(options, values).info == variant.info
         assert kept.read_bytes() == whole
+    # One that others may have written is not run: its digest is right, as theirs would be.
+    planted = _Cached("", {"manifest.json": "", "jax.py": "raise SystemExit('executed')"})
+    planted.digest = _digest(planted.files)
+    kept.write_bytes(msgspec.json.encode(planted))
+    kept.chmod(0o666)
+    assert fresh().variant(options, values).info == variant.info
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (whole, 0o600)
+    kept.write_bytes(msgspec.json.encode(planted))
+    kept.parent.chmod(0o777)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="no folder for it belongs to this user alone"):
+        assert fresh().variant(options, values).info == variant.info
+    kept.parent.chmod(0o700)
     # A spec that was edited, but not built, is not mixed with what was generated before.
     edited = fresh()
     text = known.read_spec().source.text.replace("lr*m_hat", "100*lr*m_hat")
     edited.read_spec = lambda: parse_spec(text, "specs/adam.toml")
     kept.unlink()
+    (kept.parent / ".new-gone").write_text("of a process that was ended")
+    os.utime(kept.parent / ".new-gone", (0, 0))
     with pytest.raises(OptgenError, match="was edited after its code was generated"):
         edited.variant(options, values)
+    assert [path.name for path in (tmp_path / "variants").iterdir()] == [".new-gone"]
+    # A full disk leaves nothing behind, and what a process left that was ended is removed.
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *_: _no_room())
+        with pytest.warns(UserWarning, match="No space left on device"):
+            assert fresh().variant(options, values).info == variant.info
     assert not list((tmp_path / "variants").iterdir())
+    # What is no folder is done without.
+    monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="optgen could not write to its cache"):
+        assert fresh().variant(options, values).info == variant.info
+
+
+def _no_room():
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class TestBadInput:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
+import tempfile
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from optgen import _cache
 from optgen.errors import InvalidHyperparameter, NoCompiler
 from optgen.runtime.native import build, choice, loading
 
@@ -74,6 +78,122 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     blocked.write_text("")
     done = step(OPTGEN_CACHE=str(blocked))
     assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+
+
+def test_a_folder_from_which_nothing_may_be_executed(tmp_path, monkeypatch):
+    """The next one is taken, and where there is none the reason is told."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    load, allowed = ctypes.CDLL, [str(tmp_path / "optgen-")]
+
+    def mapped(name):
+        if not name.startswith(tuple(allowed)):
+            raise OSError(f"{name}: failed to map segment from shared object")
+        return load(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", mapped)
+    assert loading.compiled(build.Source("one", SOURCE % 5)).answer() == 5
+    allowed.clear()
+    with pytest.raises(NoCompiler, match=r"one-.*: failed to map segment.*; set OPTGEN_CACHE to a folder"):
+        loading.compiled(build.Source("one", SOURCE % 5))
+
+
+def made(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("exit 0", "it made nothing"),
+        ('while [ "$1" != -o ]; do shift || exit 0; done; echo text > "$2"', "cannot be kept or loaded"),
+        ("exit 3", "wrong: -"),
+        ("printf '\\377' >&2; exit 3", "\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_a_program_that_is_no_compiler(text, told, tmp_path):
+    done = step(CC=made(tmp_path / "wrong", text), TMPDIR=str(tmp_path), PYTHONIOENCODING="utf8")
+    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+    assert "RuntimeWarning" in done.stderr
+    assert told.replace("wrong: -", "wrong -std") in done.stderr
+
+
+def test_one_that_does_better_afterwards(tmp_path, monkeypatch):
+    """What it made before is not found again."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    wrong = made(tmp_path / "cc", 'while [ "$1" != -o ]; do shift || exit 0; done; echo text > "$2"')
+    monkeypatch.setattr(build, "compiler", lambda: (wrong,))
+    monkeypatch.setattr(loading, "version", lambda: "the same")
+    with pytest.raises(NoCompiler, match="cannot be kept or loaded"):
+        loading.compiled(build.Source("one", SOURCE % 6))
+    monkeypatch.undo()
+    monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "a cache"))
+    monkeypatch.setattr(loading, "version", lambda: "the same")
+    assert loading.compiled(build.Source("one", SOURCE % 6)).answer() == 6
+
+
+@pytest.mark.parametrize(("given", "told"), [(" ", ""), ('cc "', "which is no command: No closing quotation")])
+def test_a_compiler_that_is_no_command(given, told):
+    done = step(CC=given)
+    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+    assert told in done.stderr
+    assert ("RuntimeWarning" in done.stderr) == bool(told)
+
+
+@pytest.mark.parametrize("hangs_at", ["--version", "-o"])
+def test_a_compiler_that_does_not_end(hangs_at, tmp_path, monkeypatch):
+    """Nor what it has started; it is not asked again."""
+    asked = tmp_path / "asked"
+    text = f'for each in "$@"; do [ "$each" = {hangs_at} ] && echo >> "{asked}" && sleep 600; done; exit 0'
+    monkeypatch.setattr(build, "_ENDLESS", {})
+    monkeypatch.setattr(build, "LONGEST", 0.5)
+    monkeypatch.setattr(build, "LONGEST_VERSION", 0.5)
+    monkeypatch.setattr(build, "compiler", lambda: (made(tmp_path / "slow", text),))
+    build.version.cache_clear()
+    started = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(NoCompiler, match=r"slow .*it has not ended after 0\.5 seconds"):
+            loading.compiled(build.Source("one", SOURCE % 7))
+    build.version.cache_clear()
+    assert time.monotonic() - started < 60
+    assert asked.read_text() == "\n"
+
+
+def test_what_a_process_that_was_ended_left_is_removed(tmp_path):
+    folder = tmp_path / "a cache" / "native"
+    (folder / ".new-gone").mkdir(parents=True)
+    (folder / ".new-gone" / "one.so").write_text("")
+    (folder / ".new-file").write_text("")
+    (folder / ".new-now").mkdir()
+    (folder / "kept.so").write_text("")
+    for name in (".new-gone", ".new-file", "kept.so"):
+        os.utime(folder / name, (0, 0))
+    loading.compiled(build.Source("one", SOURCE % 8))
+    left = sorted(path.name for path in folder.iterdir())
+    assert left[:2] == [".new-now", "kept.so"]
+    assert len(left) == 3
+
+
+def test_what_others_may_write_to_is_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source = build.Source("one", SOURCE % 9)
+    loading.compiled(source)
+    folder = tmp_path / "a cache" / "native"
+    (file,) = folder.iterdir()
+    file.unlink()  # it is loaded, and stays as it is
+    build.compile_to(file, build.Source("one", SOURCE % 666), [])
+    assert build.is_whole(file)
+    file.chmod(0o770)
+    assert loading.compiled(source).answer() == 9
+    file.unlink()
+    folder.chmod(0o770)
+    assert loading.compiled(source).answer() == 9
+    assert not list(folder.iterdir())
+    user = os.getuid()
+    assert list((tmp_path / f"optgen-{user}-native").iterdir())
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    assert not _cache.is_own(file.parent)
 
 
 def test_without_a_compiler_that_is_said_and_numpy_computes(tmp_path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,13 @@ FLAGS = (
     "-Werror=implicit-function-declaration",
 )
 
+#: Seconds after which a compiler is taken for one that never ends: with a file, and asked for its version.
+LONGEST = 300.0
+LONGEST_VERSION = 30.0
+
+#: Programs that have not ended, and what was said of that: nobody waits for them twice.
+_ENDLESS: dict[str, str] = {}
+
 
 @functools.cache
 def compiler() -> tuple[str, ...]:
@@ -41,8 +50,12 @@ def compiler() -> tuple[str, ...]:
     Raises:
         NoCompiler: there is none.
     """
-    wanted = os.environ.get("CC")
-    for name, *arguments in [shlex.split(wanted)] if wanted else (["cc"], ["gcc"], ["clang"]):
+    wanted = os.environ.get("CC", "").strip()
+    try:
+        named = [shlex.split(wanted)] if wanted else [["cc"], ["gcc"], ["clang"]]
+    except ValueError as error:
+        raise NoCompiler(f"CC is {wanted!r}, which is no command: {error}") from error
+    for name, *arguments in named:
         found = shutil.which(name)
         if found:
             return found, *arguments
@@ -54,8 +67,43 @@ def compiler() -> tuple[str, ...]:
 @functools.cache
 def version() -> str:
     """What the compiler says of itself, and how it is called."""
-    done = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=False)
+    done = _run([*compiler(), "--version"], LONGEST_VERSION)
     return f"{' '.join(compiler())} {done.stdout.partition(chr(10))[0]}"
+
+
+def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a compiler, with nothing to read.
+
+    Raises:
+        NoCompiler: it cannot be started, or has not ended after some seconds; then all that it started is ended.
+    """
+    if command[0] in _ENDLESS:
+        raise NoCompiler(_ENDLESS[command[0]])
+    pipe = subprocess.PIPE
+    try:
+        # A session of its own: what it has started holds the pipes open too.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise NoCompiler(f"{' '.join(command)}: {error}") from error
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _ENDLESS[command[0]] = f"{' '.join(command)}: it has not ended after {seconds:g} seconds"
+        raise NoCompiler(_ENDLESS[command[0]]) from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +150,18 @@ def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
     """Compile a file with some options, and seal the library.
 
     Raises:
-        NoCompiler: there is no C compiler, or it fails.
+        NoCompiler: there is no C compiler, it fails, or makes nothing.
+        OSError: there is no room.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{source.name}.c"
         file.write_text(source.text)
         given = [*(f"-I{folder}" for folder in source.include), *(f"-D{macro}" for macro in source.defines)]
         command = [*compiler(), *FLAGS, *options, *given, str(file), "-o", str(path), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = _run(command, LONGEST)
     if done.returncode:
         raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+    if not path.is_file() or not path.stat().st_size:
+        raise NoCompiler(f"{' '.join(command)}: it made nothing")
     with path.open("ab") as library:
         library.write(_seal(path.read_bytes()))

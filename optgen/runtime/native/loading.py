@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
-import stat
 import tempfile
 from pathlib import Path
 
-from optgen._cache import cache_root
+from optgen._cache import UNFINISHED, clear_abandoned, is_own, own_folders
 from optgen.errors import NoCompiler
 from optgen.runtime.native import prebuilt
 from optgen.runtime.native.build import Source, compile_to, digest, is_whole, version
@@ -21,41 +21,40 @@ def compiled(source: Source) -> ctypes.CDLL:
     """The library of a C file, compiled unless the package brought it or an earlier process has done so.
 
     Raises:
-        NoCompiler: there is no C compiler, or it fails.
+        NoCompiler: there is no C compiler, it fails, or what it makes cannot be loaded.
     """
     brought = prebuilt.found(source)
     if brought:
-        return ctypes.CDLL(str(brought))
+        with contextlib.suppress(OSError):  # it was made for another system, or nothing there may be executed
+            return ctypes.CDLL(str(brought))
     own, here = os.environ.get("OPTGEN_CFLAGS", ""), processor()
     parts = [digest(source), version(), platform.machine(), here.name, *sorted(here.abilities), own]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    for folder in (cache_root() / "native", Path(tempfile.gettempdir()) / f"optgen-{os.getuid()}"):
+    refused: dict[Path, OSError] = {}
+    for folder in own_folders("native"):
         path = folder / f"{source.name}-{key}.so"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not _is_own(folder):
-                continue
-            if not is_whole(path):
+            if not is_whole(path) or not is_own(path):
                 _compile(source, path)
-        except OSError:
-            continue  # it cannot be written, or is no folder
-        return ctypes.CDLL(str(path))
-    raise NoCompiler("no folder can be written for compiled kernels; set OPTGEN_CACHE to one")
-
-
-def _is_own(folder: Path) -> bool:
-    """Whether nobody else can put a library there."""
-    found = folder.stat()
-    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            return ctypes.CDLL(str(path))
+        except OSError as error:  # it cannot be written, or nothing there may be executed
+            refused[path] = error
+    for path in refused:  # none of them is of use; another compiler of the same name may do better
+        with contextlib.suppress(OSError):
+            path.unlink()
+    told = "; ".join(map(str, refused.values())) or "no folder for them belongs to this user alone"
+    raise NoCompiler(f"compiled kernels cannot be kept or loaded ({told}); set OPTGEN_CACHE to a folder where they can")
 
 
 def _compile(source: Source, path: Path) -> None:
     """Compile for this machine beside the library's place, and put it there in one step: others may do the same."""
+    clear_abandoned(path.parent)
     own = os.environ.get("OPTGEN_CFLAGS", "").split()
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
         made = Path(folder) / f"{source.name}.so"
         try:
             compile_to(made, source, ["-march=native", *own])
         except NoCompiler:  # not every compiler knows this processor
             compile_to(made, source, own)
+        made.chmod(0o700)  # whatever is usual here: what others may write to is not loaded
         made.replace(path)
