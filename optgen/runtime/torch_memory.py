@@ -6,6 +6,8 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -88,7 +90,7 @@ def _parallel() -> int:
 
 def torch_team() -> Team:
     """As many threads as torch uses, where possible the very threads."""
-    return _team(torch.get_num_threads())
+    return _team(_kept_count or torch.get_num_threads())
 
 
 @functools.cache
@@ -104,9 +106,43 @@ def _forget_threads() -> None:
     _team.cache_clear()
 
 
-_has_threads = True
+def _was_forked() -> bool:
+    """Whether this process is a fork of another, as Linux tells; then torch may have been used before."""
+    try:
+        flags = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[6])
+    except (OSError, ValueError, IndexError):
+        return False
+    return bool(flags & 0x40)  # PF_FORKNOEXEC
+
+
+_has_threads = not _was_forked()
+#: How many threads torch has been told to use, while it is to use none but the caller's.
+_kept_count = 0
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
+
+
+def safe_after_fork(step: Callable[..., None]) -> Callable[..., None]:
+    """A step during which torch's own operations use no threads in a forked process, where they would wait for ever.
+
+    The kernels' threads are the driver's then, as many as ever.
+    """
+
+    @functools.wraps(step)
+    def made(*given: Any) -> None:
+        global _kept_count
+        if _has_threads or _kept_count:
+            step(*given)
+            return
+        _kept_count = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            step(*given)
+        finally:
+            torch.set_num_threads(_kept_count)
+            _kept_count = 0
+
+    return made
 
 
 def guard_of(tensors: list[Tensor]) -> Callable[..., bool]:

@@ -21,7 +21,7 @@ from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.state_layout import check_count
-from optgen.runtime.torch_memory import gradient_of, torch_memory
+from optgen.runtime.torch_memory import gradient_of, safe_after_fork, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_state import TorchLayout, TorchStep
@@ -183,6 +183,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             states = [self.state[p][name] for p in parameters for name in sorted(self.state[p])]
             torch.ops.optgen.step(parameters, gradients, states, self._number, index)
 
+    @safe_after_fork
     def step_on(self, group: int, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> None:
         """See `torch_operator.Steps`."""
         chosen = self.param_groups[group]
@@ -220,6 +221,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._ready_on[group] = step.ready
 
     @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
+    @safe_after_fork
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
         _check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)

@@ -355,6 +355,43 @@ def test_a_process_that_forks():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+FIRST_IN_CHILD = """
+import faulthandler, itertools, os, sys, torch
+if {early}:
+    import optgen.torch
+size = 300_000
+torch.ones(size).square().sum()  # torch's threads are there from here on
+weights = [torch.full((size,), 2.0) for _ in range(6)]
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+faulthandler.dump_traceback_later(60, exit=True)
+import optgen.torch
+threads = torch.get_num_threads()
+chosen = itertools.product(["native", "arrays"], [dict(), dict(skip_nonfinite=True), dict(state_dtype="8bit")])
+for weight, (backend, options) in zip(weights, chosen):
+    os.environ["OPTGEN_BACKEND"] = backend
+    p = torch.nn.Parameter(weight)
+    p.grad = torch.from_numpy(weight.numpy().copy())
+    optimizer = optgen.torch.AdamW([p], lr=0.5, weight_decay=0.0, **options)
+    for _ in range(2):
+        optimizer.step()
+    assert torch.get_num_threads() == threads
+    found = set(p.tolist())
+    assert len(found) == 1 and abs(found.pop() - 1.0) < 1e-3, (backend, options)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_first_step_in_a_forked_process(early):
+    """Whether optgen was there before or not; torch's own threads are not."""
+    run = [sys.executable, "-W", "ignore", "-c", FIRST_IN_CHILD.format(early=early)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_operations_of_torch_where_they_are_asked_for(calls, monkeypatch):
     monkeypatch.setitem(os.environ, "OPTGEN_BACKEND", "arrays")
     params = parameters()
