@@ -18,7 +18,9 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.grouped_dialect import call_signature, spellings
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
+from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.native.rule import numpy_memory
+from optgen.runtime.numpy_ready import NumpyReady
 from optgen.runtime.own_arguments import checked_flag
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
@@ -45,6 +47,7 @@ class Optimizer:
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
         params: Iterable[Any] = given.pop("params")
         self._layouts: dict[Any, NumpyLayout] = {}
+        self._ready: dict[int, NumpyReady | None] = {}
         self.defaults: dict[str, Any] = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
         self._chosen(self.defaults)
         self.param_groups: list[dict[str, Any]] = []
@@ -117,19 +120,27 @@ class Optimizer:
             What the closure returned.
 
         Raises:
-            TreeMismatch: a gradient has another shape than its parameter; nothing is changed then.
+            TreeMismatch: a gradient has another shape than its parameter, or parameters share memory where the rule
+                steps all of them at once; nothing is changed then.
             TypeError: a gradient is no numpy array, or an input is missing or extra.
         """
         loss = closure() if closure is not None else None
-        work = [self._work(group, inputs) for group in self.param_groups]
+        work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
         watched = [p for part in work if part.group["skip_nonfinite"] for p in part.parameters]
         if not all(np.isfinite(p.grad).all() for p in watched):
             first = self.param_groups[0]
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return loss
-        for part in work:
-            if part.parameters:
-                NumpyStep(part, self.state, inputs).run()
+        steps = [
+            self._ready.get(index) or (NumpyStep(part, self.state, inputs) if part.parameters else None)
+            for index, part in enumerate(work)
+        ]
+        for index, (part, made) in enumerate(zip(work, steps, strict=True)):
+            if isinstance(made, NumpyReady):
+                made.run(part.hyperparameters, Team(thread_count()))
+            elif made is not None:
+                made.run()
+                self._ready[index] = made.ready
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -175,11 +186,15 @@ class Optimizer:
         ]
         self.state = found
 
-    def _work(self, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
+    def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
         """What a group's step takes; everything that can be refused is refused here."""
         layout, hyperparameters = self._chosen(group)
         name = type(self).__name__
         parameters = [p for p in group["params"] if p.grad is not None]
+        ready = self._ready.pop(index, None)
+        if ready is not None and ready.layout is layout and not inputs and ready.is_as_before(parameters, self.state):
+            self._ready[index] = ready
+            return Work(group, layout, hyperparameters, parameters)
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         for p in parameters:
             if not isinstance(p.grad, np.ndarray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,10 +32,7 @@ class NumpyArrays(Arrays):
     """Arrays of numpy. Numbers of the step are Python floats, which take the precision of the arrays they meet."""
 
     def arithmetic_dtype(self, array: np.ndarray) -> Any:
-        # bfloat16 is a type that other libraries add to numpy.
-        if not (np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"):
-            raise TreeMismatch(f"parameters and gradients are floating-point arrays, and this one is {array.dtype}")
-        return np.dtype(np.float64) if array.dtype == np.float64 else np.dtype(np.float32)
+        return _arithmetic(array.dtype)
 
     def widest(self, dtypes: Sequence[Any]) -> Any:
         return np.dtype(np.float64) if np.dtype(np.float64) in dtypes else np.dtype(np.float32)
@@ -104,6 +102,15 @@ class NumpyArrays(Arrays):
 
     def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
         return call_in_float64(module, function, values)
+
+
+@functools.cache
+def _arithmetic(dtype: np.dtype) -> np.dtype:
+    """The dtype of the arithmetic on arrays of a dtype."""
+    # bfloat16 is a type that other libraries add to numpy.
+    if not (np.issubdtype(dtype, np.floating) or dtype.name == "bfloat16"):
+        raise TreeMismatch(f"parameters and gradients are floating-point arrays, and this one is {dtype}")
+    return np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
 
 
 def _narrow(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,8 +43,13 @@ class Memory:
 
 def numpy_memory(array: np.ndarray) -> Memory:
     """The memory of a numpy array, which has to outlive what is done with it."""
-    dtype = array.dtype.name if array.dtype.isnative else f"{array.dtype.name} in the other byte order"
-    return Memory(address_of(array), dtype, array.shape, array.strides)
+    return Memory(address_of(array), _name(array.dtype), array.shape, array.strides)
+
+
+@functools.cache
+def _name(dtype: np.dtype) -> str:
+    """What `places.TYPES` calls a dtype; numpy makes the name anew whenever it is asked."""
+    return dtype.name if dtype.isnative else f"{dtype.name} in the other byte order"
 
 
 @dataclass(slots=True)
