@@ -89,5 +89,9 @@ class StateMismatch(OptgenError, ValueError):
     """A saved state is of another optimizer, other options, another tree, or another version of its format."""
 
 
+class UnsupportedSharding(OptgenError, NotImplementedError):
+    """Each process holds a part of the parameters, in a way in which a rule or an option cannot be computed."""
+
+
 class NoCompiler(OptgenError, RuntimeError):
     """The native target has no C compiler, or none that makes kernels of a rule which the driver can run."""

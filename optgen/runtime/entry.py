@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from optgen.runtime.triton import TritonRule
     from optgen.runtime.triton_launch import Launcher
     from optgen.runtime.variant import ArrayVariant
+    from optgen.targets.kernels.plan import VariantPlan
 
 
 V = TypeVar("V")
@@ -119,6 +120,15 @@ class Entry:
             return TorchVariant(self.manifest.name, source.info, lambda xp: self.module(source, "eager.py", xp=xp))
 
         return self._variant("torch", options, values, make)
+
+    def plan(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> VariantPlan:
+        """How kernels of the variant run: which reductions there are, and over what."""
+        from optgen.targets.kernels.plan import read_plan
+
+        def make(source: Source) -> VariantPlan:
+            return read_plan(source.read("native.json").encode()).variant(source.info.name)
+
+        return self._variant("plan", options, values, make)
 
     def native_rule(
         self,

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch._compile import _disable_dynamo
 
-from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
+from optgen.errors import HyperparameterTypeError, TreeMismatch, UnsupportedSharding
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
@@ -21,9 +21,11 @@ from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.state_layout import check_count
+from optgen.runtime.torch_arguments import check_flags, is_constant, plain, tensors_of
 from optgen.runtime.torch_memory import gradient_of, safe_after_fork, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
+from optgen.runtime.torch_sharded import Sharding, all_finite, is_made_by_zero
 from optgen.runtime.torch_state import TorchLayout, TorchStep
 from optgen.runtime.triton_memory import is_capturing
 from optgen.spec.model import Dialect
@@ -61,11 +63,14 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     entry: ClassVar[Entry]
     dialect: ClassVar[Dialect]
     __signature__: ClassVar[inspect.Signature]
+    #: Whether other processes have the other tensors of the model.
+    _is_part = False
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
         params: Iterable[Any] = given.pop("params")
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
+        self._is_part = is_made_by_zero()
         self._layouts: dict[Any, TorchLayout] = {}
         self._ready: dict[int, Ready | None] = {}
         self._ready_on: dict[int, Ready | None] = {}
@@ -76,7 +81,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._choices: dict[int, _Choice] = {}
         # What graphs replay reads tables and numbers of these steps.
         self._captured: list[Ready] = []
-        _check_flags(type(self).__name__, defaults)
+        check_flags(type(self).__name__, defaults)
         self._chosen(defaults)
         super().__init__(params, defaults)
         # Read by torch's GradScaler: the step itself takes the scale out of the gradients.
@@ -92,13 +97,23 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
         Raises:
             InvalidHyperparameter: a value is wrong; nothing is added then.
+            UnsupportedSharding: processes hold parts of the parameters, and the rule needs them whole; as above.
         """
         if isinstance(param_group, dict):
             merged = {**self.defaults, **param_group}
-            _check_flags(type(self).__name__, merged)
+            check_flags(type(self).__name__, merged)
             self._chosen(merged)
         super().add_param_group(param_group)
+        try:
+            self._check_sharding(self.param_groups[-1])
+        except UnsupportedSharding:
+            self.param_groups.pop()
+            raise
         self._members.append(self.param_groups[-1]["params"])
+
+    def _check_sharding(self, group: Mapping[str, Any]) -> None:
+        layout, _ = self._chosen({**self.defaults, **group})
+        layout.sharding.check(group["params"], bool(group.get("skip_nonfinite")), self._is_part)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -117,6 +132,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             "_ready_on": {},
             "_choices": {},
             "_captured": [],
+            "_is_part": self._is_part,
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
 
@@ -235,7 +251,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         )
         if found_inf is not None and not by_device and bool(found_inf.item()):
             return
-        if skipping and not _all_finite(skipping):
+        if skipping and not all_finite(skipping):
             first = self.param_groups[0]
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return
@@ -269,7 +285,9 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             self._ready[index] = None
         parameters = [p for p in group["params"] if p.grad is not None]
         name = type(self).__name__
+        layout.sharding.check(group["params"], group["skip_nonfinite"], self._is_part)
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
+        layout.sharding.check_gradients(parameters, inputs)
         for p in parameters:
             assert p.grad is not None
             if p.grad.is_sparse and not (
@@ -302,7 +320,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         names = ["params", *(argument.name for argument in self.dialect.arguments if argument.name in group)]
         read = operator.itemgetter(*names)
         given = read(group)
-        if all(map(_is_constant, given[1:])):
+        if all(map(is_constant, given[1:])):
             self._choices[index] = _Choice(len(group), read, given, layout, hyperparameters)
         return layout, hyperparameters
 
@@ -313,7 +331,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             InvalidHyperparameter: a value is outside its domain.
             HyperparameterTypeError: a value is of the wrong type.
         """
-        given = {a.name: _plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
+        given = {a.name: plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
         chosen = settings(self.entry.manifest, self.dialect, given)
         if chosen.schedules:
             name = next(iter(chosen.schedules))
@@ -323,16 +341,19 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             )
         variant = self.entry.torch_variant(chosen.options, chosen.values)
         # Tensors as they were given: autograd may follow them.
-        values = {**chosen.values, **_tensors_of(self.dialect, group)}
+        values = {**chosen.values, **tensors_of(self.dialect, group)}
         label = type(self).__name__
         formats = formats_of(label, group.get("state_dtype"), variant.info, self.dialect.states)
         on_device = bool(group.get("capturable") or group.get("fused"))
-        key = (variant.info.name, on_device, *formats.items())
+        # A step that may be left out is prepared anew, since more is asked of where its parameters lie.
+        key = (variant.info.name, on_device, bool(group.get("skip_nonfinite")), *formats.items())
         if key not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
             make_triton = functools.partial(self.entry.triton_rule, chosen.options, chosen.values, variant)
+            plan = functools.partial(self.entry.plan, chosen.options, chosen.values)
             self._layouts[key] = TorchLayout(
                 functools.partial(triton_or_told, make_triton),
+                Sharding(label, variant.info, plan, formats),
                 on_device,
                 variant,
                 self.dialect,
@@ -350,34 +371,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
             return  # torch says what is wrong
         for saved, group in zip(groups, self.param_groups, strict=True):
-            _check_flags(name, {**self.defaults, **saved})
+            check_flags(name, {**self.defaults, **saved})
             check_count(f"{name}: 'skipped_steps'", saved.get("skipped_steps", 0))
             layout, _ = self._chosen({**self.defaults, **saved})
             for index, parameter in zip(saved["params"], group["params"], strict=True):
                 label = f"{name}: the state of parameter {index}"
                 layout.check(label, parameter, dict(state_dict["state"].get(index, {})))
-
-
-def _check_flags(label: str, group: Mapping[str, Any]) -> None:
-    """What torch refuses of its own arguments, with its kind of error."""
-    for name in ("foreach", "fused", "capturable", "differentiable", "skip_nonfinite"):
-        if not isinstance(group.get(name), bool | None):
-            raise HyperparameterTypeError(f"{label}: {name} is True or False, not {group[name]!r}")
-    if group.get("fused") and group.get("differentiable"):
-        raise RuntimeError(f"{label}: fused=True and differentiable=True do not go together")
-    if group.get("fused") and group.get("foreach"):
-        raise RuntimeError(f"{label}: fused=True and foreach=True do not go together")
-    for name, value in group.items():
-        parts = list(value) if isinstance(value, tuple | list) else [value]
-        given = [isinstance(part, Tensor) for part in parts]
-        if name == "params" or not any(given):
-            continue
-        if not all(given):
-            raise InvalidHyperparameter(f"{label}: {name} holds both numbers and tensors: {value!r}")
-        if any(part.numel() != 1 for part in parts):
-            raise InvalidHyperparameter(f"{label}: {name} as a tensor holds one number, not {value!r}")
-        if group.get("foreach") and not group.get("capturable"):
-            raise InvalidHyperparameter(f"{label}: {name} as a tensor goes with capturable=True or foreach=False")
 
 
 _CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
@@ -386,34 +385,6 @@ _check_capture: Callable[[torch.optim.Optimizer], None] = next(
     (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
     lambda _: None,
 )
-
-
-def _plain(value: Any) -> Any:
-    """Tensors of one number as Python numbers, so that their domain is checked as well."""
-    if isinstance(value, Tensor) and value.numel() == 1 and value.device.type == "cpu":
-        return value.item()
-    return tuple(_plain(part) for part in value) if isinstance(value, tuple | list) else value
-
-
-def _is_constant(value: Any) -> bool:
-    """Whether an object's value cannot change."""
-    if isinstance(value, tuple):
-        return all(map(_is_constant, value))
-    return value is None or isinstance(value, bool | int | float | str | torch.dtype)
-
-
-def _tensors_of(dialect: Dialect, group: Mapping[str, Any]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for argument in dialect.arguments:
-        value = group.get(argument.name)
-        parts = value if argument.packed and isinstance(value, tuple | list) else (value,)
-        found |= {t: p for t, p in zip(argument.targets, parts, strict=False) if isinstance(p, Tensor)}
-    return found
-
-
-def _all_finite(work: list[Work]) -> bool:
-    gradients = [p.grad for part in work for p in part.parameters if p.grad is not None]
-    return all(bool(torch.isfinite(g.coalesce().values() if g.is_sparse else g).all()) for g in gradients)
 
 
 def _hide(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:

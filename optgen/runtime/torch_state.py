@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from optgen.compiler.kinds import Kind
+from optgen.errors import TreeMismatch
 from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
@@ -18,6 +19,7 @@ from optgen.runtime.per_parameter import GroupStep
 from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
 from optgen.runtime.torch_ready import Ready
+from optgen.runtime.torch_sharded import Sharding, as_placed, described, is_sharded
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
@@ -30,13 +32,17 @@ class TorchLayout(StateLayout):
 
     Args:
         triton: makes the variant as Triton kernels, or None where there are none; asked when a step could use them.
+        sharding: what it asks of parameters whose parts processes hold.
         on_device: whether numbers of the step are kept where the parameter is, so that steps need not ask the host.
         *arguments: see `StateLayout`.
     """
 
-    def __init__(self, triton: Callable[[], InPlaceRule | None], on_device: bool, *arguments: Any) -> None:
+    def __init__(
+        self, triton: Callable[[], InPlaceRule | None], sharding: Sharding, on_device: bool, *arguments: Any
+    ) -> None:
         super().__init__(*arguments)
         self.triton = functools.cache(triton)
+        self.sharding = sharding
         self.on_device = on_device
 
     def why_not_captured(self) -> str:
@@ -92,9 +98,19 @@ class TorchLayout(StateLayout):
             return value
         return value.to(parameter.device, copy=True) if self.on_device else value.clone()
 
+    def check(self, label: str, parameter: Tensor, kept: Kept) -> None:
+        super().check(label, parameter, kept)
+        for info in self.infos(parameter):
+            name = self.names[info.name]
+            if info.name not in self.of_step and name in kept and is_sharded(kept[name]) != is_sharded(parameter):
+                raise TreeMismatch(
+                    f"{label}: '{name}' is {described(kept[name])}, its parameter {described(parameter)}"
+                )
+
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
             return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))
+        new = as_placed(new, old)
         # Autograd follows the new tensors; what it has saved of the old ones must not change.
         if torch.is_grad_enabled() or old.shape != new.shape or old.dtype != new.dtype:
             return new.clone()
@@ -162,7 +178,7 @@ class TorchStep(GroupStep):
         return as_real(gradient.to_dense() if gradient.is_sparse else gradient)
 
     def assign(self, parameter: Tensor, value: Tensor) -> None:
-        as_real(parameter).copy_(value)
+        as_real(parameter).copy_(as_placed(value, parameter))
 
     def apart(self, parameter: Tensor) -> object:
         by_itself = (self.by_entries and gradient_of(parameter).is_sparse) or id(parameter) in self.overlapping
