@@ -223,7 +223,7 @@ def _parts(label: str, argument: Argument, value: Any) -> tuple[Any, ...]:
 
 
 def check_option(label: str, option: Option, value: Any) -> OptionValue:
-    """An option's value, if it is one of its choices.
+    """An option's value, if it is one of its choices; an array of one number counts as the number.
 
     Raises:
         InvalidHyperparameter: it is not.
@@ -233,6 +233,11 @@ def check_option(label: str, option: Option, value: Any) -> OptionValue:
         if value not in option.choices:
             raise InvalidHyperparameter(f"{label} is one of {', '.join(option.choices)}, not {value!r}")
         return str(value)
+    jax: Any = sys.modules.get("jax")
+    is_known = jax is None or not isinstance(value, jax.core.Tracer)
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and is_known:
+        # `optax.inject_hyperparams` makes arrays of all numbers.
+        value = value.item()
     if isinstance(option.default, bool):
         if not isinstance(value, bool | np.bool_):
             raise HyperparameterTypeError(f"{label} is True or False, not {value!r}")

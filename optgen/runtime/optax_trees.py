@@ -119,7 +119,9 @@ def mask_values(optimizer: str, argument: str, mask: Any, tree: Any) -> list[boo
         TreeMismatch: the mask is no prefix of the tree.
         HyperparameterTypeError: it holds something else than booleans.
     """
-    given = mask(tree) if callable(mask) else mask
+    # A tree may be of a class that can be called, as models are; a function is a tree whose only leaf is callable.
+    callables = list(map(callable, jax.tree.leaves(mask)))
+    given = mask(tree) if callable(mask) and callables and all(callables) else mask
     for path, leaf in jax.tree_util.tree_flatten_with_path(given)[0]:
         if not isinstance(leaf, bool | np.bool_) and getattr(leaf, "dtype", None) != jnp.bool_:
             where = jax.tree_util.keystr(path)
