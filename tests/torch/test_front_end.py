@@ -440,3 +440,16 @@ def test_what_a_later_group_refuses_leaves_the_earlier_ones_as_they_are():
     with pytest.raises(TypeError, match="hessian is a mapping"):
         sophia.step(hessian=torch.ones(2))
     assert all(torch.equal(p, torch.ones(2)) for p in others)
+
+
+@pytest.mark.parametrize("keep_average", [False, True])
+@pytest.mark.parametrize("backend", ["arrays", "auto"])
+def test_schedule_free_stays_where_it_is(keep_average, backend, monkeypatch):
+    """Checkpoints make states by a step without gradient and rate, which is to move nothing, not even by a rounding."""
+    monkeypatch.setenv("OPTGEN_BACKEND", backend)
+    weight = torch.nn.Parameter(torch.randn(5000, generator=torch.Generator().manual_seed(0)))
+    before = weight.detach().clone()
+    optimizer = optgen.load("schedule_free").torch([weight], lr=0.0, keep_average=keep_average)
+    weight.grad = torch.zeros(5000)
+    optimizer.step()
+    assert torch.equal(weight.detach(), before)
