@@ -22,14 +22,19 @@ from optgen.targets.manifest import StateInfo
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """States of which a fixed number of values is stored, the value of step t at place (t - 1 + ahead) % length."""
+    """States of which a fixed number of values is stored, the value of step t at place (t - 1 + ahead) % length.
+
+    A value of zeros is one that does not count.
+    """
 
     states: tuple[str, ...] = ()
     length: int = 1
     ahead: int = 0
 
     def last(self, ring: jax.Array, count: Any) -> jax.Array:
-        """The value of the last of `count` steps."""
+        """The value of the last of `count` steps; zeros where only that of the step to come is to count."""
+        if self.length == 1:
+            return jnp.zeros_like(ring[0])
         return ring[(count - 1 + self.ahead) % self.length]
 
     def pushed(self, ring: jax.Array, value: jax.Array, count: Any) -> jax.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -18,11 +18,11 @@ from optgen.runtime.entry import Entry
 from optgen.runtime.formats import closed, is_stochastic
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
+from optgen.runtime.optax_dtypes import StateDtypes
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
 from optgen.runtime.split import axes_named
-from optgen.runtime.state_dtypes import formats_of
 from optgen.spec.model import Dialect, StateLayout
 
 
@@ -50,6 +50,13 @@ class Transformation:
     def __init__(self, entry: Entry, dialect: Dialect, chosen: Settings, own: Extras) -> None:
         self.name = dialect.name
         self.manifest = entry.manifest
+        history = dialect.layout.history if dialect.layout is not None else None
+        length = chosen.options[history.length] if history is not None else 1
+        assert isinstance(length, int)
+        if history is not None and length == 1:
+            # Of a history of one, the rule keeps nothing: it makes the newest value itself. It is given one older
+            # value, of zeros, so that it keeps what optax does.
+            chosen = replace(chosen, options={**chosen.options, history.length: 2})
         self.chosen = chosen
         self.own = own
         self.may_be_complex = dialect.layout is not None and dialect.layout.complex
@@ -78,14 +85,11 @@ class Transformation:
                 lambda argument: callable(arguments.get(argument)),
                 lambda argument: arguments.get(argument) is not None,
             )
-        self.rings = self._rings()
+        self.rings = self._rings(length)
         shown = {slot.source: slot.name for slot in self.layout.slots if slot.source in self.names}
-        self.formats = formats_of(self.name, own.state_dtype or chosen.state_dtype, self.variant.info, shown)
-        for argument, states in (self.said.dtypes if self.said is not None else {}).items():
-            if own.spelled.get(argument) is not None and not self.formats.keys().isdisjoint(states):
-                raise InvalidHyperparameter(
-                    f"{self.name}: {argument} and state_dtype say of one state how it is kept; a mapping leaves it out"
-                )
+        state_dtype = own.state_dtype or chosen.state_dtype
+        self.dtypes = StateDtypes(self.name, self.variant.info, self.said, own, state_dtype, shown)
+        self.formats = self.dtypes.formats
         if any(map(is_stochastic, self.formats.values())):
             # Random bits are to be others in every step.
             self.layout = self.layout.counted()
@@ -104,12 +108,11 @@ class Transformation:
         """By mask, what computes on some tensors."""
         return self._of_complex() if any(map(jnp.iscomplexobj, tensors)) else self.variants
 
-    def _rings(self) -> Rings:
+    def _rings(self, length: int) -> Rings:
+        """The states of which the layout has histories of a length."""
         if self.said is None or self.said.history is None:
             return Rings()
         told = self.said.history
-        length = self.chosen.options[told.length]
-        assert isinstance(length, int)
         for name in told.states:
             if name not in self.names:
                 argument = self.own.spelled_as[told.length]
@@ -134,19 +137,20 @@ class Transformation:
             elif slot.source in self.own.transformations:
                 values.append(self.own.transformations[slot.source].init(theta))
             elif slot.source in self.own.keys:
-                values.append(self.own.keys[slot.source])
+                # A copy: the state may be donated, and the next `init` starts from the key again.
+                values.append(jnp.copy(self.own.keys[slot.source]))
             elif slot.source in self.chosen.values and slot.source not in self.names:
-                values.append(jnp.asarray(self.chosen.values[slot.source], _lowest(leaves)))
+                # A copy as well: the number may be an array of the caller's.
+                number = self.chosen.values[slot.source]
+                values.append(jnp.array(number, self.dtypes.first_number(slot.source, leaves)))
             elif slot.source in self.shared or slot.source not in self.kept_per_tensor:
                 value = state.shared.get(slot.source, 0.0)
-                dtype = self._number_dtype(slot.source, leaves)
+                dtype = self.dtypes.first_number(slot.source, leaves)
                 values.append(value if self.said is None and leaves else self.storage.number(slot.source, value, dtype))
             else:
-                dtype = self.own.dtypes.get(slot.source)
+                name = slot.source
                 stored = [
-                    self.storage.stored(
-                        slot.source, leaf.shape, kept.get(slot.source), None, leaf.dtype if dtype is None else dtype
-                    )
+                    self.storage.stored(name, leaf.shape, kept.get(name), None, self.dtypes.first(name, leaf))
                     for leaf, kept in zip(leaves, started, strict=True)
                 ]
                 values.append(jax.tree.unflatten(structure, stored))
@@ -174,7 +178,7 @@ class Transformation:
             # What is added is what another transformation gives, in its dtype.
             model.gradients = given
         elif self.said is not None:
-            model.gradients = [g.astype(self._dtype(model, i, stored)) for i, g in enumerate(model.gradients)]
+            model.gradients = [g.astype(self._update_dtype(model, i, stored)) for i, g in enumerate(model.gradients)]
         axes = axes_named(self.name, extra.get("axis_name"))
         results, after = self._step(model, values, stored, count, inputs, form, axes)
         found = jax.tree.unflatten(model.structure, results)
@@ -244,7 +248,10 @@ class Transformation:
                 for index, gradient in enumerate(model.gradients):
                     label = f"{self.name}: leaf {index} of {where}"
                     self.storage.check(slot.source, gradient.shape, column[index], label)
+                    self.dtypes.check(slot.source, column[index], label)
                 found[slot.source] = column
+            elif slot.source in self.shared:
+                self.dtypes.check(slot.source, value, f"{self.name}: state.{slot.name}")
         return found
 
     def _inputs(
@@ -411,22 +418,9 @@ class Transformation:
             found, values[index] = transformation.update(found, values[index], theta, **extra)
         return found
 
-    def _dtype(self, model: _Model, index: int, stored: dict[str, list[Any]]) -> Any:
-        """The dtype of a tensor's update: what its gradient, its state and its parameter together have in optax."""
+    def _update_dtype(self, model: _Model, index: int, stored: dict[str, list[Any]]) -> Any:
+        """The dtype of a tensor's update."""
         variant, _ = self.variants[tuple(mask[index] for mask in model.taken)]
-        dtypes = [model.gradients[index].dtype]
-        columns = (column for name, column in stored.items() if name not in self.formats)
-        dtypes += [leaf.dtype for column in columns for leaf in jax.tree.leaves(column[index])]
-        if variant.reads_parameters and model.parameters is not None:
-            dtypes.append(model.parameters[index].dtype)
-        return jnp.result_type(*dtypes)
-
-    def _number_dtype(self, name: str, leaves: list[jax.Array]) -> Any:
-        if self.said is not None and name in self.said.dtypes.get("default", ()):
-            return jnp.zeros(()).dtype
-        return _lowest(leaves)
-
-
-def _lowest(leaves: list[jax.Array]) -> Any:
-    """The narrowest dtype of some arrays, in which optax keeps numbers of the model."""
-    return min((leaf.dtype for leaf in leaves), key=lambda dtype: dtype.itemsize, default=jnp.zeros(()).dtype)
+        theta = None if model.parameters is None else model.parameters[index]
+        own = {name: column[index] for name, column in stored.items()}
+        return self.dtypes.update(model.gradients[index], theta, variant.reads_parameters, own)

@@ -16,6 +16,20 @@ FLOAT32 = "float32"
 def formats_of(label: str, given: Any, info: VariantInfo, spelled: Mapping[str, str] | None = None) -> dict[str, str]:
     """The formats of a variant's states; those that are not named are kept in the precision of the arithmetic.
 
+    Args, raises: see `asked_formats`.
+
+    Returns:
+        state → one of `optgen.runtime.formats.FORMATS`.
+    """
+    asked = asked_formats(label, given, info, spelled)
+    return {name: format for name, format in asked.items() if format != FLOAT32}
+
+
+def asked_formats(
+    label: str, given: Any, info: VariantInfo, spelled: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The formats that are asked for, `FLOAT32` among them: that is the precision of the arithmetic.
+
     Args:
         label: what messages call the optimizer.
         given: a format by name, or a dtype; a mapping of states to such; None for none.
@@ -23,8 +37,9 @@ def formats_of(label: str, given: Any, info: VariantInfo, spelled: Mapping[str, 
         spelled: state → the name that a library has for it.
 
     Returns:
-        state → one of `optgen.runtime.formats.FORMATS`. One format for all is that of the states with a number for each
-        element that start apart from the parameter: what starts at it is another copy of the parameter, not a moment.
+        state → format. `FLOAT32` for all is that of every state; another format for all is that of the states with a
+        number for each element that start apart from the parameter: what starts at it is another copy of the
+        parameter, not a moment.
 
     Raises:
         InvalidHyperparameter: there is no such format or state, or a state cannot be kept so.
@@ -39,23 +54,25 @@ def formats_of(label: str, given: Any, info: VariantInfo, spelled: Mapping[str, 
         asked = {}
         for shown, format in given.items():
             name = names.get(shown)
-            if name not in can:
+            format = _format(label, format)
+            if name not in (states if format == FLOAT32 else can):
                 known = ", ".join((spelled or {}).get(n, n) for n in can) or "none"
                 what = "has another number of values than the parameter" if name in states else "is no state"
                 raise InvalidHyperparameter(
                     f"{label}: state_dtype names {shown!r}, which {what}; those that it can name: {known}"
                 )
-            asked[name] = _format(label, format)
-    else:
-        format = _format(label, given)
-        if format != FLOAT32 and any(state.depth > 1 for state in states.values()):
-            raise InvalidHyperparameter(
-                f"{label}: state_dtype names states one by one, since differences of histories are what this rule "
-                f"computes with; those that it can name: {', '.join(can)}"
-            )
-        start = {name for case in info.cases for name in _starting_at_parameter(case)}
-        asked = {name: format for name in can if name not in start}
-    return {name: format for name, format in asked.items() if format != FLOAT32}
+            asked[name] = format
+        return asked
+    format = _format(label, given)
+    if format == FLOAT32:
+        return dict.fromkeys(states, format)
+    if any(state.depth > 1 for state in states.values()):
+        raise InvalidHyperparameter(
+            f"{label}: state_dtype names states one by one, since differences of histories are what this rule "
+            f"computes with; those that it can name: {', '.join(can)}"
+        )
+    start = {name for case in info.cases for name in _starting_at_parameter(case)}
+    return {name: format for name in can if name not in start}
 
 
 def _format(label: str, given: Any) -> str:

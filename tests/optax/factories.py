@@ -68,7 +68,12 @@ OWN: dict[str, list[dict[str, Any]]] = {
         {"learning_rate": decaying, "weight_decay": 0.1, "weight_decay_mask": is_kernel, "trust_ratio_mask": is_kernel},
         {"learning_rate": 0.1, "weight_decay": 0.1, "trust_ratio_mask": is_kernel},
     ],
-    "lbfgs": [{"learning_rate": 0.1, "linesearch": None}, {"memory_size": 3, "linesearch": None}, {}],
+    "lbfgs": [
+        {"learning_rate": 0.1, "linesearch": None},
+        {"memory_size": 3, "linesearch": None},
+        {"memory_size": 1, "linesearch": None},
+        {},
+    ],
     "lion": [{"learning_rate": decaying, "mask": is_kernel, "mu_dtype": "bfloat16"}],
     "lookahead": [
         {"fast_optimizer": optax.sgd(0.1), "sync_period": 3, "slow_step_size": 0.5},
