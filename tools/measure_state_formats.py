@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,28 +32,55 @@ SEEDS = 5
 EVERY: tuple[str | None, ...] = (None, *FORMATS)
 
 
-def accuracy(state_dtype: str | None, seed: int) -> float:
-    """Share of 397 handwritten digits that a network of 64-128-128-10 knows after 30 epochs on 1,400 others."""
-    images, labels = load_digits(return_X_y=True)
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(images), generator=generator)
-    x, y = torch.tensor(images / 16, dtype=torch.float32)[order], torch.tensor(labels)[order]
-    sizes = [(64, 128), (128, 128), (128, 10)]
-    weights = [torch.nn.Parameter(torch.randn(s, generator=generator) * s[0] ** -0.5) for s in sizes]
-    biases = [torch.nn.Parameter(torch.zeros(s[1])) for s in sizes]
-    optimizer = optgen.torch.AdamW([*weights, *biases], lr=1e-3, state_dtype=state_dtype)
+class Digits:
+    """A network of 64-128-128-10 that is to know handwritten digits, 1,400 of them in batches of 64.
 
-    def logits(batch: torch.Tensor) -> torch.Tensor:
-        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+    Args:
+        seed: of its weights and of the order of the images.
+    """
+
+    def __init__(self, seed: int) -> None:
+        images, labels = load_digits(return_X_y=True)
+        self._generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(images), generator=self._generator)
+        self._x = torch.tensor(images / 16, dtype=torch.float32)[order]
+        self._y = torch.tensor(labels)[order]
+        sizes = [(64, 128), (128, 128), (128, 10)]
+        self.weights = [torch.nn.Parameter(torch.randn(s, generator=self._generator) * s[0] ** -0.5) for s in sizes]
+        self.biases = [torch.nn.Parameter(torch.zeros(s[1])) for s in sizes]
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """All that is trained."""
+        return [*self.weights, *self.biases]
+
+    def _logits(self, batch: torch.Tensor) -> torch.Tensor:
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             batch = torch.relu(batch @ weight + bias)
-        return batch @ weights[-1] + biases[-1]
+        return batch @ self.weights[-1] + self.biases[-1]
 
+    def epoch(self) -> Iterator[torch.Tensor]:
+        """The loss of each batch in turn, with its gradients in the parameters."""
+        for chosen in torch.randperm(1400, generator=self._generator).split(64):
+            for parameter in self.parameters:
+                parameter.grad = None
+            loss = torch.nn.functional.cross_entropy(self._logits(self._x[chosen]), self._y[chosen])
+            loss.backward()
+            yield loss.detach()
+
+    def accuracy(self) -> float:
+        """The share of the other 397 digits that it knows."""
+        return float((self._logits(self._x[1400:]).argmax(1) == self._y[1400:]).float().mean())
+
+
+def accuracy(state_dtype: str | None, seed: int) -> float:
+    """What share of digits a network knows after 30 epochs."""
+    digits = Digits(seed)
+    optimizer = optgen.torch.AdamW(digits.parameters, lr=1e-3, state_dtype=state_dtype)
     for _ in range(30):
-        for chosen in torch.randperm(1400, generator=generator).split(64):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(logits(x[chosen]), y[chosen]).backward()
+        for _ in digits.epoch():
             optimizer.step()
-    return float((logits(x[1400:]).argmax(1) == y[1400:]).float().mean())
+    return digits.accuracy()
 
 
 def followed(state_dtype: str | None) -> float:

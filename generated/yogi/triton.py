@@ -115,12 +115,14 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
         else:
             BLOCK: tl.constexpr = places.shape[0]
             if mask is not None:
-                x = tl.where(mask, x, 0.0)
-                size = tl.where(mask, size, 0)
-            is_negative = x < 0
+                bits, size = tl.where(mask, bits, 0), tl.where(mask, size, 0)
+            # Asked of the bits, like all that counts of numbers that are no normal ones: XLA takes these for zeros.
+            is_negative = (bits > 0x80000000) & (bits <= 0xFF800000)
             # As integers: the largest bits are those of the largest number, or of NaN.
             largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
             negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
+            is_minute = (largest > 0) & (largest < (127 - 95) << 23) & (negative == 0)
+            largest = tl.where(is_minute, (127 - 95) << 23, largest).to(tl.uint32)
             block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
             scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
             if mask is None:
@@ -130,13 +132,14 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
                 tl.store(scales + block, scale, exists)
             divisor = tl.where(largest == 0, 1.0, largest.to(tl.float32, bitcast=True))
             is_signed = _spread(negative, BLOCK) != 0
-            share = tl.div_rn(tl.abs(x), _spread(divisor, BLOCK))
+            share = tl.div_rn(size.to(tl.float32, bitcast=True), _spread(divisor, BLOCK))
             bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
             above = share.to(tl.int32, bitcast=True) - bias
             rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
-            # The smallest shares; the product is exact.
-            least = tl.where(is_signed, 3.4332275390625e-05, 5.238689482212067e-10).to(tl.float32)
-            small = (share > least * (rest.to(tl.float32) * 9.5367431640625e-07)).to(tl.int32)
+            # The product, with the smallest share of blocks with negative numbers, is exact. In the others nothing
+            # above zero becomes zero; a share may underflow where the number does not.
+            is_more = share > rest.to(tl.float32) * (3.4332275390625e-05 * 9.5367431640625e-07)
+            small = tl.where(is_signed, is_more, size != 0).to(tl.int32)
             code = tl.where(above < 0x100000, small, (above + rest) >> 20)
             # A share that is NaN has bits beyond those of 1.
             code = tl.minimum(code, tl.where(is_signed, 15 << 3, 31 << 3).to(tl.int32))

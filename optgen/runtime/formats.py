@@ -10,6 +10,11 @@ block without negative numbers the exponent has five bits, down to 2**-31; in th
 exponent has four, down to 2**-15, and the scale is stored with a minus sign. A block with NaN or Inf has no finite
 number left. `8bit` rounds to the nearest, `8bit_stochastic` as bfloat16 does.
 
+In a block without negative numbers nothing above zero becomes zero: what is below the smallest share becomes that
+share. Such blocks are those of second moments, which steps divide by, and a zero under a root would make the step of
+that parameter as large as its epsilon allows. So that no share of the scale is lost below float32's normal numbers, the
+scale of such a block is 0 or at least 2**-95.
+
 Random bits follow from the number of the step, the tensor, the state and the place in it, so that every target draws
 the same ones. All is arithmetic of 32-bit integers that wraps around, which numpy, torch, jax, C and GPUs have alike.
 """
@@ -38,9 +43,11 @@ STREAMS = 64
 #: Shares are float32 numbers cut off after three bits of fraction; a code is such a number's bits, from these on.
 _FRACTION = 20
 _UNSIGNED, _SIGNED = 96 << 23, 112 << 23
-#: The code of the share 1, and the smallest share.
+#: The code of the share 1, and the smallest share of blocks with negative numbers.
 _TOP_UNSIGNED, _TOP_SIGNED = 31 << 3, 15 << 3
-_LEAST_UNSIGNED, _LEAST_SIGNED = 1.125 * 2.0**-31, 1.125 * 2.0**-15
+_LEAST_SIGNED = 1.125 * 2.0**-15
+#: The bits of 2**-95: this times 2**-31 is the smallest normal number.
+_LEAST_SCALE = 127 - 95 << 23
 
 _SIGN, _FINITE, _INFINITY, _QUIET = -(1 << 31), 0x7FFFFFFF, 0x7F800000, 0x00400000
 
@@ -122,19 +129,25 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Bloc
     if not count:
         return Blocks(arrays.to(value, "uint8"), arrays.to(value.reshape(-1), "float32"))
     value = arrays.rows(value, BLOCK)
-    is_negative = value < 0
-    largest = arrays.largest(arrays.bits(value) & _FINITE)
+    # Asked of the bits, like all that counts of numbers that are no normal ones: XLA takes these for zeros.
+    bits = arrays.bits(value)
+    is_negative, sizes = (bits > _SIGN) & (bits <= _SIGN + _INFINITY), bits & _FINITE
+    largest = arrays.largest(sizes)
     is_signed = arrays.largest(arrays.where(is_negative, 1, 0)) > 0
+    is_minute = (largest > 0) & (largest < _LEAST_SCALE) & ~is_signed
+    largest = arrays.where(is_minute, _LEAST_SCALE, largest)
     scale = arrays.floats(largest)
-    share = arrays.where(is_negative, -value, value) / arrays.where(largest == 0, 1.0, scale)
+    share = arrays.floats(sizes) / arrays.where(largest == 0, 1.0, scale)
     above = arrays.bits(share) - arrays.where(is_signed, _SIGNED, _UNSIGNED)
     if format == EIGHT_BIT_STOCHASTIC and key is not None:
         rest = _random(arrays, value, key) & ((1 << _FRACTION) - 1)
     else:
         rest = arrays.where(is_negative, 1 << _FRACTION - 1, 1 << _FRACTION - 1)
-    # All products are exact: 20 bits by 4.
-    least = arrays.where(is_signed, _LEAST_SIGNED, _LEAST_UNSIGNED) * (arrays.to(rest, "float32") * 2.0**-_FRACTION)
-    size = arrays.where(above < 1 << _FRACTION, arrays.where(share > least, 1, 0), above + rest >> _FRACTION)
+    # The product is exact: 20 bits by 4.
+    is_more = share > arrays.to(rest, "float32") * (_LEAST_SIGNED * 2.0**-_FRACTION)
+    # A share may underflow where the number does not.
+    least = arrays.where(is_signed & is_more | ~is_signed & (sizes > 0), 1, 0)
+    size = arrays.where(above < 1 << _FRACTION, least, above + rest >> _FRACTION)
     top = arrays.where(is_signed, _TOP_SIGNED, _TOP_UNSIGNED)
     # A share that is NaN has bits beyond those of 1.
     size = arrays.where(size > top, top, size)

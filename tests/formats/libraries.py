@@ -60,3 +60,22 @@ def is_alike(a: Any, b: Any) -> bool:
     if isinstance(a, Blocks):
         return is_alike(a.codes, b.codes) and is_alike(a.scales, b.scales)
     return bool(np.array_equal(plain(a), plain(b), equal_nan=True))
+
+
+def minute_numbers() -> dict[str, np.ndarray]:
+    """Arrays of three blocks over many orders of magnitude, down to numbers that are no normal ones."""
+    rng = np.random.default_rng(0)
+
+    def over(low: float, high: float) -> np.ndarray:
+        found = rng.normal(size=700) * 10.0 ** rng.uniform(low, high, size=700)
+        found[::50] = 0
+        return found.astype(np.float32)
+
+    return {
+        "squares": np.abs(over(-30, 0)),
+        "far below the scale": np.abs(np.where(np.arange(700) % 256 == 7, np.float32(1e30), over(-44, -5))),
+        "small squares": np.abs(over(-44, -25)),
+        "smallest": np.abs(over(-44, -38)),
+        "of both signs": over(-30, 0),
+        "small, of both signs": over(-44, -25),
+    }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -20,7 +24,7 @@ from optgen.runtime.formats import (
     encoded,
     key_of,
 )
-from tests.formats.libraries import LIBRARIES, is_alike, neighbours, plain, shares, value_of
+from tests.formats.libraries import LIBRARIES, is_alike, minute_numbers, neighbours, plain, shares, value_of
 
 NUMPY = LIBRARIES["numpy"][0]
 
@@ -111,7 +115,10 @@ def test_libraries_store_the_same_bits(library: str, format: str) -> None:
 
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_eight_bits_are_the_nearest_share_of_the_scale(is_signed: bool) -> None:
-    """Decoded, no number is farther from what it was than half a step: than from both of its neighbours."""
+    """Decoded, no number is farther from what it was than half a step: than from both of its neighbours.
+
+    Without negative numbers, what is below the smallest share becomes that share.
+    """
     for seed in range(20):
         x = sampled(BLOCK, seed)
         x = x if is_signed else np.abs(x)
@@ -119,7 +126,9 @@ def test_eight_bits_are_the_nearest_share_of_the_scale(is_signed: bool) -> None:
         found = value_of("numpy", rounded(x, EIGHT_BIT, 1)).astype(np.float64)
         step = above - below
         # A share is made of the scale by one rounding of float32.
-        assert (np.abs(found - x) <= step / 2 + 2.0**-23 * np.abs(x)).all()
+        is_near = np.abs(found - x) <= step / 2 + 2.0**-23 * np.abs(x)
+        is_smallest = (below == 0) & np.isclose(found, above, rtol=2.0**-22, atol=0) & (x > 0)
+        assert (is_near if is_signed else is_near | is_smallest).all()
         assert found[np.abs(x).argmax()] == x[np.abs(x).argmax()]
 
 
@@ -138,8 +147,8 @@ def test_every_code_is_a_share() -> None:
 
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_eight_bits_rounded_stochastically_are_unbiased(is_signed: bool) -> None:
-    """One of the two neighbours, and on average the number itself; also below the smallest share."""
-    x = np.array([0.77, 0.013, 3.3e-6 if is_signed else 3.3e-11, 1.0], np.float32) * 2
+    """One of the two neighbours, and on average the number itself; of both signs also below the smallest share."""
+    x = np.array([0.77, 0.013, 3.3e-6, 1.0], np.float32) * 2
     if is_signed:
         x[:2] *= -1
     below, above = neighbours(x)
@@ -147,6 +156,57 @@ def test_eight_bits_rounded_stochastically_are_unbiased(is_signed: bool) -> None
     assert (np.isclose(found, below, rtol=2.0**-22, atol=0) | np.isclose(found, above, rtol=2.0**-22, atol=0)).all()
     step = np.where(above > below, above - below, 1)
     assert np.abs((found.mean(axis=0) - x) / step).max() <= 0.02
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("format", [EIGHT_BIT, EIGHT_BIT_STOCHASTIC])
+def test_squares_are_zero_only_where_they_were(format: str, library: str) -> None:
+    """In blocks without negative numbers; what is below the smallest share of the scale becomes that share."""
+    for name, x in minute_numbers().items():
+        if (x < 0).any():
+            continue
+        for t in (None, 1, 2, 3):
+            stored = rounded(x, format, t, library)
+            found, scales = value_of(library, stored), plain(stored.scales)
+            assert np.array_equal(found > 0, x > 0), name
+            smallest = np.repeat(scales, BLOCK)[: x.size] * np.float32(1.125 * 2.0**-31)
+            is_below = (x > 0) & (x < smallest)
+            assert np.array_equal(found[is_below], smallest[is_below])
+            assert name == "squares" or is_below.any()
+            # All shares of a scale are normal numbers.
+            assert (scales >= 2.0**-95).all()
+    zeros = rounded(np.zeros(BLOCK, np.float32), format, 1, library)
+    assert not plain(zeros.scales).any()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_libraries_store_the_same_bits_of_minute_numbers(library: str, format: str) -> None:
+    """Also where a library takes numbers that are no normal ones for zeros, as XLA does."""
+    for name, x in minute_numbers().items():
+        for t in (None, 1, 7):
+            assert is_alike(rounded(x, format, t), rounded(x, format, t, library)), name
+
+
+@pytest.mark.parametrize("backend", ["native", "triton"])
+def test_kernels_store_the_same_bits(backend: str) -> None:
+    """C's and, in its interpreter, Triton's."""
+    if backend == "triton":
+        pytest.importorskip("triton", reason="Triton has wheels for Linux only")
+    command = [sys.executable, "-m", "tests.formats.kernels", backend]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for state_dtype, found in json.loads(done.stdout).items():
+        assert found == dict.fromkeys(minute_numbers(), 0), state_dtype
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_bfloat16_keeps_all_normal_numbers_above_zero(library: str) -> None:
+    """Its exponents are those of float32."""
+    x = np.float32([2.0**-126, 1.2e-38, 1e-30])
+    for format in (BFLOAT16, BFLOAT16_NEAREST):
+        for t in range(1, 20):
+            assert (value_of(library, rounded(x, format, t, library)) > 0).all()
 
 
 def test_blocks_do_not_see_each_other() -> None:

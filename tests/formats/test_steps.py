@@ -26,6 +26,7 @@ from optgen.runtime.formats import EIGHT_BIT, FORMATS, Blocks, block_count, enco
 from optgen.runtime.native.rule import Prepared
 from tests.formats.libraries import LIBRARIES, is_alike, plain, value_of
 from tools.measure_state_formats import accuracy
+from tools.measure_state_moves import largest_move
 
 #: Two chunks, broken blocks, lines that end within blocks, nothing at all.
 SHAPES = [(70, 130), (37,), (5, 3, 3, 3), (), (300, 7), (0, 4), (17_000,)]
@@ -506,6 +507,14 @@ def test_training_on_digits_is_as_good() -> None:
     found = {state_dtype: np.mean([accuracy(state_dtype, seed) for seed in range(3)]) for state_dtype in every}
     assert found[None] > 0.96
     assert all(abs(found[state_dtype] - found[None]) <= 0.005 for state_dtype in FORMATS), found
+
+
+@pytest.mark.parametrize("name", ["AdEMAMix", "AdamW", "Adan", "NAdam", "RAdam"])
+def test_no_weight_moves_much_farther_than_with_states_in_full(name: str) -> None:
+    """A second moment that was rounded to zero made steps of up to 80 times the learning rate."""
+    full = largest_move(name, None, {})
+    for state_dtype in FORMATS:
+        assert largest_move(name, state_dtype, {}) <= 1.5 * full
 
 
 def test_states_of_transformations_are_the_transformations_own() -> None:

@@ -115,7 +115,13 @@ static inline void load_block(const uint8_t *restrict codes, float scale, int64_
     }
 }
 
-/* The scale is the result. Without a key numbers are rounded to the nearest. */
+/* Asked of the bits, like all that counts of numbers that are no normal ones: XLA takes these for zeros. */
+static inline uint32_t is_below_zero(float x) { return bits_of(x) - 0x80000001u < 0x7f800000u; }
+
+/*
+ * The scale is the result. Without a key numbers are rounded to the nearest. In a block without negative numbers nothing
+ * above zero becomes zero, and the scale is such that none of its shares is below the smallest normal number.
+ */
 static inline float store_block(uint8_t *restrict codes, const float *restrict from, int64_t first, int64_t count,
                                 const uint32_t *key)
 {
@@ -123,16 +129,20 @@ static inline float store_block(uint8_t *restrict codes, const float *restrict f
     for (int64_t i = 0; i < count; i++) {
         const uint32_t size = bits_of(from[i]) & 0x7fffffff;
         largest = largest > size ? largest : size;
-        negative |= from[i] < 0;
+        negative |= is_below_zero(from[i]);
     }
+    const uint32_t least_scale = (127u - 95u) << 23;
+    largest = !negative && largest && largest < least_scale ? least_scale : largest;
     const uint32_t bias = share_bias((int)negative), top = (negative ? 15u : 31u) << 3;
-    const float least = negative ? 0x1.2p-15f : 0x1.2p-31f, divisor = largest ? float_of(largest) : 1.0f;
+    const float divisor = largest ? float_of(largest) : 1.0f;
     for (int64_t i = 0; i < count; i++) {
         const uint32_t random = key ? scrambled((uint32_t)(first + i) ^ *key) & 0xfffff : 0x80000;
-        const uint32_t sign = from[i] < 0 ? 0x80 : 0;
-        const float share = (from[i] < 0 ? -from[i] : from[i]) / divisor;
+        const uint32_t size_bits = bits_of(from[i]) & 0x7fffffff, sign = is_below_zero(from[i]) << 7;
+        const float share = float_of(size_bits) / divisor;
         const int32_t above = (int32_t)(bits_of(share) - bias);
-        const uint32_t small = share > least * ((float)random * 0x1p-20f);
+        /* The product is exact. A share may underflow where the number does not. */
+        const uint32_t more = share > 0x1.2p-15f * ((float)random * 0x1p-20f);
+        const uint32_t small = negative ? more : size_bits != 0;
         const uint32_t size = above < 0x100000 ? small : ((uint32_t)above + random) >> 20;
         codes[i] = (uint8_t)((size > top ? top : size) | sign);
     }
