@@ -114,13 +114,12 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
             BLOCK: tl.constexpr = places.shape[0]
             if mask is not None:
                 bits, size = tl.where(mask, bits, 0), tl.where(mask, size, 0)
-            # Asked of the bits, like all that counts of numbers that are no normal ones: XLA takes these for zeros.
             is_negative = (bits > 0x80000000) & (bits <= 0xFF800000)
             # As integers: the largest bits are those of the largest number, or of NaN.
             largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
             negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
-            is_minute = (largest > 0) & (largest < (127 - 95) << 23) & (negative == 0)
-            largest = tl.where(is_minute, (127 - 95) << 23, largest).to(tl.uint32)
+            least = tl.where((largest > 0) & (negative == 0), (127 - 95) << 23, 0).to(tl.uint32)
+            largest = tl.maximum(largest, least)
             block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
             scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
             if mask is None:
@@ -134,8 +133,7 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
             bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
             above = share.to(tl.int32, bitcast=True) - bias
             rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
-            # The product, with the smallest share of blocks with negative numbers, is exact. In the others nothing
-            # above zero becomes zero; a share may underflow where the number does not.
+            # The product is exact. Without negative numbers nothing above zero becomes zero, even if its share does.
             is_more = share > rest.to(tl.float32) * (3.4332275390625e-05 * 9.5367431640625e-07)
             small = tl.where(is_signed, is_more, size != 0).to(tl.int32)
             code = tl.where(above < 0x100000, small, (above + rest) >> 20)

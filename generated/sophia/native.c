@@ -25,6 +25,7 @@
  * Per element, float32, parameter updated in place:
  *   default: 32 bytes in 1 pass, 18 operations
  *   bias_correction__hessian_of_last_step: 32 bytes in 1 pass, 19 operations
+ *   no_clip_threshold: 32 bytes in 1 pass, 15 operations
  *
  * Compiled by optgen, together with optgen_number.h, twice over: with `number` as float and as double; once more where
  * arrays are `stored`, or states `kept`, in 16 bits.
@@ -151,6 +152,42 @@ OPTGEN_KERNEL(bias_correction__hessian_of_last_step_elements)
         const number h_new_3 = (mod_value == (number)0.0 ? h_new : h_new_2);
         const number total = _minimum(_maximum(inverse_correction_beta1*m_new/_maximum(gamma*h, eps), -clip_threshold), clip_threshold) + weight_decay*theta;
         const number theta_update = -lr*total;
+        m_ptr[_i] = _to_kept(m_new);
+        h_ptr[_i] = _to_kept(h_new_3);
+        _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);
+    }
+}
+
+/* All elements of a tensor: m_new, h_new_3, theta_update. */
+OPTGEN_KERNEL(no_clip_threshold_elements)
+{
+    const stored *g_ptr = _array[0];
+    kept *m_ptr = _array[1];
+    kept *h_ptr = _array[2];
+    const stored *hessian_ptr = _array[3];
+    const stored *theta_ptr = _array[4];
+    stored *_result_ptr = _array[5];
+    const number beta1 = _scalar[0];
+    const number one_minus_beta1 = _scalar[1];
+    const number beta2 = _scalar[2];
+    const number one_minus_beta2 = _scalar[3];
+    const number mod_value = _scalar[4];
+    const number eps = _scalar[6];
+    const number gamma = _scalar[7];
+    const number lr = _scalar[9];
+    const number weight_decay = _scalar[8];
+    OPTGEN_LOOP
+    for (int64_t _i = 0; _i < _n; _i++) {
+        const number g = _from_stored(g_ptr[_i]);
+        const number m = _from_kept(m_ptr[_i]);
+        const number h = _from_kept(h_ptr[_i]);
+        const number hessian = _from_stored(hessian_ptr[_i]);
+        const number theta = _from_stored(theta_ptr[_i]);
+        const number m_new = beta1*m + one_minus_beta1*g;
+        const number h_new = beta2*h + one_minus_beta2*hessian;
+        const number h_new_2 = h;
+        const number h_new_3 = (mod_value == (number)0.0 ? h_new : h_new_2);
+        const number theta_update = -lr*(m_new/_maximum(gamma*h_new_3, eps) + weight_decay*theta);
         m_ptr[_i] = _to_kept(m_new);
         h_ptr[_i] = _to_kept(h_new_3);
         _result_ptr[_i] = _to_stored(_is_update ? theta_update : theta + theta_update);

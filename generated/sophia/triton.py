@@ -24,6 +24,7 @@
 # Per element, float32, parameter updated in place:
 #   default: 32 bytes in 1 pass, 18 operations
 #   bias_correction__hessian_of_last_step: 32 bytes in 1 pass, 19 operations
+#   no_clip_threshold: 32 bytes in 1 pass, 15 operations
 
 import math
 
@@ -126,13 +127,12 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
             BLOCK: tl.constexpr = places.shape[0]
             if mask is not None:
                 bits, size = tl.where(mask, bits, 0), tl.where(mask, size, 0)
-            # Asked of the bits, like all that counts of numbers that are no normal ones: XLA takes these for zeros.
             is_negative = (bits > 0x80000000) & (bits <= 0xFF800000)
             # As integers: the largest bits are those of the largest number, or of NaN.
             largest = tl.max(tl.reshape(size.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
             negative = tl.max(tl.reshape(is_negative.to(tl.int32), (BLOCK // 256, 256)), axis=1).to(tl.uint32)
-            is_minute = (largest > 0) & (largest < (127 - 95) << 23) & (negative == 0)
-            largest = tl.where(is_minute, (127 - 95) << 23, largest).to(tl.uint32)
+            least = tl.where((largest > 0) & (negative == 0), (127 - 95) << 23, 0).to(tl.uint32)
+            largest = tl.maximum(largest, least)
             block = tl.max(tl.reshape(places, (BLOCK // 256, 256)), axis=1) // 256
             scale = (largest | (negative << 31)).to(tl.float32, bitcast=True)
             if mask is None:
@@ -146,8 +146,7 @@ def _stored(array, scales, stream, seed, places, value, mask, FORMAT: tl.constex
             bias = tl.where(is_signed, 112 << 23, 96 << 23).to(tl.int32)
             above = share.to(tl.int32, bitcast=True) - bias
             rest = (random & 0xFFFFF).to(tl.int32) if FORMAT == 3 else tl.full((BLOCK,), 0x80000, tl.int32)
-            # The product, with the smallest share of blocks with negative numbers, is exact. In the others nothing
-            # above zero becomes zero; a share may underflow where the number does not.
+            # The product is exact. Without negative numbers nothing above zero becomes zero, even if its share does.
             is_more = share > rest.to(tl.float32) * (3.4332275390625e-05 * 9.5367431640625e-07)
             small = tl.where(is_signed, is_more, size != 0).to(tl.int32)
             code = tl.where(above < 0x100000, small, (above + rest) >> 20)
@@ -419,4 +418,82 @@ def bias_correction__hessian_of_last_step_elements(
                 _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, clip_threshold, eps,
                 gamma, inverse_correction_beta1, weight_decay, lr, _unscale, _seed, _m_format, _h_format,
                 SCALED, _number, _offsets, _offsets < _n,
+            )
+
+
+@triton.jit
+def _no_clip_threshold_elements_block(
+    theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream, _h_stream, beta1,
+    one_minus_beta1, beta2, one_minus_beta2, mod_value, eps, gamma, lr, weight_decay, _unscale, _seed,
+    _m_format: tl.constexpr, _h_format: tl.constexpr, SCALED: tl.constexpr, _number: tl.constexpr, _offsets,
+    _mask,
+):
+    g = _gradient(g_ptr, _offsets, _mask, _unscale, SCALED, _number)
+    m = _loaded(m_ptr, _m_scales_ptr, _offsets, _mask, _m_format, _number)
+    h = _loaded(h_ptr, _h_scales_ptr, _offsets, _mask, _h_format, _number)
+    hessian = tl.load(hessian_ptr + _offsets, _mask).to(_number)
+    theta = tl.load(theta_ptr + _offsets, _mask).to(_number)
+    m_new = beta1*m + one_minus_beta1*g
+    h_new = beta2*h + one_minus_beta2*hessian
+    h_new_2 = h
+    h_new_3 = tl.where(mod_value == 0.0, h_new, h_new_2)
+    theta_update = -lr*(_quotient(m_new, _maximum(gamma*h_new_3, eps)) + weight_decay*theta)
+    _stored(m_ptr, _m_scales_ptr, _m_stream, _seed, _offsets, m_new, _mask, _m_format)
+    _stored(h_ptr, _h_scales_ptr, _h_stream, _seed, _offsets, h_new_3, _mask, _h_format)
+    tl.store(theta_ptr + _offsets, theta + theta_update, _mask)
+
+
+@triton.jit
+def no_clip_threshold_elements(
+    _rows_ptr, _chunks_ptr, scalars_ptr, _theta_type: tl.constexpr, _g_type: tl.constexpr,
+    _m_type: tl.constexpr, _h_type: tl.constexpr, _hessian_type: tl.constexpr, _m_format: tl.constexpr,
+    _h_format: tl.constexpr, SCALED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):
+    """All elements of a tensor: m_new, h_new_3, theta_update."""
+    _number = scalars_ptr.dtype.element_ty
+    _program = tl.program_id(0).to(tl.int64)
+    _row_ptr = _rows_ptr + tl.load(_chunks_ptr + 2*_program)*11
+    theta_ptr = _array(_row_ptr + 0, _theta_type, WIDE)
+    g_ptr = _array(_row_ptr + 1, _g_type, WIDE)
+    m_ptr = _array(_row_ptr + 2, _m_type, WIDE)
+    h_ptr = _array(_row_ptr + 3, _h_type, WIDE)
+    hessian_ptr = _array(_row_ptr + 4, _hessian_type, WIDE)
+    _m_scales_ptr = _array(_row_ptr + 5, tl.float32, False)
+    _h_scales_ptr = _array(_row_ptr + 6, tl.float32, False)
+    _m_stream = tl.load(_row_ptr + 7)
+    _h_stream = tl.load(_row_ptr + 8)
+    _n = tl.load(_row_ptr + 9)
+    _size = tl.multiple_of(tl.load(_row_ptr + 10), BLOCK)
+    beta1 = tl.load(scalars_ptr + 1)
+    one_minus_beta1 = tl.load(scalars_ptr + 4)
+    beta2 = tl.load(scalars_ptr + 2)
+    one_minus_beta2 = tl.load(scalars_ptr + 5)
+    mod_value = tl.load(scalars_ptr + 6)
+    eps = tl.load(scalars_ptr + 8)
+    gamma = tl.load(scalars_ptr + 9)
+    lr = tl.load(scalars_ptr + 11)
+    weight_decay = tl.load(scalars_ptr + 10)
+    _unscale = tl.load(scalars_ptr + 12)
+    _seed = tl.load(scalars_ptr + 13)
+    _skip = tl.load(scalars_ptr + 14)
+    if SCALED:
+        _n = tl.where(_skip != 0.0, 0, _n)
+    _chunk = tl.load(_chunks_ptr + 2*_program + 1)
+    _first = _chunk*_size
+    # A whole chunk needs no mask, and without one its loads and stores are as wide as can be.
+    if _first + _size <= _n:
+        for _start in range(0, _size, BLOCK):
+            _offsets = _first + _start + tl.arange(0, BLOCK)
+            _no_clip_threshold_elements_block(
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, eps, gamma, lr,
+                weight_decay, _unscale, _seed, _m_format, _h_format, SCALED, _number, _offsets, None,
+            )
+    else:
+        for _start in range(_first, _n, BLOCK):
+            _offsets = _start + tl.arange(0, BLOCK)
+            _no_clip_threshold_elements_block(
+                theta_ptr, g_ptr, m_ptr, h_ptr, hessian_ptr, _m_scales_ptr, _h_scales_ptr, _m_stream,
+                _h_stream, beta1, one_minus_beta1, beta2, one_minus_beta2, mod_value, eps, gamma, lr,
+                weight_decay, _unscale, _seed, _m_format, _h_format, SCALED, _number, _offsets, _offsets < _n,
             )
