@@ -9,9 +9,12 @@ from sympy import Expr
 
 from optgen.compiler.infer import SPOKEN, KindInference, infer_kinds, is_reduction
 from optgen.compiler.kinds import Kind, reduced
+from optgen.compiler.names import Names
 from optgen.compiler.operations import (
     COMPARISON_NODES,
+    CONDITIONS,
     FUNCTION_NODES,
+    MAX_HEIGHT,
     Both,
     Either,
     Equal,
@@ -33,7 +36,7 @@ from optgen.compiler.operations import (
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce, State
 from optgen.compiler.rule import Rule
 from optgen.errors import SpecError
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
+from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded
 
 
 def analyse(rule: Rule) -> tuple[Program, ...]:
@@ -112,7 +115,7 @@ class _Analyser:
         self.depths = self.inference.depths
         self.definitions: list[Definition] = []
         self.reductions: dict[Reduce, str] = {}
-        self.taken = {e.name for e in self.case.equations} | set(self.kinds) | set(self.case.final)
+        self.names = Names({e.name for e in self.case.equations} | set(self.kinds) | set(self.case.final))
 
     def program(self) -> Program:
         for equation in self.case.equations:
@@ -137,7 +140,21 @@ class _Analyser:
         return State(name, self.kinds[name], self.depths[name], initial, self.case.final[name])
 
     def convert(self, node: Node) -> Expr:
-        """The sympy tree of a node; reductions become definitions of their own on the way."""
+        """The sympy tree of a node; reductions, and parts of high trees, become definitions of their own on the way."""
+        return folded(node, self.converted)[0]
+
+    def converted(self, node: Node, below: tuple[tuple[Expr, int], ...]) -> tuple[Expr, int]:
+        """The tree of a node and its height, from those of the nodes below it."""
+        value = self.tree(node, [part for part, _ in below])
+        height = len(below) + max((part for _, part in below), default=0) if value.args else 0
+        if height > MAX_HEIGHT and not isinstance(value, CONDITIONS):
+            name = self.names.fresh("part")
+            self.definitions.append(Definition(name, self.inference.kind(node), value))
+            return symbol(name), 0
+        return value, height
+
+    def tree(self, node: Node, below: list[Expr]) -> Expr:
+        """The tree of a node, from those of the nodes below it."""
         match node:
             case Number(value=value):
                 return number(value)
@@ -145,27 +162,25 @@ class _Analyser:
                 return symbol(name)
             case Timed(name=name, lag=lag):
                 return symbol(name if lag <= 1 else f"{name}_lag{lag}")
-            case Unary(operator="-", operand=operand):
-                return negate(self.convert(operand))
-            case Unary(operand=operand):
-                return Negation(self.convert(operand))
-            case Binary(operator=operator, left=left, right=right):
-                return arithmetic(operator, self.convert(left), self.convert(right))
-            case Compare(operator=operator, left=left, right=right):
-                return COMPARISON_NODES[operator](self.convert(left), self.convert(right))
-            case Logical(operator=operator, left=left, right=right):
-                joint = Both if operator == "and" else Either
-                return joint(self.convert(left), self.convert(right))
+            case Unary(operator="-"):
+                return negate(below[0])
+            case Unary():
+                return Negation(below[0])
+            case Binary(operator=operator):
+                return arithmetic(operator, *below)
+            case Compare(operator=operator):
+                return COMPARISON_NODES[operator](*below)
+            case Logical(operator=operator):
+                return (Both if operator == "and" else Either)(*below)
             case Call() if is_reduction(node):
-                return self.reduction(node)
-            case Call(function=function, arguments=arguments):
-                return applied(function, [self.convert(argument) for argument in arguments])
+                return self.reduction(node, below)
+            case Call(function=function):
+                return applied(function, below)
         raise TypeError(f"no expression for {type(node).__name__}")
 
-    def reduction(self, node: Call) -> Expr:
-        kind = self.inference.joined(node, node.arguments)
+    def reduction(self, node: Call, operands: list[Expr]) -> Expr:
+        kind = self.inference.joined(node, tuple(map(self.inference.kind, node.arguments)))
         over = node.over or "tensor"
-        operands = [self.convert(argument) for argument in node.arguments]
         match node.function:
             case "sum" | "max" | "min":
                 return self.reduce(node.function, operands[0], over, kind)
@@ -199,12 +214,7 @@ class _Analyser:
             base = "dot_" + "_".join(str(a.name) for a in operand.args)
         if value.over != "tensor":
             base += f"_over_{value.over}"
-        name, count = base, 1
-        while name in self.taken:
-            count += 1
-            name = f"{base}_{count}"
-        self.taken.add(name)
-        return name
+        return self.names.fresh(base)
 
     def count(self, kind: Kind, over: str) -> Expr:
         """How many numbers a reduction folds into one."""
@@ -253,10 +263,7 @@ class _Analyser:
 
     def free_result_name(self) -> None:
         """Rename the definition that holds the result's name without being the result: one branch's parameter."""
-        count = 2
-        while (fresh := f"{PARAMETER}_{count}") in self.taken:
-            count += 1
-        self.taken.add(fresh)
+        fresh = self.names.fresh(PARAMETER)
         renamed = {symbol(PARAMETER): symbol(fresh)}
         for index, definition in enumerate(self.definitions):
             value = definition.value

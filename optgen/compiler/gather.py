@@ -112,9 +112,11 @@ class Gatherer:
 
     def is_correction(self, expression: Expr) -> bool:
         """Whether a number of the step is taken from 1."""
-        if isinstance(expression, sympy.Symbol):
+        while isinstance(expression, sympy.Symbol):
             value = self.values.get(str(expression.name))
-            return value is not None and self.is_correction(value)
+            if value is None:
+                return False
+            expression = value
         return isinstance(expression, OneMinusExponential) or taken_from_one(expression) is not None
 
     def written(self, chain: _Chain) -> Expr:

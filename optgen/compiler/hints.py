@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from optgen.compiler.choice import Choice, default_choice
 from optgen.spec.model import Spec
 from optgen.spec.syntax import Name, Node, assignments, walk
@@ -13,7 +15,6 @@ class Hints:
     def __init__(self, spec: Spec, choice: Choice) -> None:
         self.spec = spec
         self.choice = choice
-        self._plain = {a.target.name for a in assignments(spec.body) if isinstance(a.target, Name)}
 
     def under_choice(self) -> str:
         """Which options are in force, as a hint."""
@@ -33,18 +34,23 @@ class Hints:
         later = [a for a in assignments(self.spec.body) if isinstance(a.target, Name) and a.target.name == name]
         if name == target:
             return f"to keep it from step to step: {name}[t] = ... {name}[t-1]"
-        if any(target in self._needs(a.value, set()) for a in later):
+        if target in self._needs(a.value for a in later):
             return f"'{target}' and '{name}' need each other: let one read the other's value at [t-1]"
         if all(a.target.span.line > line for a in later):
             return f"move line {later[0].target.span.line} up"
         return self.under_choice()
 
-    def _needs(self, value: Node, seen: set[str]) -> set[str]:
-        """The names without steps that a value is computed from, however indirectly."""
-        for part in walk(value):
-            if isinstance(part, Name) and part.name in self._plain and part.name not in seen:
-                seen.add(part.name)
-                for assign in assignments(self.spec.body):
-                    if isinstance(assign.target, Name) and assign.target.name == part.name:
-                        self._needs(assign.value, seen)
-        return seen
+    def _needs(self, values: Iterable[Node]) -> set[str]:
+        """The names without steps that values are computed from, however indirectly."""
+        given: dict[str, list[Node]] = {}
+        for assign in assignments(self.spec.body):
+            if isinstance(assign.target, Name):
+                given.setdefault(assign.target.name, []).append(assign.value)
+        found: set[str] = set()
+        pending = list(values)
+        while pending:
+            for part in walk(pending.pop()):
+                if isinstance(part, Name) and part.name in given and part.name not in found:
+                    found.add(part.name)
+                    pending += given[part.name]
+        return found

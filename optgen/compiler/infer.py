@@ -10,7 +10,7 @@ from optgen.compiler.signatures import Signatures
 from optgen.errors import SpecError
 from optgen.spec.language import REDUCTIONS
 from optgen.spec.source import Source
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, walk
+from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded, walk
 
 #: How a kind is spoken of in messages.
 SPOKEN = {
@@ -176,6 +176,10 @@ class KindInference:
 
     def kind(self, node: Node) -> Kind:
         """The kind of a node; raises where kinds do not fit."""
+        return folded(node, self.kind_of)
+
+    def kind_of(self, node: Node, kinds: tuple[Kind, ...]) -> Kind:
+        """The kind of a node, from those of the nodes below it."""
         match node:
             case Number():
                 return Kind.CONSTANT
@@ -183,30 +187,25 @@ class KindInference:
                 return self.kinds[name]
             case Unary(operator=operator, operand=operand):
                 self.expect(operand, condition=operator == "not")
-                return self.kind(operand)
-            case Binary(left=left, right=right) | Compare(left=left, right=right):
-                self.expect(left, condition=False)
-                self.expect(right, condition=False)
-                return self.joined(node, (left, right))
-            case Logical(left=left, right=right):
-                self.expect(left, condition=True)
-                self.expect(right, condition=True)
-                return self.joined(node, (left, right))
-            case Call(function=function, arguments=arguments) if is_reduction(node):
+                return kinds[0]
+            case Binary() | Compare() | Logical():
+                for side in (node.left, node.right):
+                    self.expect(side, condition=isinstance(node, Logical))
+                return self.joined(node, kinds)
+            case Call(arguments=arguments) if is_reduction(node):
                 for argument in arguments:
                     self.expect(argument, condition=False)
-                return self.reduction_kind(node)
+                return self.reduction_kind(node, kinds)
             case Call(function=function, arguments=arguments):
                 for position, argument in enumerate(arguments):
                     self.expect(argument, condition=function == "where" and position == 0)
-                return self.joined(node, arguments) if function != "every" else self.every_kind(node)
+                return self.joined(node, kinds) if function != "every" else self.every_kind(node, kinds[0])
         raise TypeError(f"no kind for {type(node).__name__}")
 
-    def every_kind(self, node: Call) -> Kind:
-        kind = self.kind(node.arguments[0])
-        if not kind.is_per_step and not self.lowest:
-            raise self.fail(node, f"'every' counts steps, and this is {SPOKEN[kind]}")
-        return join(Kind.STEP, kind)
+    def every_kind(self, node: Call, count: Kind) -> Kind:
+        if not count.is_per_step and not self.lowest:
+            raise self.fail(node, f"'every' counts steps, and this is {SPOKEN[count]}")
+        return join(Kind.STEP, count)
 
     def expect(self, node: Node, condition: bool) -> None:
         if condition and not _is_condition(node):
@@ -214,10 +213,10 @@ class KindInference:
         if not condition and _is_condition(node):
             raise self.fail(node, "this is a condition, not a number", "write where(condition, 1, 0)")
 
-    def joined(self, node: Node, parts: tuple[Node, ...]) -> Kind:
-        kind = self.kind(parts[0])
-        for part in parts[1:]:
-            other = self.kind(part)
+    def joined(self, node: Node, kinds: tuple[Kind, ...]) -> Kind:
+        """What the kinds below a node join to."""
+        kind = kinds[0]
+        for other in kinds[1:]:
             try:
                 kind = join(kind, other)
             except KindMismatch:
@@ -228,8 +227,8 @@ class KindInference:
                 ) from None
         return kind
 
-    def reduction_kind(self, node: Call) -> Kind:
-        kind = self.joined(node, node.arguments)
+    def reduction_kind(self, node: Call, kinds: tuple[Kind, ...]) -> Kind:
+        kind = self.joined(node, kinds)
         over = self.extent(node, kind)
         try:
             return reduced(kind, over)

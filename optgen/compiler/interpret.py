@@ -17,7 +17,7 @@ from optgen.compiler.analyse import analyse
 from optgen.compiler.infer import is_reduction
 from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.compiler.rule import Case, Rule
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
+from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded
 
 #: A number or array of whatever arithmetic is in use.
 Value = Any
@@ -271,6 +271,10 @@ class Interpreter:
 
     def evaluate(self, node: Node, scope: _Scope) -> Value:
         """The value of an expression for one tensor; a vector per axis is a tuple."""
+        return folded(node, lambda here, values: self.value(here, values, scope))
+
+    def value(self, node: Node, values: tuple[Value, ...], scope: _Scope) -> Value:
+        """The value of a node, from those of the nodes below it."""
         match node:
             case Number(value=value):
                 return self.arithmetic.literal(value)
@@ -280,18 +284,14 @@ class Interpreter:
                 return scope.theta
             case Timed(name=name, lag=lag):
                 return scope.history[name][lag - 1]
-            case Unary(operator=operator, operand=operand):
-                return self.apply("neg" if operator == "-" else "not", self.evaluate(operand, scope))
-            case Binary(operator=operator, left=left, right=right):
-                return self.apply(operator, self.evaluate(left, scope), self.evaluate(right, scope))
-            case Compare(operator=operator, left=left, right=right):
-                return self.apply(operator, self.evaluate(left, scope), self.evaluate(right, scope))
-            case Logical(operator=operator, left=left, right=right):
-                return self.apply(operator, self.evaluate(left, scope), self.evaluate(right, scope))
+            case Unary(operator=operator):
+                return self.apply("neg" if operator == "-" else "not", *values)
+            case Binary(operator=operator) | Compare(operator=operator) | Logical(operator=operator):
+                return self.apply(operator, *values)
             case Call() if is_reduction(node):
-                return self.reduction(node, scope)
-            case Call(function=function, arguments=arguments):
-                return self.function(function, [self.evaluate(argument, scope) for argument in arguments], scope)
+                return self.reduction(node, values, scope)
+            case Call(function=function):
+                return self.function(function, list(values), scope)
         raise TypeError(f"no value for {type(node).__name__}")
 
     def apply(self, operator: str, *operands: Value) -> Value:
@@ -316,8 +316,7 @@ class Interpreter:
                 return self.apply("==", remainder, self.arithmetic.literal(0))
         return self.apply(function, *arguments)
 
-    def reduction(self, node: Call, scope: _Scope) -> Value:
-        values = [self.evaluate(argument, scope) for argument in node.arguments]
+    def reduction(self, node: Call, values: tuple[Value, ...], scope: _Scope) -> Value:
         two = self.arithmetic.literal(2)
         match node.function:
             case "dot":

@@ -15,6 +15,9 @@ from sympy import Expr
 
 ONE_HALF = sympy.Rational(1, 2)
 
+#: How high trees grow: parts of higher ones are named, so that whatever goes through a tree may call itself.
+MAX_HEIGHT = 40
+
 
 class Operation(Expr):  # type: ignore[misc]
     """A function or comparison that sympy knows nothing of and so leaves alone."""
@@ -213,6 +216,11 @@ def substitute(expression: Expr, values: dict[Any, Expr]) -> Expr:
     if not expression.args:
         return expression
     return rebuild(expression, tuple(substitute(a, values) for a in expression.args))
+
+
+def height(expression: Expr) -> int:
+    """How many nodes lie below one another, the leaves not counted."""
+    return 1 + max(map(height, expression.args)) if expression.args else 0
 
 
 def names_in(expression: Expr) -> set[str]:

@@ -2,7 +2,7 @@
 
 Numbers that are known before any tensor is looked at come first. What needs a fold over a tensor, or over the model,
 comes in a later pass than the fold itself. A value that a later pass needs again is read back if it was stored,
-computed again if that takes at most two more reads, and kept in scratch memory otherwise.
+computed again if that takes at most two more reads and few operations, and kept in scratch memory otherwise.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ _ORDER = (Kind.GLOBAL, Kind.TENSOR, Kind.MATRIX, Kind.ROW, Kind.COLUMN, Kind.AXI
 
 #: Where the shape of a tensor gives a number, no memory is read.
 SHAPE_SYMBOLS = frozenset({"size", "rank", "rows", "columns", "model_size", "tensor_count"})
+
+
+#: How many values of earlier passes a pass computes again at most; beyond, it reads what it needs from scratch memory.
+MOST_REPEATED = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +107,31 @@ class _Scheduler:
         self.reads_back = reads_back
         self.kinds = program.kinds
         self.by_name = {d.name: d for d in program.definitions}
+        self.position = {d.name: number for number, d in enumerate(program.definitions)}
+        self.reads = {d.name: _ordered_names(d.expression) for d in program.definitions}
         self.levels = self.find_levels()
+        self.fixed_roots = self.find_fixed_roots()
         self.scratch: list[str] = []
 
     def find_levels(self) -> dict[str, int]:
         """How many folds, one after the other, each value has to wait for."""
         levels: dict[str, int] = {}
         for definition in self.program.definitions:
-            level = max((levels.get(name, 0) for name in definition.reads), default=0)
+            level = max((levels.get(name, 0) for name in self.reads[definition.name]), default=0)
             levels[definition.name] = level + isinstance(definition.value, Reduce)
         return levels
+
+    def find_fixed_roots(self) -> dict[tuple[Kind, int], list[str]]:
+        """What the pass of a domain and level exists for, but for numbers of elements, which a pass stores at will."""
+        found: dict[tuple[Kind, int], list[str]] = {}
+        for definition in self.program.definitions:
+            name, value, level = definition.name, definition.value, self.levels[definition.name]
+            if isinstance(value, Reduce):
+                found.setdefault((value.source, level - 1), []).append(name)
+            elif definition.kind is not Kind.ELEMENT and not definition.kind.is_per_step:
+                # Few numbers: each is computed once and kept.
+                found.setdefault((definition.kind, level), []).append(name)
+        return found
 
     def schedule(self) -> Schedule:
         per_step = [d for d in self.program.definitions if d.kind.is_per_step]
@@ -133,6 +152,11 @@ class _Scheduler:
             reads=sum(not self.is_folded_from_axes(name) for p in element for name in p.reads) + in_place,
             writes=sum(len(p.writes) for p in element),
         )
+
+    def is_fold(self, name: str) -> bool:
+        """Whether a name is that of a fold."""
+        definition = self.by_name.get(name)
+        return definition is not None and isinstance(definition.value, Reduce)
 
     def is_folded_from_axes(self, name: str) -> bool:
         """Whether a value per element is put together from vectors per axis where it is needed, and not stored."""
@@ -159,11 +183,7 @@ class _Scheduler:
         value it replaces. Where new states are not read back, they are stored by the last pass.
         """
         program = self.program
-        folds = {
-            self.fold_level(d)
-            for d in program.definitions
-            if isinstance(d.value, Reduce) and d.value.source is Kind.ELEMENT
-        }
+        folds = {level for domain, level in self.fixed_roots if domain is Kind.ELEMENT}
         outputs = [name for name in program.outputs if self.kinds[name] is Kind.ELEMENT]
         final = max([0, *folds, *(self.levels[name] for name in outputs)])
         running = sorted({*folds, final})
@@ -172,43 +192,46 @@ class _Scheduler:
             is_last = not self.reads_back and name != program.result
             chosen[name] = final if is_last else next(level for level in running if level >= self.levels[name])
         # A history is a ring: the new value takes the oldest one's place.
-        replaces = {state.new: {state.older(state.depth)} for state in program.states}
-        replaces[program.result] = {"theta"}
+        replaces = {state.new: state.older(state.depth) for state in program.states}
+        replaces[program.result] = "theta"
+        arrays = {replaces[name] for name in outputs}
+        #: For each set of outputs that have been stored: which of these arrays a value is computed from.
+        sources: dict[frozenset[str], dict[str, frozenset[str]]] = {}
         changed = True
         while changed:
             changed = False
-            for name in outputs:
-                for level in running:
-                    if level <= chosen[name]:
-                        continue
-                    roots = self.roots(level, Kind.ELEMENT, chosen)
-                    reads = self.trace(roots, level, {n for n in outputs if chosen[n] < level})[0]
-                    if replaces[name] & set(reads):
+            for level in running:
+                stored = frozenset(n for n in outputs if chosen[n] < level)
+                if stored not in sources:
+                    sources[stored] = self.find_sources(arrays, stored)
+                known = sources[stored]
+                read = frozenset[str]().union(*(known[root] for root in self.roots(level, Kind.ELEMENT, chosen)))
+                for name in outputs:
+                    if level > chosen[name] and replaces[name] in read:
                         chosen[name] = level
                         changed = True
         return chosen
 
-    def fold_level(self, definition: Definition) -> int:
-        """The level of the pass in which a fold runs."""
-        return self.levels[definition.name] - 1
+    def find_sources(self, arrays: set[str], stored: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Which of some arrays each value is computed from, where some of those in between have been stored."""
+        found: dict[str, frozenset[str]] = {}
+        for definition in self.program.definitions:
+            parts = [frozenset[str]()]
+            for name in self.reads[definition.name]:
+                if name in arrays:
+                    parts.append(frozenset({name}))
+                elif name in found and self.kinds[name] is Kind.ELEMENT and not self.is_fold(name):
+                    parts.append(frozenset() if name in stored else found[name])
+            found[definition.name] = parts[0].union(*parts[1:])
+        return found
 
     def roots(self, level: int, domain: Kind, write_level: dict[str, int]) -> list[str]:
         """What a pass exists for: folds that run in it, and values that are stored by it."""
-        found = []
-        for definition in self.program.definitions:
-            if isinstance(definition.value, Reduce):
-                if definition.value.source is domain and self.fold_level(definition) == level:
-                    found.append(definition.name)
-            elif definition.kind is domain and not domain.is_per_step:
-                if domain is Kind.ELEMENT:
-                    kept = definition.name in self.scratch and self.levels[definition.name] == level
-                    wanted = kept or write_level.get(definition.name) == level
-                else:
-                    # Few numbers: each is computed once and kept.
-                    wanted = self.levels[definition.name] == level
-                if wanted:
-                    found.append(definition.name)
-        return found
+        found = set(self.fixed_roots.get((domain, level), ()))
+        if domain is Kind.ELEMENT:
+            found |= {name for name in self.scratch if self.levels[name] == level}
+            found |= {n for n, at in write_level.items() if at == level and self.kinds[n] is domain}
+        return sorted(found, key=self.position.__getitem__)
 
     def make_pass(self, level: int, domain: Kind, write_level: dict[str, int], stored: set[str]) -> Pass | None:
         roots = self.roots(level, domain, write_level)
@@ -216,11 +239,12 @@ class _Scheduler:
             return None
         if domain is Kind.ELEMENT:
             self.keep_scratch(roots, level, stored)
-        reads, needed = self.trace(roots, level, stored | set(self.scratch_before(level)))
-        folds = tuple(self.by_name[r] for r in roots if isinstance(self.by_name[r].value, Reduce))
-        definitions = tuple(d for d in self.program.definitions if d.name in needed and not isinstance(d.value, Reduce))
+        reads, needed = self.trace(roots, stored | set(self.scratch_before(level)))
+        folds = tuple(self.by_name[r] for r in roots if self.is_fold(r))
+        in_order = sorted(needed, key=self.position.__getitem__)
+        definitions = tuple(self.by_name[name] for name in in_order if not self.is_fold(name))
         computed = {d.name for d in definitions}
-        stores = [r for r in roots if not isinstance(self.by_name[r].value, Reduce)]
+        stores = [r for r in roots if not self.is_fold(r)]
         same = tuple(r for r in reads if self.kinds[r] is domain)
         lower = tuple(r for r in reads if self.kinds[r] is not domain)
         assert set(stores) <= computed | set(same), (stores, computed)
@@ -232,50 +256,64 @@ class _Scheduler:
     def keep_scratch(self, roots: list[str], level: int, stored: set[str]) -> None:
         """Decide which earlier values this pass reads from scratch instead of computing them again."""
         available = stored | set(self.scratch_before(level))
-        needed = self.trace(roots, level, available)[1]
+        needed = self.trace(roots, available)[1]
+        earlier = [n for n in needed if self.levels[n] < level and n not in roots and self.kinds[n] is Kind.ELEMENT]
+        if len(earlier) > MOST_REPEATED:
+            # What the pass itself computes from: nothing earlier than that is computed again.
+            own = [name for name in needed if name not in earlier]
+            direct = {name for one in own for name in self.reads[one]} & set(earlier)
+            self.scratch += sorted(direct - set(self.scratch), key=self.position.__getitem__)
+            available |= direct
+            needed = self.trace(roots, available)[1]
+            earlier = [name for name in earlier if name in needed]
+        many = self.made_of_many(needed, available)
         # Later values first: what is kept of them makes keeping the earlier ones needless.
-        order = [d.name for d in reversed(self.program.definitions) if d.name in needed]
-        for name in [n for n in order if self.levels[n] < level and n not in roots]:
-            if name in self.scratch or self.kinds[name] is not Kind.ELEMENT:
+        for name in sorted(earlier, key=self.position.__getitem__, reverse=True):
+            if name in self.scratch or name not in many:
                 continue
-            with_it = self.element_reads(roots, level, available | {name})
-            without = self.element_reads(roots, level, available)
+            with_it = self.element_reads(roots, available | {name})
+            without = self.element_reads(roots, available)
             if without - (with_it - 1) > 2:
                 self.scratch.append(name)
                 available.add(name)
 
-    def element_reads(self, roots: list[str], level: int, available: set[str]) -> int:
-        return sum(self.kinds[name] is Kind.ELEMENT for name in self.trace(roots, level, available)[0])
+    def made_of_many(self, needed: set[str], available: set[str]) -> set[str]:
+        """Those of the values of a pass that it makes of three arrays or more: of others there is nothing to save."""
+        arrays: dict[str, frozenset[str]] = {}
+        for name in sorted(needed, key=self.position.__getitem__):
+            parts = [
+                arrays[read] if read in arrays and read not in available else frozenset({read})
+                for read in self.reads[name]
+                if self.kinds.get(read) is Kind.ELEMENT
+            ]
+            arrays[name] = frozenset[str]().union(*parts)
+        return {name for name, read in arrays.items() if len(read) > 2}
 
-    def trace(self, roots: list[str], level: int, stored: set[str]) -> tuple[list[str], set[str]]:
-        """What has to be loaded, and what computed, so that the roots are known in a pass of a level."""
+    def element_reads(self, roots: list[str], available: set[str]) -> int:
+        return sum(self.kinds[name] is Kind.ELEMENT for name in self.trace(roots, available)[0])
+
+    def trace(self, roots: list[str], stored: set[str]) -> tuple[list[str], set[str]]:
+        """What has to be loaded, and what computed, so that the roots of a pass are known."""
         loads: dict[str, None] = {}
         needed: set[str] = set()
         domains = {
             self.by_name[r].value.source if isinstance(self.by_name[r].value, Reduce) else self.kinds[r] for r in roots
         }
-
-        def visit(name: str, is_root: bool) -> None:
-            if name in needed or name in loads:
-                return
-            definition = self.by_name.get(name)
-            if definition is None:
-                if name not in SHAPE_SYMBOLS:
-                    loads[name] = None
-                return
-            is_fold = isinstance(definition.value, Reduce)
-            if not is_root and (is_fold or self.kinds[name] not in domains or name in stored):
-                loads[name] = None
-                return
-            needed.add(name)
-            for read in _ordered_names(definition.expression):
-                visit(read, False)
-
         for root in roots:
             if root in stored:
                 loads[root] = None
-            else:
-                visit(root, True)
+                continue
+            pending = [root]
+            while pending:
+                name = pending.pop()
+                if name in needed or name in loads:
+                    continue
+                is_computed = name in self.by_name and self.kinds[name] in domains and not self.is_fold(name)
+                if name == root or (is_computed and name not in stored):
+                    needed.add(name)
+                    pending += reversed(self.reads[name])
+                elif name not in SHAPE_SYMBOLS:
+                    loads[name] = None
         return list(loads), needed
 
 

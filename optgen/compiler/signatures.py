@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable
 
 from optgen.compiler.rule import Case
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary
+from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, children, folded
 
 
 class Signatures:
@@ -23,35 +23,31 @@ class Signatures:
         """The number of every equation of a case, by name."""
         values: dict[str, int] = {}
         written: Counter[Hashable] = Counter()
+
+        def number(node: Node, parts: tuple[int, ...]) -> int:
+            match node:
+                case Number(value=value):
+                    return self._number(("number", value, isinstance(value, int)))
+                case Name(name=name):
+                    return values[name] if name in values else self._number(("name", name))
+                case Timed(name=name, lag=lag):
+                    return self._number(("timed", name, lag))
+                case Call(over="model", function=function, span=span):
+                    written[span] += 1
+                    return self._number(("model", function, span, written[span]))
+                case Call(function=function, over=over):
+                    return self._number((function, over, *parts))
+                case Unary() | Binary() | Compare() | Logical():
+                    return self._number((node.operator, *parts))
+            raise TypeError(f"no signature for {type(node).__name__}")
+
         for equation in case.equations:
-            values[equation.name] = self._of_node(equation.value, values, written)
+            values[equation.name] = folded(equation.value, number, _below)
         return values
-
-    def _of_node(self, node: Node, values: dict[str, int], written: Counter[Hashable]) -> int:
-        def of(part: Node) -> int:
-            return self._of_node(part, values, written)
-
-        match node:
-            case Number(value=value):
-                return self._number(("number", value, isinstance(value, int)))
-            case Name(name=name):
-                return values[name] if name in values else self._number(("name", name))
-            case Timed(name=name, lag=lag):
-                return self._number(("timed", name, lag))
-            case Unary(operator=operator, operand=operand):
-                return self._number((operator, of(operand)))
-            case (
-                Binary(operator=operator, left=left, right=right)
-                | Compare(operator=operator, left=left, right=right)
-                | Logical(operator=operator, left=left, right=right)
-            ):
-                return self._number((operator, of(left), of(right)))
-            case Call(over="model", function=function, span=span):
-                written[span] += 1
-                return self._number(("model", function, span, written[span]))
-            case Call(function=function, arguments=arguments, over=over):
-                return self._number((function, over, *map(of, arguments)))
-        raise TypeError(f"no signature for {type(node).__name__}")
 
     def _number(self, key: Hashable) -> int:
         return self._numbers.setdefault(key, len(self._numbers))
+
+
+def _below(node: Node) -> tuple[Node, ...]:
+    return () if isinstance(node, Call) and node.over == "model" else children(node)

@@ -20,12 +20,15 @@ from sympy import Expr
 
 from optgen.compiler.gather import Gatherer, is_moderate_literal
 from optgen.compiler.kinds import Kind
+from optgen.compiler.names import Names
 from optgen.compiler.operations import (
     CONDITIONS,
+    MAX_HEIGHT,
     ONE_HALF,
     Logarithm,
     OneMinusExponential,
     Where,
+    height,
     is_plain_negation,
     is_reciprocal,
     multiply,
@@ -120,20 +123,23 @@ def remove_unused(program: Program) -> Program:
 def inline_single_use(program: Program) -> Program:
     """Put a value that is used once, by a value of its own kind, where it is used."""
     uses: Counter[str] = Counter()
+    users: dict[str, Definition] = {}
     for definition in program.definitions:
-        uses.update(_occurrences(definition.expression))
-    kinds = program.kinds
-    ready: dict[str, Expr] = {}
+        found = _occurrences(definition.expression)
+        uses.update(found)
+        users |= dict.fromkeys(found, definition)
+    kinds, outputs = program.kinds, set(program.outputs)
+    ready: dict[Expr, Expr] = {}
     kept = []
     for definition in program.definitions:
-        inlined = {symbol(name): value for name, value in ready.items()}
-        expression = substitute(definition.expression, inlined)
+        expression = substitute(definition.expression, ready)
         definition = _with_expression(definition, expression)
-        single = uses[definition.name] == 1 and definition.name not in program.outputs
-        if single and not isinstance(definition.value, Reduce):
-            user = next(d for d in program.definitions if definition.name in d.reads)
-            if expression_kind(user.expression, kinds) is definition.kind and user.name not in program.outputs[:-1]:
-                ready[definition.name] = expression
+        single = uses[definition.name] == 1 and definition.name not in outputs
+        if single and not isinstance(definition.value, Reduce) and height(expression) <= MAX_HEIGHT // 2:
+            user = users[definition.name]
+            is_other_output = user.name in outputs and user.name != program.result
+            if expression_kind(user.expression, kinds) is definition.kind and not is_other_output:
+                ready[symbol(definition.name)] = expression
                 continue
         kept.append(definition)
     return replace(program, definitions=tuple(kept))
@@ -270,7 +276,7 @@ def _name_parts(program: Program, choose: Callable[[Expr, dict[str, Kind], Kind]
     """Give chosen parts of expressions names of their own, each defined just before it is first needed."""
     kinds = program.kinds
     named: dict[Expr, str] = {}
-    taken = set(kinds) | RESERVED | GENERATED_WORDS | set(dir(builtins)) | set(keyword.kwlist)
+    names = Names(set(kinds) | RESERVED | GENERATED_WORDS | set(dir(builtins)) | set(keyword.kwlist))
     result: list[Definition] = []
     for definition in program.definitions:
         whole = expression_kind(definition.expression, kinds)
@@ -280,8 +286,7 @@ def _name_parts(program: Program, choose: Callable[[Expr, dict[str, Kind], Kind]
             written = _replace_parts(part, named, keep_whole=True)
             if part not in named:
                 kind = expression_kind(part, kinds)
-                name = _part_name(written, kind, taken)
-                taken.add(name)
+                name = names.fresh(_part_name(written, kind))
                 kinds[name] = kind
                 result.append(Definition(name, kinds[name], written))
                 named[part] = name
@@ -298,8 +303,8 @@ def _replace_parts(expression: Expr, named: dict[Expr, str], keep_whole: bool) -
     return rebuild(expression, tuple(_replace_parts(a, named, keep_whole=False) for a in expression.args))
 
 
-def _part_name(part: Expr, kind: Kind, taken: set[str]) -> str:
-    """A readable name for a part: `one_minus_beta1`, `log_beta2`, `correction_beta1`, else what it is, numbered."""
+def _part_name(part: Expr, kind: Kind) -> str:
+    """A readable name for a part: `one_minus_beta1`, `log_beta2`, `correction_beta1`, else what it is."""
     of = f"_{part.args[0].name}" if isinstance(part.args[0], sympy.Symbol) else ""
     subtracted = taken_from_one(part)
     if isinstance(subtracted, sympy.Symbol):
@@ -320,11 +325,7 @@ def _part_name(part: Expr, kind: Kind, taken: set[str]) -> str:
     else:
         one_of = f"{part.name}{of}" if len(part.args) == 1 and of else f"{part.name}_value"
         base = "chosen" if isinstance(part, Where) else one_of
-    name, count = base, 1
-    while name in taken:
-        count += 1
-        name = f"{base}_{count}"
-    return name
+    return base
 
 
 #: The allow-list, in the order in which it is applied.

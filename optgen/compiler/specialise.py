@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from optgen.compiler.choice import Choice
 from optgen.compiler.rule import Case, Rule
-from optgen.compiler.unroll import UndecidedShape, Unroller, is_initial
+from optgen.compiler.unroll import UndecidedShape, Unroller
 from optgen.errors import SpecError
 from optgen.spec.language import MATRIX_AXES_OPTION
 from optgen.spec.model import Spec
-from optgen.spec.syntax import Assign, Name, Node, renamed, walk
+from optgen.spec.syntax import Assign, Name, Node, is_initial, renamed, walk
 
 MAX_CASES = 8
 

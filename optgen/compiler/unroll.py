@@ -29,6 +29,10 @@ from optgen.spec.syntax import (
     Timed,
     Unary,
     assignments,
+    children,
+    folded,
+    is_initial,
+    rebuild,
     renamed,
     same,
     walk,
@@ -44,11 +48,6 @@ class UndecidedShape(Exception):
 
     def __init__(self, condition: Node) -> None:
         self.condition = condition
-
-
-def is_initial(target: Name | Indexed) -> bool:
-    """Whether a target is `name[0]`."""
-    return isinstance(target, Indexed) and isinstance(target.index, Number) and target.index.value == 0
 
 
 class Unroller:
@@ -281,6 +280,10 @@ class Unroller:
 
     def resolve(self, node: Node) -> Node:
         """An expression in terms of equations already written down."""
+        return folded(node, self.resolved, _operands)
+
+    def resolved(self, node: Node, parts: tuple[Node, ...]) -> Node:
+        """A node over resolved ones."""
         match node:
             case Name():
                 return self.resolve_name(node)
@@ -288,19 +291,9 @@ class Unroller:
                 return self.resolve_index(node)
             case Unary(operator="-", operand=Number(value=value), span=span):
                 return Number(-value, span)
-            case Unary(operator=operator, operand=operand, span=span):
-                return Unary(operator, self.resolve(operand), span)
-            case Binary(operator=operator, left=left, right=right, span=span):
-                return Binary(operator, self.resolve(left), self.resolve(right), span)
-            case Compare(operator=operator, left=left, right=right, span=span):
-                return Compare(operator, self.resolve(left), self.resolve(right), span)
-            case Logical(operator=operator, left=left, right=right, span=span):
-                return Logical(operator, self.resolve(left), self.resolve(right), span)
-            case Call(function=function, arguments=arguments, span=span) if function == self.spec.wraps:
-                return self.inline(self.resolve(arguments[0]), span)
-            case Call(function=function, arguments=arguments, over=over, span=span):
-                return Call(function, tuple(self.resolve(a) for a in arguments), over, span)
-        return node
+            case Call(function=function, span=span) if function == self.spec.wraps:
+                return self.inline(parts[0], span)
+        return rebuild(node, parts)
 
     def resolve_name(self, node: Name) -> Node:
         name = node.name
@@ -393,6 +386,11 @@ class Unroller:
             else:
                 return case
         raise AssertionError("the cases of a rule cover every shape")
+
+
+def _operands(node: Node) -> tuple[Node, ...]:
+    """What an expression is computed from: all below it but indices."""
+    return () if isinstance(node, Indexed) else children(node)
 
 
 def _is_state(target: Name | Indexed) -> bool:

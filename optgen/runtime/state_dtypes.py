@@ -55,7 +55,7 @@ def asked_formats(
         for shown, format in given.items():
             name = names.get(shown)
             format = _format(label, format)
-            if name not in (states if format == FLOAT32 else can):
+            if name is None or name not in (states if format == FLOAT32 else can):
                 known = ", ".join((spelled or {}).get(n, n) for n in can) or "none"
                 what = "has another number of values than the parameter" if name in states else "is no state"
                 raise InvalidHyperparameter(

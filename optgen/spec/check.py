@@ -258,11 +258,22 @@ class _Check:
                     raise self.fail(part.span, "this cannot stand in an index", hint)
 
     def value(self, node: Node, loops: frozenset[str], condition: bool = False) -> None:
+        pending = [(node, condition)]
+        while pending:
+            here, is_condition = pending.pop()
+            below = self.node(here, loops, is_condition)
+            is_condition = is_condition and (isinstance(here, Logical) or _is_not(here))
+            pending.extend((child, is_condition) for child in reversed(below))
+
+    def node(self, node: Node, loops: frozenset[str], condition: bool) -> tuple[Node, ...]:
+        """Check one node by itself; returns what below it is still to be checked."""
         match node:
             case Name():
                 self.name(node, loops, condition)
+                return ()
             case Indexed():
                 self.indexed(node, loops)
+                return ()
             case Compare(operator=operator, left=Name(name=name) as left, right=Text(value=word) as right) if (
                 name in self.options
             ):
@@ -273,21 +284,12 @@ class _Check:
                     raise self.fail(right.span, f"'{word}' is no choice of '{name}'", f"known: {', '.join(choices)}")
                 if operator not in ("==", "!="):
                     raise self.fail(node.span, "choices have no order", "compare them with == or !=")
-            case Compare(left=Text(span=span)) | Compare(right=Text(span=span)):
+                return ()
+            case Compare(left=Text(span=span)) | Compare(right=Text(span=span)) | Text(span=span):
                 raise self.fail(span, "only an option is compared with a quoted word", 'write option == "word"')
-            case Text(span=span):
-                raise self.fail(span, "only an option is compared with a quoted word", 'write option == "word"')
-            case Logical() | Unary(operator="not"):
-                for child in children(node):
-                    self.value(child, loops, condition)
-            case Compare() if condition:
-                for child in children(node):
-                    self.value(child, loops)
             case Call(function="every", arguments=(Unary() | Number(value=float() | 0) as count,)):
                 raise self.fail(count.span, "'every' counts whole steps", "write every(n) with n of 1 or more")
-            case _:
-                for child in children(node):
-                    self.value(child, loops)
+        return children(node)
 
     def name(self, node: Name, loops: frozenset[str], condition: bool) -> None:
         name, span = node.name, node.span
@@ -379,6 +381,10 @@ class _Check:
                     f"no equation assigns state '{state.name}'",
                     f"add {state.name}[t] = ..., or remove it",
                 )
+
+
+def _is_not(node: Node) -> bool:
+    return isinstance(node, Unary) and node.operator == "not"
 
 
 def _mentions_step(node: Node) -> bool:

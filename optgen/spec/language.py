@@ -32,6 +32,8 @@ from optgen.spec.syntax import (
     Statement,
     Text,
     Unary,
+    height,
+    is_initial,
 )
 from optgen.spec.tokens import read_lines
 
@@ -83,6 +85,8 @@ _COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(theta_update|
 
 MAX_NODES = 5000
 MAX_DEPTH = 100
+#: What cannot be split is shorter: an index, a bound of a loop, a condition of a branch, an initial value.
+MAX_SHORT = 50
 
 _BINARY: dict[type[ast.operator], str] = {
     ast.Add: "+",
@@ -144,12 +148,12 @@ class _Reader:
 
     def statement(self, node: ast.stmt) -> Statement:
         match node:
-            case ast.Assign(targets=[target], value=value):
-                return Assign(self.target(target), self.expression(value, 0), self.span(node))
+            case ast.Assign(targets=[left], value=value):
+                target = self.target(left)
+                read = self.short if self.lists or is_initial(target) else self.expression
+                return Assign(target, read(value), self.span(node))
             case ast.If(test=test, body=body, orelse=orelse):
-                return If(
-                    self.expression(test, 0, condition=True), self.block(body), self.block(orelse), self.span(test)
-                )
+                return If(self.short(test, condition=True), self.block(body), self.block(orelse), self.span(test))
             case ast.For(target=ast.Name(id=variable), iter=iterable, body=body, orelse=[]):
                 self.name(node.target, variable)
                 start, stop, step = self.loop_range(iterable)
@@ -159,7 +163,7 @@ class _Reader:
     def loop_range(self, node: ast.expr) -> tuple[Node, Node, Node]:
         match node:
             case ast.Call(func=ast.Name(id="range"), args=args, keywords=[]) if 1 <= len(args) <= 3:
-                values = [self.expression(argument, 0) for argument in args]
+                values = [self.short(argument) for argument in args]
                 here = self.span(node)
                 if len(values) == 1:
                     return Number(0, here), values[0], Number(1, here)
@@ -171,7 +175,7 @@ class _Reader:
             case ast.Name(id=name):
                 return Name(self.name(node, name), self.span(node))
             case ast.Subscript(value=ast.Name(id=name), slice=index):
-                return Indexed(self.name(node.value, name), self.expression(index, 0), self.span(node))
+                return Indexed(self.name(node.value, name), self.short(index), self.span(node))
         raise self.unknown(node)
 
     def name(self, node: ast.expr, name: str) -> str:
@@ -179,7 +183,14 @@ class _Reader:
             raise self.fail(node, *problem)
         return name
 
-    def expression(self, node: ast.expr, depth: int, condition: bool = False) -> Node:
+    def short(self, node: ast.expr, depth: int = 0, condition: bool = False) -> Node:
+        """An expression of which no part can be named: an index, a bound, a condition or an initial value."""
+        value = self.expression(node, depth, condition)
+        if height(value) > MAX_SHORT + 1:
+            raise self.fail(node, f"more than {MAX_SHORT} operations in a row are too many here", "write it shorter")
+        return value
+
+    def expression(self, node: ast.expr, depth: int = 0, condition: bool = False) -> Node:
         self.nodes += 1
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
             raise self.fail(node, "this is too large for an update rule", "split it into named steps")
@@ -190,34 +201,44 @@ class _Reader:
             case ast.Name(id=name):
                 return Name(self.name(node, name), self.span(node))
             case ast.Subscript(value=ast.Name(id=name), slice=index):
-                return Indexed(self.name(node.value, name), self.expression(index, below), self.span(node))
+                return Indexed(self.name(node.value, name), self.short(index, below), self.span(node))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return Unary("-", self.expression(operand, below), self.span(node))
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
                 return self.expression(operand, below)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return Unary("not", self.expression(operand, below, condition), self.span(node))
-            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _BINARY:
-                return Binary(
-                    _BINARY[type(operator)],
-                    self.expression(left, below),
-                    self.expression(right, below),
-                    self.span(node),
-                )
+            case ast.BinOp():
+                return self.chain(node, below)
             case ast.BoolOp(op=operator, values=values):
                 word = "and" if isinstance(operator, ast.And) else "or"
-                if len(values) > MAX_DEPTH:
-                    raise self.fail(node, "this is too large for an update rule", "split it into named steps")
-                parts = [self.expression(value, below, condition) for value in values]
-                joined = parts[0]
-                for part in parts[1:]:
-                    joined = Logical(word, joined, part, self.span(node))
-                return joined
+                return self.joined(node, word, [self.expression(value, below, condition) for value in values])
             case ast.Compare():
                 return self.comparison(node, below, condition)
             case ast.Call(func=ast.Name(id=function)):
                 return self.call(node, function, below)
         raise self.unknown(node)
+
+    def chain(self, node: ast.BinOp, depth: int) -> Node:
+        """`a + b - c*d`: a sum of many terms nests as often as it has terms, each on the left of the next."""
+        links = [node]
+        while isinstance(links[-1].left, ast.BinOp):
+            links.append(links[-1].left)
+        self.nodes += len(links) - 1
+        value = self.expression(links[-1].left, depth)
+        for link in reversed(links):
+            if type(link.op) not in _BINARY:
+                raise self.unknown(link)
+            value = Binary(_BINARY[type(link.op)], value, self.expression(link.right, depth), self.span(link))
+        return value
+
+    def joined(self, node: ast.expr, word: str, parts: list[Node]) -> Node:
+        """Conditions joined by `and` or `or`, in halves, so that many do not nest deeply."""
+        if len(parts) == 1:
+            return parts[0]
+        half = (len(parts) + 1) // 2
+        left, right = self.joined(node, word, parts[:half]), self.joined(node, word, parts[half:])
+        return Logical(word, left, right, self.span(node))
 
     def unknown(self, node: ast.expr | ast.stmt) -> SpecError:
         """For a form that the check of the grammar should not have let through: refuse it all the same."""

@@ -132,8 +132,7 @@ class _Writer:
 
     def text(self, node: Node, least: int = _CASES) -> str:
         """A node, in brackets if it binds less tightly than its surroundings ask for."""
-        text, binding = self.node(node)
-        return _bracketed(text) if binding < least else text
+        return _within(self.node(node), least)
 
     def condition(self, node: Node, least: int = _CASES) -> str:
         """The same for what is true or false: a bare name asks for an option, or whether something is there."""
@@ -158,12 +157,13 @@ class _Writer:
             case Unary(operator="not", operand=operand):
                 return rf"\text{{not }} {self.condition(operand, _NOT)}", _NOT
             case Binary():
-                return self.binary(node)
+                return self.chain(node)
             case Compare(operator=operator, left=left, right=right):
                 return f"{self.text(left, _MODULO)} {_COMPARISONS[operator]} {self.text(right, _MODULO)}", _COMPARISON
             case Logical(operator=operator, left=left, right=right):
                 binding = _OR if operator == "or" else _AND
-                sides = self.condition(left, binding), self.condition(right, binding + 1)
+                goes_on = isinstance(right, Logical) and right.operator == operator
+                sides = self.condition(left, binding), self.condition(right, binding if goes_on else binding + 1)
                 return rf"{sides[0]} \text{{ {operator} }} {sides[1]}", binding
             case Call(function=function, arguments=arguments, over=over):
                 return self.call(function, arguments, over)
@@ -172,23 +172,34 @@ class _Writer:
     def named(self, symbol: str) -> tuple[str, int]:
         return symbol, _POWER if _scripts(symbol)[2] else _ATOM
 
-    def binary(self, node: Binary) -> tuple[str, int]:
-        left, right = node.left, node.right
+    def chain(self, node: Binary) -> tuple[str, int]:
+        """Operators one after the other; a long sum is as deep as it has terms."""
+        links = [node]
+        while isinstance(links[-1].left, Binary):
+            links.append(links[-1].left)
+        written = self.node(links[-1].left)
+        for link in reversed(links):
+            written = self.binary(link, written)
+        return written
+
+    def binary(self, node: Binary, left: tuple[str, int]) -> tuple[str, int]:
+        """An operator, what stands on its left having been written."""
+        right = node.right
         match node.operator:
             case "+" | "-":
-                return f"{self.text(left, _SUM)} {node.operator} {self.text(right, _PRODUCT)}", _SUM
+                return f"{_within(left, _SUM)} {node.operator} {self.text(right, _PRODUCT)}", _SUM
             case "*":
                 # A sign in front of a product needs no brackets, but makes all of it a term.
-                signed = _starts_with_sign(left)
-                first = self.text(left, _SUM if signed else _PRODUCT)
+                signed = _starts_with_sign(node.left)
+                first = _within(left, _SUM if signed else _PRODUCT)
                 second = self.text(right, _PRODUCT)
                 return f"{first}{_between(first, second)}{second}", _SUM if signed else _PRODUCT
             case "/":
-                return rf"\frac{{{self.text(left)}}}{{{self.text(right)}}}", _PRODUCT
+                return rf"\frac{{{_within(left, _CASES)}}}{{{self.text(right)}}}", _PRODUCT
             case "**":
-                return f"{self.text(left, _ATOM)}^{{{_compact(self.text(right))}}}", _POWER
+                return f"{_within(left, _ATOM)}^{{{_compact(self.text(right))}}}", _POWER
             case "%":
-                return rf"{self.text(left, _PRODUCT)} \bmod {self.text(right, _PRODUCT)}", _MODULO
+                return rf"{_within(left, _PRODUCT)} \bmod {self.text(right, _PRODUCT)}", _MODULO
         raise ValueError(f"no LaTeX for the operator {node.operator!r}")
 
     def call(self, function: str, arguments: tuple[Node, ...], over: str) -> tuple[str, int]:
@@ -240,14 +251,20 @@ class _Writer:
         return f"{letters}_{{{digits}}}" if digits else letters
 
 
+def _within(written: tuple[str, int], least: int) -> str:
+    """A piece of LaTeX, in brackets if it binds less tightly than its surroundings ask for."""
+    text, binding = written
+    return _bracketed(text) if binding < least else text
+
+
 def _starts_with_sign(node: Node) -> bool:
+    while isinstance(node, Binary) and node.operator == "*":
+        node = node.left
     match node:
         case Unary(operator="-"):
             return True
         case Number(value=value):
             return value < 0
-        case Binary(operator="*", left=left):
-            return _starts_with_sign(left)
     return False
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import TypeVar
 
 from optgen.spec.source import Span
 
@@ -138,6 +140,9 @@ class For:
 
 Statement = Assign | If | For
 
+#: What an expression is folded to.
+Folded = TypeVar("Folded")
+
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below one."""
@@ -154,11 +159,47 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
 
 
+# Sums of many terms are deep trees: what goes through a tree does so without calling itself.
+
+
 def walk(node: Node) -> Iterator[Node]:
     """A node and everything below it, depth first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    pending = [node]
+    while pending:
+        here = pending.pop()
+        yield here
+        pending.extend(reversed(children(here)))
+
+
+def folded(
+    node: Node,
+    combine: Callable[[Node, tuple[Folded, ...]], Folded],
+    below: Callable[[Node], tuple[Node, ...]] = children,
+) -> Folded:
+    """Make one value of an expression, from the leaves up and from left to right.
+
+    Args:
+        node: the expression.
+        combine: makes a node's value from the node and from the values of what is below it.
+        below: what that is.
+    """
+    done: list[Folded] = []
+    pending = [(node, False)]
+    while pending:
+        here, is_ready = pending.pop()
+        parts = below(here)
+        if is_ready or not parts:
+            first = len(done) - len(parts)
+            done[first:] = [combine(here, tuple(done[first:]))]
+        else:
+            pending.append((here, True))
+            pending.extend((part, False) for part in reversed(parts))
+    return done[0]
+
+
+def height(node: Node) -> int:
+    """How many nodes lie below one another."""
+    return folded(node, lambda _, heights: 1 + max(heights, default=0))
 
 
 def expressions(statements: tuple[Statement, ...]) -> Iterator[Node]:
@@ -189,32 +230,50 @@ def assignments(statements: tuple[Statement, ...]) -> Iterator[Assign]:
                 yield from assignments(body)
 
 
+def is_initial(target: Name | Indexed) -> bool:
+    """Whether a target is `name[0]`."""
+    return isinstance(target, Indexed) and isinstance(target.index, Number) and target.index.value == 0
+
+
 def same(a: Node, b: Node) -> bool:
     """Whether two expressions say the same, wherever they stand."""
-    nowhere = Span(0, 0, 0)
-
-    def plain(node: Node) -> Node:
-        return rebuild(replace(node, span=nowhere), plain)
-
-    return plain(a) == plain(b)
+    return all(x and y and _own(x) == _own(y) for x, y in zip_longest(walk(a), walk(b)))
 
 
-def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
-    """The same node over changed children."""
+def _own(node: Node) -> tuple[object, ...]:
+    """What a node says by itself, without what is below it."""
     match node:
-        case Unary(operand=operand):
-            return replace(node, operand=change(operand))
-        case Binary(left=left, right=right) | Compare(left=left, right=right) | Logical(left=left, right=right):
-            return replace(node, left=change(left), right=change(right))
-        case Call(arguments=arguments):
-            return replace(node, arguments=tuple(change(argument) for argument in arguments))
+        case Number(value=value) | Text(value=value):
+            return type(node), value
+        case Name(name=name) | Indexed(name=name):
+            return type(node), name
+        case Timed(name=name, lag=lag):
+            return Timed, name, lag
+        case Call(function=function, arguments=arguments, over=over):
+            return Call, function, len(arguments), over
+    return type(node), node.operator
+
+
+def rebuild(node: Node, parts: tuple[Node, ...]) -> Node:
+    """A node over others in place of its children."""
+    match node:
+        case Unary():
+            return replace(node, operand=parts[0])
+        case Binary() | Compare() | Logical():
+            return replace(node, left=parts[0], right=parts[1])
+        case Call():
+            return replace(node, arguments=parts)
+        case Indexed():
+            return replace(node, index=parts[0])
     return node
 
 
 def renamed(node: Node, rename: Callable[[str], str]) -> Node:
     """The same expression under other names; the parameter keeps its own."""
-    if isinstance(node, Name):
-        return replace(node, name=rename(node.name))
-    if isinstance(node, Timed) and node.name != "theta":
-        return replace(node, name=rename(node.name))
-    return rebuild(node, lambda child: renamed(child, rename))
+
+    def combine(here: Node, parts: tuple[Node, ...]) -> Node:
+        if isinstance(here, Name) or (isinstance(here, Timed) and here.name != "theta"):
+            return replace(here, name=rename(here.name))
+        return rebuild(here, parts)
+
+    return folded(node, combine)

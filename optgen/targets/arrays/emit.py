@@ -7,6 +7,7 @@ model comes between: numbers of the step, then each tensor, then numbers of the 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sympy import Expr
@@ -100,7 +101,8 @@ def _case_functions(variant: Variant, index: int, case: CompiledCase, namespace:
     segments = _segments(program)
     printer = ArrayPrinter(namespace, _arrays(program))
     per_step = [d for d in program.definitions if d.kind.is_per_step]
-    outside = _needed_outside(program, per_step)
+    readers = _readers(program)
+    outside = _needed_outside(program, per_step, readers)
     if outside:
         found.append(_function(program, printer, f"{stem}_step", "step", per_step, outside, "Numbers of one step."))
     last = max(segments, default=0)
@@ -109,14 +111,14 @@ def _case_functions(variant: Variant, index: int, case: CompiledCase, namespace:
         numbers = [d for d in segments.get(position, ()) if d.kind is Kind.GLOBAL and not _folds_model(d)]
         suffix = f"_{position + 1}" if last else ""
         if numbers:
-            returns = _needed_outside(program, numbers)
+            returns = _needed_outside(program, numbers, readers)
             found.append(
                 _function(
                     program, printer, f"{stem}_model{suffix}", "model", numbers, returns, "Numbers of the whole model."
                 )
             )
         if tensor:
-            returns = _needed_outside(program, tensor)
+            returns = _needed_outside(program, tensor, readers)
             summary = "One tensor's step, as far as the model's numbers are known." if last else "One tensor's step."
             found.append(_function(program, printer, f"{stem}_tensor{suffix}", "tensor", tensor, returns, summary))
     return found
@@ -139,14 +141,22 @@ def _segments(program: Program) -> dict[int, list[Definition]]:
     return segments
 
 
-def _needed_outside(program: Program, inside: list[Definition]) -> tuple[str, ...]:
-    names = {d.name for d in inside}
-    wanted = set(program.outputs)
+def _readers(program: Program) -> dict[str, list[str]]:
+    """The definitions that read each value."""
+    found: dict[str, list[str]] = {}
     for definition in program.definitions:
-        if definition.name not in names:
-            wanted |= definition.reads
-    wanted |= {d.name for d in inside if _folds_model(d)}
-    return tuple(d.name for d in inside if d.name in wanted)
+        for name in definition.reads:
+            found.setdefault(name, []).append(definition.name)
+    return found
+
+
+def _needed_outside(program: Program, inside: list[Definition], readers: Mapping[str, list[str]]) -> tuple[str, ...]:
+    names, outputs = {d.name for d in inside}, set(program.outputs)
+    return tuple(
+        d.name
+        for d in inside
+        if d.name in outputs or _folds_model(d) or any(reader not in names for reader in readers.get(d.name, ()))
+    )
 
 
 def _function(
@@ -167,7 +177,7 @@ def _function(
     folds = tuple(
         (d.name, d.value.operation) for d in definitions if isinstance(d.value, Reduce) and d.value.over == "model"
     )
-    arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
+    arguments = _in_order(reads, program)
     lines = (
         *(f"{name} = 1.0*{name}  # int32 does not hold every size" for name in arguments if name in _SIZES),
         *(f"{d.name} = {_right_side(d, program.kinds, printer)}" for d in definitions),
@@ -175,21 +185,15 @@ def _function(
     return EmittedFunction(Function(name, level, arguments, returns, folds), summary, lines)
 
 
-def _argument_order(name: str, program: Program) -> tuple[int, int, str]:
+def _in_order(names: Iterable[str], program: Program) -> tuple[str, ...]:
     """Parameter and gradient first, then states, then numbers, as a reader expects."""
-    first = {"theta": 0, "g": 1}
     states = [state.older(lag) for state in program.states for lag in range(1, state.depth + 1)]
-    if name in first:
-        return 0, first[name], name
-    if name in states:
-        return 1, states.index(name), name
-    if name == "t":
-        return 2, 0, name
     declared = [h.name for h in program.hyperparameters] + [i.name for i in program.inputs]
-    if name in declared:
-        return 3, declared.index(name), name
+    known = ["theta", "g", *states, "t", *declared]
     defined = [d.name for d in program.definitions]
-    return 4, defined.index(name) if name in defined else -1, name
+    place = {name: number for number, name in enumerate(reversed([*known, *defined]))}
+    # What nothing defines, the numbers of a shape, stands before what definitions do.
+    return tuple(sorted(names, key=lambda name: (-place.get(name, len(defined) - 0.5), name)))
 
 
 def _arrays(program: Program) -> set[str]:
@@ -257,7 +261,7 @@ def _initial_function(stem: str, program: Program, namespace: str) -> EmittedFun
     reads: dict[str, None] = {}
     for state in states:
         reads |= dict.fromkeys(sorted(names_in(state.initial)))
-    arguments = tuple(sorted(reads, key=lambda read: _argument_order(read, program)))
+    arguments = _in_order(reads, program)
     printer = ArrayPrinter(namespace, ("theta",))
     lines = tuple(f"{state.name} = {printer.text(state.initial)}" for state in states)
     call = Function(f"{stem}_initial", "initial", arguments, tuple(s.name for s in states))

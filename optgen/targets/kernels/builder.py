@@ -201,16 +201,10 @@ class KernelBuilder(ABC, Generic[K]):
 
 def ordered_reads(definition: Definition, program: Program) -> list[str]:
     """The names that a value needs, in an order that depends on the program alone."""
-    return sorted(definition.reads, key=lambda name: _read_order(name, program))
-
-
-def _read_order(name: str, program: Program) -> tuple[int, int, str]:
-    if name in ("theta", "g"):
-        return (0, ("theta", "g").index(name), name)
-    states = [state.older(lag) for state in program.states for lag in range(1, state.depth + 1)]
-    if name in states:
-        return (1, states.index(name), name)
-    return (2, 0, name)
+    reads = definition.reads
+    first = ["theta", "g", *(state.older(lag) for state in program.states for lag in range(1, state.depth + 1))]
+    known = dict.fromkeys(name for name in first if name in reads)
+    return [*known, *sorted(reads - known.keys())]
 
 
 def needed(definitions: Sequence[Definition], roots: Iterable[Expr]) -> list[Definition]:
