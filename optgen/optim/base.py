@@ -35,6 +35,7 @@ class Optimizer(Rated):
     """
 
     dialect: ClassVar[Dialect]
+    weights: Weights
     __signature__: ClassVar[inspect.Signature]
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
@@ -351,8 +352,9 @@ def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimi
     own = [argument.name for argument in dialect.arguments if not argument.targets]
     parent = next((PARENTS[name] for name in own if name in PARENTS), Optimizer)
     arguments = [argument.name for argument in dialect.arguments if not argument.instead]
-    # A user's hyperparameter of the name of a method is read by `param_groups[0][name]` alone.
-    members = {name: _property(name) for name in arguments if not hasattr(parent, name)}
+    # A user's hyperparameter of the name of a method or attribute is read by `param_groups[0][name]` alone.
+    taken = {name for cls in parent.__mro__ for name in (*vars(cls), *inspect.get_annotations(cls))}
+    members = {name: _property(name) for name in arguments if name not in taken}
     return generated_class(parent, entry, dialect, "optgen.optim", signature(dialect, *ADDED), members)
 
 

@@ -47,7 +47,7 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     """
     if (spelled := spelling(manifest.dialects, library)) is not None:
         return _completed(manifest, _without_given(spelled))
-    names = {h.name for h in manifest.hyperparameters}
+    names = {h.name for h in manifest.hyperparameters} | {o.name for o in manifest.options}
     learning_rate = _argument_name(library, "lr", names)
     arguments = [
         Argument(learning_rate if h.name == "lr" else h.name, (h.name,), (h.default,), keyword_only=h.name != "lr")
@@ -81,7 +81,7 @@ def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:
         o.name: options[o.name] for o in manifest.options
     }
     added = tuple(
-        Argument(_argument_name(dialect.library, name, taken), (name,), (default,), keyword_only=True)  # type: ignore[arg-type]
+        Argument(_argument_name(dialect.library, name, {*taken, *rest}), (name,), (default,), keyword_only=True)  # type: ignore[arg-type]
         for name, default in rest.items()
         if name not in taken
     )

@@ -39,7 +39,8 @@ def call_signature(dialect: Dialect) -> inspect.Signature:
 def _in_its_manner(manifest: Manifest, library: str) -> Dialect:
     order = {name: position for position, name in enumerate(_FIRST)}
     own = sorted(manifest.hyperparameters, key=lambda h: order.get(h.name, len(order)))
-    betas = [h for h in own if h.name in _BETAS]
+    names = {h.name for h in own} | {o.name for o in manifest.options}
+    betas = [h for h in own if h.name in _BETAS and "betas" not in names]
     arguments: list[Argument] = []
     for h in own:
         if len(betas) < 2 or h not in betas:

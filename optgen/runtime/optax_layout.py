@@ -181,7 +181,10 @@ def resolved(
 def own_layout(optimizer: str, class_name: str, names: tuple[str, ...]) -> Layout:
     """The layout of an optimizer that optax does not have: the number of steps, and a field for each name."""
     # `count` is the number of steps, as in optax; a state of that name gets another.
-    fields = ("count", *(f"{name}_state" if name == "count" else name for name in names))
+    own = "count_state"
+    while own in names:
+        own += "_state"
+    fields = ("count", *(own if name == "count" else name for name in names))
     slots = (Slot("t", "count"), *(Slot(name, field) for name, field in zip(names, fields[1:], strict=True)))
     return Layout(optimizer, _Node(_look_alike(f"{class_name}State", fields), slots))
 

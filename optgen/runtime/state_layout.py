@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,20 @@ _STORED = {BFLOAT16: BFLOAT16, BFLOAT16_NEAREST: BFLOAT16, EIGHT_BIT: "uint8", E
 _NARROW = frozenset(_STORED.values())
 
 
+def entry_names(states: Iterable[str], dialect: Dialect) -> dict[str, str]:
+    """The names under which states are kept: a library's or the rule's own, each once.
+
+    A state with the name of the count of steps, or of another state's scales, is kept under its name and `_state`.
+    """
+    names = {name: dialect.states.get(name, name) for name in states}
+    taken = {"step", dialect.count, *map(scales_of, names.values())}
+    for name, entry in names.items():
+        while entry in taken or entry in (other for key, other in names.items() if key != name):
+            entry = names[name] = f"{entry}_state"
+        taken.add(scales_of(entry))
+    return names
+
+
 class StateLayout(ABC):
     """Reads and writes the state of one variant as a library keeps it for each parameter.
 
@@ -68,7 +82,7 @@ class StateLayout(ABC):
         self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
         self.count = dialect.count or ("step" if self.counts_itself else "")
         infos = {info.name: info for case in variant.info.cases for info in case.states}
-        self.names = {name: dialect.states.get(name, name) for name in infos}
+        self.names = entry_names(infos, dialect)
         #: States of which there is one number for the model; they are kept with a group's first parameter.
         self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
         #: States of the step, kept with every parameter.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
 from optgen.spec.grammar import check_grammar
+from optgen.spec.names import GENERATED, name_problem
 from optgen.spec.source import Source, Span
 from optgen.spec.syntax import (
     Assign,
@@ -76,12 +76,8 @@ MATRIX_AXES = ("last", "largest")
 SHAPE_NAMES = ("size", "rank", "rows", "columns")
 #: Names that the language gives a meaning; a spec may not declare them.
 RESERVED = frozenset({"theta", "g", "t", "range", *FUNCTIONS, *REDUCTIONS, *EXTENTS, *SHAPE_NAMES})
-#: Names that mean something in the code that is generated: modules and builtins that it uses.
-GENERATED_WORDS = frozenset(
-    "jax jnp math functools tuple zip isinstance any float triton tl scalars BLOCK OUTER INNER RANK WIDE SCALED".split()
-)
-
-_COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(theta_update|model_size|tensor_count)\Z")
+#: Names that mean something in the code that is generated.
+GENERATED_WORDS = frozenset(GENERATED)
 
 MAX_NODES = 5000
 MAX_DEPTH = 100
@@ -104,17 +100,6 @@ _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
 }
-
-
-def name_problem(name: str) -> tuple[str, str] | None:
-    """Why a name cannot be used in equations, and what to do about it; None if it can."""
-    if name.startswith("_") or "__" in name or name.endswith("_"):
-        return f"'{name}' is not a name here", "names start and end with a letter or digit, without '__'"
-    if name in GENERATED_WORDS:
-        return f"'{name}' is a word of the generated code", "choose another name"
-    if _COMPILER_NAME.search(name):
-        return f"'{name}' is a name of the kind that the compiler makes", "choose another name"
-    return None
 
 
 @dataclass(slots=True)

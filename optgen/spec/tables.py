@@ -10,7 +10,8 @@ from typing import Any
 
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
-from optgen.spec.language import RESERVED, name_problem
+from optgen.spec.language import RESERVED
+from optgen.spec.names import declared_problem, name_problem
 from optgen.spec.source import Source
 from optgen.spec.symbols import symbol_problem
 from optgen.spec.tokens import MAX_NAME
@@ -168,7 +169,7 @@ class Tables:
             raise self.fail(f"'{shortened(name)}' is not a name", table, *where, hint=hint)
         if keyword.iskeyword(name):
             raise self.fail(f"'{name}' is a word of Python", table, *where, hint="choose another name")
-        if problem := name_problem(name):
+        if problem := name_problem(name) or declared_problem(name, table):
             raise self.fail(problem[0], table, *where, hint=problem[1])
         if name in RESERVED:
             raise self.fail(f"'{name}' has a meaning in the language", table, *where, hint="choose another name")

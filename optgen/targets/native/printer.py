@@ -21,17 +21,23 @@ _WORDS = frozenset(
     (
         "auto break case char const continue default do double else enum extern float for goto if inline int long "
         "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
-        "number stored kept"
+        "number stored kept asm typeof bool true false nullptr constexpr alignas alignof static_assert thread_local "
+        "typeof_unqual complex imaginary noreturn bitand bitor compl xor and_eq or_eq not_eq xor_eq linux unix errno "
+        "stdin stdout stderr near far"
     ).split()
 )
 
 
-#: Types and constants of stdint.h and string.h, and the names that are optgen's own there.
-_TAKEN = re.compile(r"u?int\w*_t|(U?INT|SIZE|PTRDIFF|SIG_ATOMIC|WCHAR|WINT|OPTGEN)\w*|NULL|(from|to)_b?float(16|32)")
+#: Types, and names that are macros by their letters, of headers and of compilers (`i386`); names that are optgen's own
+#: there, and names of the kind that kernels make of others.
+_TAKEN = re.compile(
+    r"u?int\w*_t|(size|ptrdiff|max_align|wchar)_t|[A-Z][A-Z0-9_]+|I|(PRI|SCN)\w+|i\d86|arm|mips|sparc|vax|sun|hpux|"
+    r"(from|to)_b?float(16|32)|\w+_(part|values)|\w+(?<!_over)(?<!_over_other)_axes"
+)
 
 
 def c_name(name: str) -> str:
-    """What a name of the equations is called in C."""
+    """What a name of the equations is called in C: a name that means something there gets one more letter."""
     plain = name.rstrip("_")
     return f"{name}_" if plain in _WORDS or _TAKEN.fullmatch(plain) else name
 
