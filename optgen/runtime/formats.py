@@ -23,8 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,9 +51,8 @@ _LEAST_SCALE = 127 - 95 << 23
 _SIGN, _FINITE, _INFINITY, _QUIET = -(1 << 31), 0x7FFFFFFF, 0x7F800000, 0x00400000
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """An array in 8 bits.
+class Blocks(NamedTuple):
+    """An array in 8 bits; a named tuple, since every library of checkpoints stores those.
 
     Attributes:
         codes: uint8, of the array's shape.

@@ -13,14 +13,10 @@ from jax import lax
 
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
-from optgen.runtime.formats import Blocks
 from optgen.runtime.variant import PARAMETER_FORM, UPDATE, UPDATE_FORM, ArrayVariant, ModelState
 from optgen.targets.manifest import Function, VariantInfo
 
 __all__ = ["PARAMETER_FORM", "UPDATE", "UPDATE_FORM", "JaxArrays", "JaxVariant", "ModelState", "arithmetic_dtype"]
-
-
-jax.tree_util.register_dataclass(Blocks, ["codes", "scales"], [])
 
 
 class JaxArrays(Arrays):

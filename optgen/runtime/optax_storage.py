@@ -101,7 +101,7 @@ class Storage:
         if info is None:
             return None if self.plain else (like if like is not None else jnp.zeros((1,), dtype))
         if self.plain or name in self.formats:
-            return value
+            return value if like is None else _contained(value, like)
         if name in self.rings.states:
             if like is None:
                 return self._ring(name, value).astype(dtype)
@@ -110,8 +110,10 @@ class Storage:
         axes = self._dropped(info, shape)
         if Kind(info.kind) is Kind.AXIS:
             vectors = [_reshaped(v, info, (n,)) for v, n in zip(value, shape or (1,), strict=True)]
-            dtypes = [v.dtype for v in like] if like is not None else [dtype] * len(vectors)
-            return [v.astype(d) for v, d in zip(vectors, dtypes, strict=True)]
+            if like is None:
+                return [v.astype(dtype) for v in vectors]
+            before = jax.tree.leaves(like)
+            return _contained([v.astype(old.dtype) for v, old in zip(vectors, before, strict=True)], like)
         if axes:
             before = int(info.depth > 1)
             order = inverse_order(matrix_order(self.variant.info.matrix_axes, shape))
@@ -124,6 +126,7 @@ class Storage:
         info = self.info(name, shape)
         if info is None:
             return None
+        stored = self._several(name, info, stored)
         if self.plain or name in self.formats:
             return stored
         if self._is_single(name):
@@ -148,6 +151,7 @@ class Storage:
         info = self.info(name, shape)
         if info is None:
             return
+        stored = self._several(name, info, stored)
         if isinstance(stored, Blocks) is not is_eight_bit(self.formats.get(name)):
             kind = "in 8 bits" if isinstance(stored, Blocks) else "an array"
             raise TreeMismatch(f"{where} is {kind}, and state_dtype says otherwise")
@@ -172,6 +176,18 @@ class Storage:
         if wanted != found:
             raise TreeMismatch(f"{where} has shape {found}, expected {wanted} for a gradient of shape {shape}")
 
+    def _several(self, name: str, info: StateInfo, stored: Any) -> Any:
+        """What is stored, where it consists of several arrays, in the container that `stored` makes.
+
+        Some frameworks keep such arrays in containers of their own; flax.nnx does in mappings.
+        """
+        if hasattr(stored, "dtype") or isinstance(stored, Blocks):
+            return stored
+        leaves = jax.tree.leaves(stored)
+        if is_eight_bit(self.formats.get(name)):
+            return Blocks(*leaves) if len(leaves) == len(Blocks._fields) else stored
+        return tuple(leaves) if Kind(info.kind) is Kind.AXIS else stored
+
     def _dropped(self, info: StateInfo, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a tensor that a row, column or matrix of it does not vary along."""
         if len(shape) < 2:
@@ -179,6 +195,11 @@ class Storage:
         order = matrix_order(self.variant.info.matrix_axes, shape)
         axes = {Kind.ROW: (order[-1],), Kind.COLUMN: (order[-2],), Kind.MATRIX: (order[-2], order[-1])}
         return axes.get(Kind(info.kind), ())
+
+
+def _contained(value: Any, like: Any) -> Any:
+    """The arrays of a container, in one like another."""
+    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(value))
 
 
 def _reshaped(vector: jax.Array, info: StateInfo, shape: tuple[int, ...]) -> jax.Array:

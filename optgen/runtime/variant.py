@@ -14,7 +14,7 @@ from typing import Any
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array, Arrays
-from optgen.runtime.formats import closed, opened
+from optgen.runtime.formats import Blocks, closed, opened
 from optgen.runtime.layout import Layout
 from optgen.runtime.slices import shape_numbers
 from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
@@ -312,7 +312,8 @@ class ArrayVariant:
         for index, (gradient, kept) in enumerate(zip(gradients, state.tensors, strict=True)):
             for info in self._case(tuple(gradient.shape)).states:
                 stored = kept.get(info.name, state.shared.get(info.name))
-                found = [tuple(getattr(a, "shape", ())) for a in (stored if isinstance(stored, tuple) else (stored,))]
+                is_several = isinstance(stored, tuple) and not isinstance(stored, Blocks)
+                found = [tuple(getattr(a, "shape", ())) for a in (stored if is_several else (stored,))]
                 # A history may be longer than what the rule reads of it.
                 history = (info.depth,) if info.depth > 1 else ()
                 if history and all(shape and shape[0] >= info.depth for shape in found):
