@@ -22,7 +22,7 @@ the same ones. All is arithmetic of 32-bit integers that wraps around, which num
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,9 @@ from optgen.runtime.arrays import Array, Arrays
 BFLOAT16, BFLOAT16_NEAREST = "bfloat16", "bfloat16_nearest"
 EIGHT_BIT, EIGHT_BIT_STOCHASTIC = "8bit", "8bit_stochastic"
 FORMATS = (BFLOAT16, BFLOAT16_NEAREST, EIGHT_BIT, EIGHT_BIT_STOCHASTIC)
+
+#: Gives the places of so many numbers of an array, see `Arrays.places`.
+Places = Callable[[int, Array], Array]
 
 #: Numbers that share a scale.
 BLOCK = 256
@@ -111,7 +114,7 @@ def decoded(arrays: Arrays, stored: Array | Blocks) -> Array:
     return value.reshape(-1)[:count].reshape(stored.shape)
 
 
-def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Blocks:
+def encoded(arrays: Arrays, value: Array, format: str, key: Any, places: Places | None = None) -> Array | Blocks:
     """A floating-point array as it is stored.
 
     Args:
@@ -119,10 +122,12 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Bloc
         value: the array.
         format: one of `FORMATS`.
         key: of its random bits, see `key_of`; None rounds to the nearest.
+        places: of an array that is part of a larger one, gives the places of its numbers in that.
     """
     value = arrays.to(value, "float32")
+    places = places or arrays.places
     if not is_eight_bit(format):
-        return arrays.to(_rounded(arrays, value, key if is_stochastic(format) else None), "bfloat16")
+        return arrays.to(_rounded(arrays, value, key if is_stochastic(format) else None, places), "bfloat16")
     shape, count = tuple(value.shape), math.prod(value.shape)
     if not count:
         return Blocks(arrays.to(value, "uint8"), arrays.to(value.reshape(-1), "float32"))
@@ -138,7 +143,7 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any) -> Array | Bloc
     share = arrays.floats(sizes) / arrays.where(largest == 0, 1.0, scale)
     above = arrays.bits(share) - arrays.where(is_signed, _SIGNED, _UNSIGNED)
     if format == EIGHT_BIT_STOCHASTIC and key is not None:
-        rest = _random(arrays, value, key) & ((1 << _FRACTION) - 1)
+        rest = _random(value, key, places) & ((1 << _FRACTION) - 1)
     else:
         rest = arrays.where(is_negative, 1 << _FRACTION - 1, 1 << _FRACTION - 1)
     # The product is exact: 20 bits by 4.
@@ -185,18 +190,18 @@ def stream_of(tensor: int, state: int) -> int:
     return 1 + tensor * STREAMS + state
 
 
-def _random(arrays: Arrays, like: Array, key: Any) -> Array:
+def _random(like: Array, key: Any, places: Places) -> Array:
     """Random bits for each number of an array, int32: a function of the key and of the number's place."""
-    places = arrays.places(math.prod(like.shape), like)
-    return scrambled(places ^ (int(key[0]) if isinstance(key, np.ndarray) else key)).reshape(like.shape)
+    numbers = places(math.prod(like.shape), like)
+    return scrambled(numbers ^ (int(key[0]) if isinstance(key, np.ndarray) else key)).reshape(like.shape)
 
 
-def _rounded(arrays: Arrays, value: Array, key: Any) -> Array:
+def _rounded(arrays: Arrays, value: Array, key: Any, places: Places) -> Array:
     """A float32 array with the last 16 bits rounded away; without a key as it is, in the order of its axes."""
     bits = arrays.bits(value)
     if key is None:
         return arrays.floats(bits)
-    up = bits + (_random(arrays, value, key) & 0xFFFF)
+    up = bits + (_random(value, key, places) & 0xFFFF)
     kept = arrays.where((bits & _FINITE) > _INFINITY, bits | _QUIET, bits)
     is_finite = (bits & _FINITE) < _INFINITY
     return arrays.floats(arrays.where(is_finite, up, kept) & -0x10000)
@@ -214,6 +219,7 @@ def closed(
     names: Sequence[str],
     t: Any,
     numbers: Sequence[int] = (),
+    places: Sequence[Places | None] = (),
 ) -> tuple[Any, ...]:
     """The states of a model as they are stored.
 
@@ -224,12 +230,14 @@ def closed(
         names: all states of the rule, in order.
         t: the number of the step that has made them; None before the first, when all are rounded to the nearest.
         numbers: of the tensors, from which random bits follow.
+        places: see `encoded`, for each tensor.
     """
 
     def stored(index: int, name: str, value: Array) -> Array | Blocks:
         if name not in formats:
             return value
         number = numbers[index] if numbers else index
-        return encoded(arrays, value, formats[name], None if t is None else key_of(t, number, names.index(name)))
+        key = None if t is None else key_of(t, number, names.index(name))
+        return encoded(arrays, value, formats[name], key, places[index] if places else None)
 
     return tuple({n: stored(index, n, v) for n, v in kept.items()} for index, kept in enumerate(tensors))

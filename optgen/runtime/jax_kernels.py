@@ -74,7 +74,8 @@ class KernelJaxVariant(JaxVariant):
         form: str = UPDATE_FORM,
     ) -> tuple[tuple[jax.Array, ...], ModelState]:
         """See `ArrayVariant.step`."""
-        if state.axes and not self.is_elementwise:
+        # Kernels draw random bits for whole tensors.
+        if state.axes and (not self.is_elementwise or any(state.places)):
             return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
         inputs = inputs or {}
         by_kernels = self._by_kernels(gradients, state, parameters, inputs, form)

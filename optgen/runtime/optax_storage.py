@@ -112,8 +112,8 @@ class Storage:
             vectors = [_reshaped(v, info, (n,)) for v, n in zip(value, shape or (1,), strict=True)]
             if like is None:
                 return [v.astype(dtype) for v in vectors]
-            before = jax.tree.leaves(like)
-            return _contained([v.astype(old.dtype) for v, old in zip(vectors, before, strict=True)], like)
+            old = jax.tree.leaves(like)
+            return _contained([v.astype(o.dtype) for v, o in zip(vectors, old, strict=True)], like)
         if axes:
             before = int(info.depth > 1)
             order = inverse_order(matrix_order(self.variant.info.matrix_axes, shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -19,22 +19,13 @@ from optgen.runtime.formats import closed, is_stochastic
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_dtypes import StateDtypes
+from optgen.runtime.optax_inputs import Inputs, Model
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
 from optgen.runtime.split import axes_named
+from optgen.runtime.split_parts import check_formats, parts_of
 from optgen.spec.model import Dialect, StateLayout
-
-
-@dataclass(slots=True)
-class _Model:
-    """A model's tensors in one step, and what is kept for them."""
-
-    gradients: list[jax.Array]
-    structure: Any
-    parameters: list[jax.Array] | None
-    dtypes: list[Any]
-    taken: tuple[list[bool], ...]
 
 
 class Transformation:
@@ -97,6 +88,7 @@ class Transformation:
         self.parameters = self.said.parameters if self.said is not None else None
         self.beside = tuple(source for _, source in self.parameters.fields) if self.parameters is not None else ()
         self.clock = self.layout.clock()
+        self.inputs = Inputs(self.name, self.manifest, self.variant.info, own, chosen, self.layout)
 
     def _check_real(self, tensors: list[jax.Array]) -> None:
         if self.formats and any(map(jnp.iscomplexobj, tensors)):
@@ -173,20 +165,22 @@ class Transformation:
         model = self._model(updates, theta)
         stored = self._stored(model, updates, values, beside)
         count = self._steps(values)
-        inputs, given, carried = self._inputs(model, updates, theta, values, count, extra)
-        if given is not None:
+        axes = axes_named(self.name, extra.get("axis_name"))
+        model.parts = parts_of(self.name, extra.get("specs"), updates, model.gradients, axes)
+        check_formats(self.name, self.formats, model.gradients, model.parts, axes)
+        found = self.inputs.of_step(model, updates, theta, values, count, extra, axes)
+        if found.update is not None:
             # What is added is what another transformation gives, in its dtype.
-            model.gradients = given
+            model.gradients = found.update
         elif self.said is not None:
             model.gradients = [g.astype(self._update_dtype(model, i, stored)) for i, g in enumerate(model.gradients)]
-        axes = axes_named(self.name, extra.get("axis_name"))
-        results, after = self._step(model, values, stored, count, inputs, form, axes)
-        found = jax.tree.unflatten(model.structure, results)
-        values = self._after(model, values, stored, after, count, carried)
-        found = self._run_after(found, theta, values, extra)
+        results, after = self._step(model, values, stored, count, found.values, form, axes)
+        result = jax.tree.unflatten(model.structure, results)
+        values = self._after(model, values, stored, after, count, found.carried)
+        result = self.inputs.run_after(result, theta, values, extra)
         if self.parameters is not None:
-            found = self._joined(found, model, stored, after)
-        return found, self.layout.pack(values)
+            result = self._joined(result, model, stored, after)
+        return result, self.layout.pack(values)
 
     def _steps(self, values: list[Any]) -> Any:
         """The number of steps done, as far as the state tells."""
@@ -208,7 +202,7 @@ class Transformation:
             return params, {}
         return found.pop("theta"), found
 
-    def _joined(self, update: Any, model: _Model, stored: dict[str, list[Any]], after: ModelState) -> Any:
+    def _joined(self, update: Any, model: Model, stored: dict[str, list[Any]], after: ModelState) -> Any:
         """The update of the parameters and of the states that optax keeps beside them."""
         assert self.parameters is not None
         changes = {"theta": update}
@@ -222,7 +216,7 @@ class Transformation:
         made = library_class(self.parameters.type, tuple(name for name, _ in self.parameters.fields))
         return made(*(changes[source] for _, source in self.parameters.fields))
 
-    def _model(self, updates: Any, theta: Any) -> _Model:
+    def _model(self, updates: Any, theta: Any) -> Model:
         gradients, structure = checked_leaves(self.name, "gradient", updates, may_be_complex=self.may_be_complex)
         reads = any(variant.reads_parameters for variant, _ in self.variants.values())
         parameters = None
@@ -234,11 +228,9 @@ class Transformation:
             check_same_shapes(self.name, updates, theta)
         dtypes = [complex_dtype(array) for array in (gradients if parameters is None else parameters)]
         taken = tuple(mask_values(self.name, name, mask, updates) for name, mask in self.own.masks.items())
-        return _Model(gradients, structure, parameters, dtypes, taken)
+        return Model(gradients, structure, parameters, dtypes, taken)
 
-    def _stored(
-        self, model: _Model, updates: Any, values: list[Any], beside: Mapping[str, Any]
-    ) -> dict[str, list[Any]]:
+    def _stored(self, model: Model, updates: Any, values: list[Any], beside: Mapping[str, Any]) -> dict[str, list[Any]]:
         """What the state holds for each tensor, by state."""
         found = {name: jax.tree.leaves(value) for name, value in beside.items()}
         for slot, value in zip(self.layout.slots, values, strict=True):
@@ -252,57 +244,6 @@ class Transformation:
                 found[slot.source] = column
             elif slot.source in self.shared:
                 self.dtypes.check(slot.source, value, f"{self.name}: state.{slot.name}")
-        return found
-
-    def _inputs(
-        self, model: _Model, updates: Any, theta: Any, values: list[Any], count: Any, extra: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], list[jax.Array] | None, dict[str, Any]]:
-        """The rule's inputs, the update that another transformation gives, and what the arguments' states become."""
-        at = {slot.source: value for slot, value in zip(self.layout.slots, values, strict=True)}
-        kinds = {declared.name: declared.kind for declared in self.manifest.inputs}
-        found: dict[str, Any] = {}
-        carried: dict[str, Any] = {}
-        given = None
-        for name in self.variant.info.inputs:
-            if name in extra:
-                value = extra[name]
-            elif name in self.own.gives:
-                argument, every = self.own.gives[name]
-                value, carried[argument] = self._given(argument, every, updates, at[argument], theta, count, extra)
-                if not every:
-                    given = columns(self.name, f"the update of {argument}", model.structure, updates, value)
-            elif name in self.own.draws:
-                argument = self.own.draws[name]
-                carried[argument], drawn = jax.random.split(at[argument])
-                value = optax.tree.random_like(drawn, updates, sampler=jax.random.normal)
-            else:
-                raise MissingInput(f"{self.name}: update also needs {name}=...")
-            if kinds[name] in ("tensor", "element"):
-                value = columns(self.name, name, model.structure, updates, value)
-            found[name] = value
-        return found, given, carried
-
-    def _given(
-        self,
-        argument: str,
-        every: str,
-        updates: Any,
-        state: Any,
-        theta: Any,
-        count: Any,
-        extra: Mapping[str, Any],
-    ) -> tuple[Any, Any]:
-        transformation = self.own.transformations[argument]
-
-        def run(before: Any) -> tuple[Any, Any]:
-            found, after = transformation.update(updates, before, theta, **extra)
-            return found, after
-
-        if not every:
-            return run(state)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(run, state)[0])
-        period = jnp.asarray(self.chosen.values[every]).astype(jnp.int32)
-        found: tuple[Any, Any] = jax.lax.cond(count % period == 0, run, lambda before: (zeros, before), state)
         return found
 
     def _hyperparameters(self, variant: JaxVariant, values: list[Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,7 +261,7 @@ class Transformation:
 
     def _step(
         self,
-        model: _Model,
+        model: Model,
         values: list[Any],
         stored: dict[str, list[Any]],
         count: Any,
@@ -353,9 +294,12 @@ class Transformation:
         tensors: list[Any] = [None] * len(kept)
         for group, places in groups.items():
             variant, numbers = self._variants(model.gradients)[group]
+            parts = [model.parts[i] for i in places]
+            in_whole = [None if part is None else part.places for part in parts]
+            before = tuple(kept[i] for i in places)
             found, after = variant.step(
                 [model.gradients[i] for i in places],
-                ModelState(tuple(kept[i] for i in places), shared, self.rings.ahead, self.formats, places, axes),
+                ModelState(before, shared, self.rings.ahead, self.formats, places, axes, in_whole),
                 None if model.parameters is None else [model.parameters[i] for i in places],
                 optax.safe_increment(count),
                 self._hyperparameters(variant, values, numbers),
@@ -369,7 +313,7 @@ class Transformation:
 
     def _after(
         self,
-        model: _Model,
+        model: Model,
         values: list[Any],
         stored: dict[str, list[Any]],
         after: ModelState,
@@ -391,34 +335,9 @@ class Transformation:
                 found.append(jax.tree.unflatten(model.structure, column))
             else:
                 found.append(carried.get(slot.source, value))
-        return self._restarted(model, found)
+        return self.inputs.restarted(model, found)
 
-    def _restarted(self, model: _Model, values: list[Any]) -> list[Any]:
-        """The same, with the states of transformations that start anew as they were before their first step."""
-        for argument, (switch, name) in self.own.restarts.items():
-            if not self.own.arguments[switch]:
-                continue
-            count = next(v for slot, v in zip(self.layout.slots, values, strict=True) if slot.name == name)
-            index = next(i for i, slot in enumerate(self.layout.slots) if slot.source == argument)
-            theta = jax.tree.unflatten(model.structure, model.parameters or [])
-            values[index] = jax.tree.map(
-                lambda old, new, again=count == 0: jnp.where(again, jnp.asarray(new), old).astype(
-                    jnp.asarray(old).dtype
-                ),
-                values[index],
-                self.own.transformations[argument].init(theta),
-            )
-        return values
-
-    def _run_after(self, found: Any, theta: Any, values: list[Any], extra: Mapping[str, Any]) -> Any:
-        """The rule's update, after what comes behind it."""
-        for argument in self.own.after:
-            index = next(i for i, slot in enumerate(self.layout.slots) if slot.source == argument)
-            transformation = self.own.transformations[argument]
-            found, values[index] = transformation.update(found, values[index], theta, **extra)
-        return found
-
-    def _update_dtype(self, model: _Model, index: int, stored: dict[str, list[Any]]) -> Any:
+    def _update_dtype(self, model: Model, index: int, stored: dict[str, list[Any]]) -> Any:
         """The dtype of a tensor's update."""
         variant, _ = self.variants[tuple(mask[index] for mask in model.taken)]
         theta = None if model.parameters is None else model.parameters[index]

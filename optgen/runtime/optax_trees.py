@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, TreeMismatch
+from optgen.runtime.jax import varying_of
 
 #: What trees of more than a few leaves are cut to in messages.
 _SHOWN = 4
@@ -136,6 +137,16 @@ def mask_values(optimizer: str, argument: str, mask: Any, tree: Any) -> list[boo
 def _listed(paths: list[str]) -> str:
     shown = ", ".join(path or "at the top" for path in paths[:_SHOWN])
     return shown + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+
+
+def no_change(leaf: Any) -> jax.Array:
+    """Zeros of an array's type: also of its sharding, where that is part of it, and inside a `shard_map`."""
+    sharding = getattr(leaf, "sharding", None)
+    kinds = sharding.mesh.axis_types if isinstance(sharding, jax.sharding.NamedSharding) else ()
+    is_typed = jax.sharding.AxisType.Explicit in kinds
+    zeros = jnp.zeros(leaf.shape, leaf.dtype, out_sharding=sharding if is_typed else None)
+    varying = tuple(varying_of(leaf))
+    return jax.lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 
 def all_finite(tree: Any) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.errors import TreeMismatch
 from optgen.runtime.arguments import Settings, bind, dialect_of, settings
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
-from optgen.runtime.jax import varying_of
 from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
-from optgen.runtime.optax_trees import all_finite
+from optgen.runtime.optax_trees import all_finite, no_change
 from optgen.runtime.split import axes_named, split_along
 from optgen.spec.model import Dialect
 
@@ -76,7 +77,7 @@ class _Skipping:
 
         # What the step gives may have another tree than the gradients.
         shapes, _ = jax.eval_shape(step, state.inner_state)
-        return self._unless(updates, state, extra, step, jax.tree.map(_no_change, shapes))
+        return self._unless(updates, state, extra, step, jax.tree.map(no_change, shapes))
 
     def apply(self, gradients: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, optax.ApplyIfFiniteState]:
         """One step: the new parameters, and the state after it."""
@@ -100,12 +101,6 @@ class _Skipping:
         return found, optax.ApplyIfFiniteState(row, finite, total, after)
 
 
-def _no_change(leaf: Any) -> Any:
-    varying = tuple(varying_of(leaf))
-    zeros = jnp.zeros(leaf.shape, leaf.dtype)
-    return jax.lax.pcast(zeros, varying, to="varying") if varying else zeros
-
-
 def apply_gradients(
     tx: optax.GradientTransformation, gradients: Any, state: Any, params: Any, **extra: Any
 ) -> tuple[Any, Any]:
@@ -120,16 +115,36 @@ def apply_gradients(
         state: from `tx.init`, or the step before.
         params: the parameters.
         **extra: what `tx.update` takes besides: inputs of the rule, and `axis_name`, the axes of the mesh of a
-            `shard_map` around this over which tensors are split.
+            `shard_map` around this over which tensors are split, and `specs`, how they are.
 
     Returns:
         the new parameters, and the state after the step.
+
+    Raises:
+        TreeMismatch: the transformation's `update` takes no `axis_name`, and would compute with parts of tensors as if
+            they were whole.
     """
     made = getattr(tx.update, "__self__", None)
     if isinstance(made, Transformation | _Skipping):
         return made.apply(gradients, state, params, **extra)
-    updates, after = optax.with_extra_args_support(tx).update(gradients, state, params, **extra)
+    updates, after = tx.update(gradients, state, params, **_taken(tx, extra))
     return optax.apply_updates(params, updates), after
+
+
+def _taken(tx: optax.GradientTransformation, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some arguments that a transformation takes; others are left out, as optax does."""
+    if isinstance(tx, optax.GradientTransformationExtraArgs):
+        return dict(extra)
+    # `optax.MultiSteps` makes a plain transformation that takes them all the same.
+    parameters = inspect.signature(tx.update).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(extra)
+    if extra.get("axis_name") is not None and "axis_name" not in parameters:
+        raise TreeMismatch(
+            "apply_gradients: axis_name is given, and this transformation's update takes none: what it folds over a "
+            "tensor or the model would be that of parts"
+        )
+    return {name: value for name, value in extra.items() if name in parameters}
 
 
 def transformation(

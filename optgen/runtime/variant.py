@@ -14,7 +14,7 @@ from typing import Any
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array, Arrays
-from optgen.runtime.formats import Blocks, closed, opened
+from optgen.runtime.formats import Blocks, Places, closed, opened
 from optgen.runtime.layout import Layout
 from optgen.runtime.slices import shape_numbers
 from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
@@ -34,7 +34,7 @@ class ModelState:
     Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
     States that `formats` names are stored as `optgen.runtime.formats` says; they have one number per element. `numbers`
     are those of the tensors, where these are some of a larger model. `axes` are of a mesh of jax: over these, devices
-    have parts of tensors, see `optgen.runtime.split`.
+    have parts of tensors, see `optgen.runtime.split`; `places` say which parts, for random bits, of each tensor.
     """
 
     tensors: tuple[Mapping[str, Stored], ...]
@@ -43,6 +43,7 @@ class ModelState:
     formats: Mapping[str, str] = field(default_factory=dict)
     numbers: Sequence[int] = ()
     axes: tuple[str, ...] = ()
+    places: Sequence[Places | None] = ()
 
     def number(self, index: int) -> int:
         """The number of a tensor among all that one optimizer steps, from which its random bits follow."""
@@ -178,7 +179,8 @@ class ArrayVariant:
             results, after = ArrayVariant.step(self, gradients, wide, parameters, t, hyperparameters, inputs, form)
             numbers = [state.number(index) for index in range(len(after.tensors))]
             names = self.state_names()
-            tensors = closed(self.arrays, after.tensors, state.formats, names, t + state.ahead, numbers)
+            formats, count = state.formats, t + state.ahead
+            tensors = closed(self.arrays, after.tensors, formats, names, count, numbers, state.places)
             return results, replace(after, tensors=tensors, formats=state.formats)
         layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
         if all(layout.is_plain for layout in layouts):
