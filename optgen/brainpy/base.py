@@ -142,8 +142,7 @@ class Optimizer:
         ok = all_finite(list(gradients.values())) if self._skips else None
         values = self._weights.values(self._weights)
         new, state.value = self._rule.step(values, gradients, state.value, jnp.asarray(self.lr(), float), {}, ok)
-        for path, value in new.items():
-            self._weights[path].value = value
+        self._weights.move(new)
         done = 1 if ok is None else ok.astype(jnp.int32)
         self._skipped.value = self._skipped.value + (1 - done)
         self.lr.step_call(done)

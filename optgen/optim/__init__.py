@@ -1,6 +1,7 @@
 """Generated optimizers and schedulers as stateful objects over JAX arrays, with braintools.optim's interface.
 
-`from optgen.optim import AdamW`; the weights are any objects with a settable `.value`, brainstate's States among them.
+`from optgen.optim import AdamW`; the weights are any objects with a settable `.value`, brainstate's States among them,
+or with a `.value` and a method `assign`, as keras's Variables.
 `from optgen.optim import StepLR`: a scheduler goes where a learning rate goes.
 """
 

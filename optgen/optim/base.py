@@ -281,8 +281,7 @@ class Optimizer(Rated):
         for group, (values, state) in zip(self._groups, moved, strict=True):
             assert group.state is not None
             group.state.value = state
-            for path, value in values.items():
-                self.weights[path].value = value
+            self.weights.move(values)
         done = 1 if ok is None else ok.astype(jnp.int32)
         self._steps.value = self._steps.value + done
         if ok is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -33,7 +35,8 @@ def flat_weights(label: str, tree: Any) -> dict[Path, HasValue]:
     """The weights of a mapping, which may hold further mappings or lists.
 
     Raises:
-        TreeMismatch: there are none, or something is no object with a `.value` of floating-point arrays.
+        TreeMismatch: there are none, or something is no object with a `.value` of floating-point arrays that can be set
+            or assigned.
     """
     if _children(tree) is None:
         raise TreeMismatch(
@@ -48,6 +51,11 @@ def flat_weights(label: str, tree: Any) -> dict[Path, HasValue]:
                 collect(child, (*path, key))
         elif hasattr(node, "value"):
             _check_weight(label, path, node.value)
+            if _is_read_only(type(node)) and not callable(getattr(node, "assign", None)):
+                raise TreeMismatch(
+                    f"{label}: the .value of weight {shown(path)!r}, a {_kind(node)}, cannot be set, and it has no "
+                    "method assign"
+                )
             found[path] = node
         else:
             raise TreeMismatch(
@@ -59,6 +67,13 @@ def flat_weights(label: str, tree: Any) -> dict[Path, HasValue]:
     if not found:
         raise TreeMismatch(f"{label} was given no weights")
     return found
+
+
+@functools.cache
+def _is_read_only(kind: type) -> bool:
+    """Whether a class gives `.value` by a property that cannot be set, as keras's Variables do."""
+    given = inspect.getattr_static(kind, "value", None)
+    return isinstance(given, property) and given.fset is None
 
 
 def _kind(value: object) -> str:
@@ -212,6 +227,15 @@ class Weights:
                 raise TreeMismatch(f"{of} has dtype {array.dtype}, its weight {jnp.asarray(weight).dtype}")
             arrays.append(array)
         return jax.tree.unflatten(tree, arrays)
+
+    def move(self, values: Mapping[Path, Any]) -> None:
+        """Give weights new values: set `.value`, or call `assign` where that cannot be set."""
+        for path, value in values.items():
+            weight: Any = self._objects[path]
+            if _is_read_only(type(weight)):
+                weight.assign(value)
+            else:
+                weight.value = value
 
     def values(self, paths: Iterable[Path]) -> dict[Path, Any]:
         """What the weights hold now, as trees of arrays."""

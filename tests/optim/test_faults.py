@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import optgen.brainpy
 from optgen.errors import InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
 from optgen.optim import LBFGS, SGD, Adam, AdamW, ExponentialLR, Fromage, Lookahead, Rprop, StepLR
 from tests.optim.held import Box, box, moved, ones
@@ -207,3 +208,50 @@ def test_a_state_that_is_none():
     optimizer.register_trainable_weights({"w": box(1.0)})
     with pytest.raises(StateMismatch, match="has no entry 'format'"):
         optimizer.load_state_dict({"0": "0"})
+
+
+class Assigned:
+    """A weight as keras has it: its value is read, and changed by a method."""
+
+    def __init__(self, value):
+        self._value = value
+
+    @property
+    def value(self):
+        """The array."""
+        return self._value
+
+    def assign(self, value):
+        """Hold another array of the same shape."""
+        assert value.shape == self._value.shape
+        self._value = value
+
+
+class Fixed:
+    """An object whose value nobody can change."""
+
+    value = property(lambda self: jnp.ones(3))
+
+
+def test_weights_that_are_assigned():
+    """Also inside jit, in several groups, with steps that are left out, and by brainpy's classes."""
+    for kind in (Assigned, Box):
+        w, h = kind(jnp.ones(3)), kind(jnp.ones(2))
+        optimizer = Adam(lr=0.1, skip_nonfinite=True)
+        optimizer.register_trainable_weights({"w": w})
+        optimizer.add_param_group({"h": h}, lr=0.2)
+        for value in (1.0, jnp.nan, 2.0):
+            optimizer.step({"w": jnp.full(3, value), "h": jnp.full(2, value)})
+        found = np.concatenate([w.value, h.value])
+        # Twice a step of the learning rate, nearly.
+        np.testing.assert_allclose(found, [0.8033] * 3 + [0.6066] * 2, atol=1e-3)
+        v = kind(jnp.ones(3))
+        brain = optgen.brainpy.SGD(0.1, {"v": v})
+        brain.update({"v": jnp.ones(3)})
+        np.testing.assert_allclose(v.value, 0.9)
+
+
+def test_a_value_that_cannot_be_changed_is_refused_before_training():
+    for register in (Adam(lr=0.1).register_trainable_weights, optgen.brainpy.SGD(0.1).register_train_vars):
+        with pytest.raises(TreeMismatch, match="weight 'w', a Fixed, cannot be set"):
+            register({"w": Fixed()})
