@@ -1,0 +1,287 @@
+"""Running a case on targets, each step compared with the equations."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optgen.compiler.choice import Choice, choose
+from optgen.compiler.interpret import Interpreter, ModelState
+from optgen.compiler.rule import Rule
+from optgen.compiler.specialise import specialise
+from optgen.compiler.verify import Snapshot
+from optgen.custom import CustomOptimizer, wrapped_by
+from optgen.errors import SpecError
+from optgen.spec.reader import parse_spec
+from tools.fuzzing.case import NARROW, Case
+from tools.fuzzing.intervals import DOUBLE_PRECISION, SINGLE_PRECISION, Interval, Intervals, exactly
+from tools.fuzzing.models import Data, numpy_dtype
+from tools.fuzzing.targets import make_target, prepare, state_of
+
+
+@dataclass(slots=True)
+class Failure:
+    """What is wrong with one target.
+
+    Attributes:
+        target: which, with its dtype.
+        kind: `wrong`, `exception`, `refused`, `crash` or `timeout`.
+        what: where the numbers are wrong, or the exception and the place it comes from.
+        detail: for the reader.
+    """
+
+    target: str
+    kind: str
+    what: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a case.
+
+    Attributes:
+        refused: the compiler's message, if it refused the rule.
+        failures: the targets that failed.
+        steps: the steps that were made, by target.
+        compared, bounded: the numbers that were compared, and those of them with a bound of any use.
+        seconds: how long each part took.
+    """
+
+    refused: str = ""
+    failures: list[Failure] = field(default_factory=list)
+    steps: dict[str, int] = field(default_factory=dict)
+    compared: int = 0
+    bounded: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A case's rule, by the compiler and for the reference."""
+
+    made: CustomOptimizer
+    rule: Rule
+    values: dict[str, float]
+
+
+def compiled(case: Case, name: str = "fuzzed") -> Compiled:
+    """Compile a case.
+
+    Raises:
+        SpecError: the compiler refuses it.
+    """
+    spec = parse_spec(case.spec(name), f"{name}.toml")
+    wrapped: Rule | None = None
+    if isinstance(case.wraps, str):
+        wrapped = wrapped_by(case.wraps)
+    elif case.wraps is not None:
+        wrapped = wrapped_by(compiled(case.wraps, "inner").made)
+    # The analysis alone first: what it takes, all targets have to take.
+    options = {n: v for n, v in case.arguments.items() if any(o.name == n for o in spec.options)}
+    values = {n: v for n, v in case.arguments.items() if n not in options}
+    choice: Choice = choose(spec, options, values)
+    rule = specialise(spec, choice, wrapped)
+    default = {h.name: h.default for h in rule.hyperparameters} | values
+    numbers = {h.name: float(default[h.name]) for h in rule.hyperparameters if default.get(h.name) is not None}
+    Interpreter(rule, numbers)
+    return Compiled(CustomOptimizer(spec, wrapped), rule, numbers)
+
+
+def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Compile a case and run it on targets.
+
+    Args:
+        case: the case.
+        targets: their names, with dtypes.
+        tell: is told what is being done, for whoever waits.
+    """
+    prepare()
+    outcome = Outcome()
+    tell("compile")
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = compiled(case)
+    except SpecError as error:
+        outcome.refused = str(error)
+        return outcome
+    except Exception as error:  # noqa: BLE001
+        outcome.failures.append(_of_exception("compiler", error))
+        return outcome
+    finally:
+        outcome.seconds["compile"] = time.perf_counter() - start
+    for target in targets:
+        tell(target)
+        start = time.perf_counter()
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            failure = _run_target(case, found, target, outcome)
+        name = target.split()[0]
+        outcome.seconds[name] = outcome.seconds.get(name, 0.0) + time.perf_counter() - start
+        if failure is not None:
+            outcome.failures.append(failure)
+    return outcome
+
+
+def _of_exception(target: str, error: BaseException) -> Failure:
+    """A failure by an exception, told by where it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "optgen" in f.filename and "tools" not in f.filename] or frames
+    last = own[-1]
+    where = f"{Path(last.filename).name if '<' not in last.filename else 'generated'}:{last.name.split('_')[0] if '<' in last.filename else last.name}"
+    detail = "".join(traceback.format_exception(error)[-6:])
+    return Failure(target, "exception", f"{type(error).__name__} in {where}: {str(error)[:60]}", detail[-2000:])
+
+
+def _run_target(case: Case, found: Compiled, target: str, outcome: Outcome) -> Failure | None:
+    """Steps of one target; what is wrong with them, if anything."""
+    name, dtype = target.split()
+    precision = DOUBLE_PRECISION if dtype == "float64" else SINGLE_PRECISION
+    reference = Interpreter(found.rule, found.values, Intervals(precision))
+    data = Data(case.model, dtype)
+    driver = make_target(name, found.made, case, reference)
+    current: ModelState
+    try:
+        driver.start(data.parameters(), case.model.layout)
+        current = reference.init([p.astype(np.float64) for p in data.parameters()])
+        if name.startswith("jax"):
+            snapshot = driver.snapshot()
+            wrong = _compare(current, snapshot, dtype, None, outcome)
+            if wrong:
+                return Failure(target, "wrong", f"initial {wrong[0]}", wrong[1])
+        for step in range(case.model.steps):
+            gradients, inputs = data.gradients(step), data.inputs(found.rule, step)
+            wide = [np.asarray(g, np.float64) for g in gradients]
+            allowed = reference.step(current, wide, {n: _wide(v) for n, v in inputs.items()})
+            before = [np.asarray(_plain(tensor.theta), np.float64) for tensor in current.tensors]
+            driver.step(gradients, inputs)
+            outcome.steps[target] = outcome.steps.get(target, 0) + 1
+            snapshot = driver.snapshot()
+            update = before if name.endswith("update") else None
+            wrong = _compare(allowed, snapshot, dtype, update, outcome)
+            if wrong:
+                return Failure(target, "wrong", wrong[0], f"step {step + 1}: {wrong[1]}")
+            current = state_of(snapshot, step + 1, _given)
+    except Exception as error:  # noqa: BLE001
+        return _of_exception(target, error)
+    return None
+
+
+def _wide(value: Any) -> Any:
+    return [np.asarray(v, np.float64) for v in value] if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Interval) else value
+
+
+def _given(value: Any) -> Interval:
+    return exactly(np.asarray(value, np.float64))
+
+
+def _compare(
+    allowed: ModelState, snapshot: Snapshot, dtype: str, update: list[Any] | None, outcome: Outcome
+) -> tuple[str, str] | None:
+    """The first number that cannot be right: what it is, and for the reader what it should be."""
+    for index, (tensor, parameter) in enumerate(zip(allowed.tensors, snapshot.parameters, strict=True)):
+        theta = stored(tensor.theta, dtype, None if update is None else update[index])
+        wrong = _outside(theta, parameter, outcome)
+        if wrong:
+            return "theta", f"theta of tensor {index}, shape {parameter.shape}, {wrong}"
+        kept = snapshot.states[index]
+        wrong_state = _compare_states(tensor.history, kept, dtype, outcome)
+        if wrong_state:
+            return f"state {wrong_state[0]}", f"{wrong_state[1]} of tensor {index}, shape {parameter.shape}"
+    wrong_state = _compare_states(allowed.shared, snapshot.shared, dtype, outcome)
+    return (f"shared state {wrong_state[0]}", wrong_state[1]) if wrong_state else None
+
+
+def _compare_states(
+    allowed: Mapping[str, list[Any]], kept: Mapping[str, list[Any]], dtype: str, outcome: Outcome
+) -> tuple[str, str] | None:
+    for name, history in allowed.items():
+        if name not in kept:
+            return "missing", f"{name} is not kept"
+        for lag, (ours, theirs) in enumerate(zip(history, kept[name], strict=True)):
+            pairs = zip(ours, theirs, strict=True) if isinstance(ours, tuple) else [(ours, theirs)]
+            for expected, actual in pairs:
+                wrong = _outside(stored(expected, dtype, None), np.asarray(actual), outcome)
+                if wrong:
+                    kind = "vector" if isinstance(ours, tuple) else f"rank {np.ndim(actual)}"
+                    return f"lag {lag} {kind}", f"{name}[t-{lag}]: {wrong}"
+    return None
+
+
+def stored(value: Interval, dtype: str, before: Any) -> Interval:
+    """What a number may be once it is rounded to the dtype of the array that keeps it.
+
+    Args:
+        value: the number.
+        dtype: the array's.
+        before: the parameter before the step, where it is a sum of that and of an update, which is rounded as well.
+    """
+    low, high, nan = (np.asarray(part) for part in (value.low, value.high, value.nan))
+    unit, smallest, largest = _STORED[dtype]
+    with np.errstate(all="ignore"):
+        room = np.maximum(np.abs(low), np.abs(high)) * unit + smallest
+        if before is not None:
+            moved = np.maximum(np.abs(low - before), np.abs(high - before))
+            room = room * 2 + (moved + np.abs(before)) * unit * 2
+            # What is added to an infinity does not change it.
+            lost = ~np.isfinite(before) | ~np.isfinite(moved) | (np.abs(before) + moved > largest)
+            low, high, nan = np.where(lost, -np.inf, low), np.where(lost, np.inf, high), nan | lost
+        room = np.where(np.isfinite(room), room, 0.0)
+        is_empty = low > high
+        low, high = np.where(is_empty, low, low - room), np.where(is_empty, high, high + room)
+        low, high = np.where(low < -largest, -np.inf, low), np.where(high > largest, np.inf, high)
+        low, high = (
+            np.where((low > largest) & ~is_empty, largest, low),
+            np.where((high < -largest) & ~is_empty, -largest, high),
+        )
+    return Interval(value.value, low, high, nan)
+
+
+def _stored(dtype: str) -> tuple[float, float, float]:
+    import ml_dtypes
+
+    info = ml_dtypes.finfo(numpy_dtype(dtype))
+    # An infinite number stays one where it is rounded.
+    return float(info.eps) / 2, float(info.smallest_normal), float(info.max)
+
+
+_STORED = {dtype: _stored(dtype) for dtype in ("float32", "float64", *NARROW)}
+
+
+def _outside(expected: Interval, actual: Any, outcome: Outcome) -> str:
+    """What is wrong with an array; empty if nothing is."""
+    actual = np.asarray(actual, np.float64)
+    if np.shape(expected.value) != actual.shape:
+        shape = np.broadcast_shapes(np.shape(expected.value), actual.shape)
+        if shape != actual.shape:
+            return f"has shape {actual.shape}, should have {np.shape(expected.value)}"
+    low, high, nan, value = (
+        np.broadcast_to(part, actual.shape) for part in (expected.low, expected.high, expected.nan, expected.value)
+    )
+    is_right = np.where(np.isnan(actual), nan, (low <= actual) & (actual <= high))
+    outcome.compared += actual.size
+    width = np.where(low > high, 0.0, high - low)
+    with np.errstate(all="ignore"):
+        known = np.isnan(width) | (width == 0) | (width <= 0.01 * np.maximum(np.abs(value), 1e-3))
+    outcome.bounded += int(np.sum(known & (~nan | (low > high))))
+    if is_right.all():
+        return ""
+    place = tuple(int(i) for i in np.argwhere(~is_right)[0])
+    wrong = int(np.sum(~is_right))
+    return (
+        f"{wrong} of {actual.size} wrong, at {place}: {actual[place]!r}, should be {value[place]!r} "
+        f"in [{low[place]!r}, {high[place]!r}]{' or NaN' if nan[place] else ''}"
+    )
