@@ -109,6 +109,7 @@ def from_dict(found: Mapping[str, Any]) -> Case:
         model["special"] = tuple(model["special"])
     wraps = found.get("wraps")
     rest = {name: value for name, value in found.items() if name not in ("model", "wraps", "targets")}
+    rest["equations"] = rest["equations"].strip()
     return Case(
         **rest,
         wraps=from_dict(wraps) if isinstance(wraps, Mapping) else wraps,

@@ -137,7 +137,9 @@ def _of_exception(target: str, error: BaseException) -> Failure:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "optgen" in f.filename and "tools" not in f.filename] or frames
     last = own[-1]
-    where = f"{Path(last.filename).name if '<' not in last.filename else 'generated'}:{last.name.split('_')[0] if '<' in last.filename else last.name}"
+    # Generated functions are named after the rule's own names.
+    is_generated = "<" in last.filename
+    where = "generated code" if is_generated else f"{Path(last.filename).name}:{last.name}"
     detail = "".join(traceback.format_exception(error)[-6:])
     return Failure(target, "exception", f"{type(error).__name__} in {where}: {str(error)[:60]}", detail[-2000:])
 

@@ -1,6 +1,7 @@
 """Optimizers built from one's own equations, driven through the front-ends as their users do.
 
-A target is named `LIBRARY-BACKEND DTYPE`, in JAX `jax-BACKEND-FORM DTYPE`. What it keeps is shown as the reference keeps it.
+A target is named `LIBRARY-BACKEND DTYPE`, in JAX `jax-BACKEND-FORM DTYPE`. What it
+keeps is shown as the reference keeps it.
 """
 
 from __future__ import annotations
