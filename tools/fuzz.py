@@ -43,7 +43,7 @@ def main() -> int:
         if given.show is not None:
             return show(given.show)
         if given.replay is not None:
-            return replay(given.replay, given.targets, given.workers, given.limit)
+            return replay(given.replay, "-" if given.all_targets else given.targets, given.workers, given.limit)
         return fuzz(given)
 
 

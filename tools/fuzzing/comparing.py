@@ -105,7 +105,7 @@ def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] =
     """
     prepare()
     outcome = Outcome()
-    tell("compile")
+    tell("compiler")
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():

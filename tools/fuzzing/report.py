@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tools.fuzzing.case import Case, from_toml, to_toml
-from tools.fuzzing.choosing import INTERPRETED, TARGETS, matching, sampled
+from tools.fuzzing.choosing import INTERPRETED, TARGETS, matching, sampled, turned
 from tools.fuzzing.comparing import Failure, Outcome
 from tools.fuzzing.models import random_model
 from tools.fuzzing.pool import run_all
@@ -59,8 +61,6 @@ def signature(failure: Failure) -> str:
 
 def _message(refused: str) -> str:
     """A refusal without the names in it."""
-    import re
-
     first = refused.split("\n")[0]
     return re.sub(r"'[^']*'", "'…'", re.sub(r"\d+", "#", first.split(": ", 1)[-1]))
 
@@ -141,12 +141,13 @@ def read_cases(path: Path) -> dict[str, Case]:
 
 
 def targets_of(case: Case, words: str = "") -> tuple[str, ...]:
-    """The targets that a case of the corpus is run on."""
-    return matching(words) if words else case.targets or TARGETS
+    """The targets that a case of the corpus is run on: those that it names, or all, JAX's by turns."""
+    return matching(words) if words else case.targets or turned(zlib.crc32(case.equations.encode()))
 
 
 def replay(path: Path, words: str, workers: int, limit: float) -> int:
-    """Run the cases of a corpus; 1 if one fails."""
+    """Run the cases of a corpus; 1 if one fails. `-` for words means all targets."""
+    words = "float" if words == "-" else words
     cases = read_cases(path)
     names = {id(case): name for name, case in cases.items()}
 
