@@ -7,6 +7,7 @@ from dataclasses import replace
 import sympy
 from sympy import Expr
 
+from optgen.compiler.cases import CaseFolds, Place, place_of, told_apart
 from optgen.compiler.infer import SPOKEN, KindInference, infer_kinds, is_reduction
 from optgen.compiler.kinds import Kind, reduced
 from optgen.compiler.names import Names
@@ -45,26 +46,13 @@ def analyse(rule: Rule) -> tuple[Program, ...]:
     Raises:
         SpecError: kinds do not fit, at the place where it happens.
     """
-    programs = tuple(_Analyser(rule, inference).program() for inference in infer_kinds(rule))
-    shared: dict[str, Definition] = {}
-    for program in programs:
-        for definition in program.definitions:
-            if definition.kind is Kind.GLOBAL:
-                if shared.setdefault(definition.name, definition) != definition:
-                    raise SpecError(
-                        f"'{definition.name}' is {SPOKEN[definition.kind]}, but differs between shapes",
-                        rule.source.location(rule.source.find("equations", "rule")),
-                    )
-    # Which tensors would take part is not for one of them to say.
-    for program in programs:
-        own = {definition.name for definition in program.definitions}
-        for name, definition in shared.items():
-            if isinstance(definition.value, Reduce) and name not in own:
-                raise SpecError(
-                    f"'{name}' is a fold over the model, but under a condition on the shape",
-                    rule.source.location(rule.source.find("equations", "rule")),
-                    "fold before the 'if', and use where(...) for what should not count",
-                )
+    inferred = infer_kinds(rule)
+    apart: dict[Place, object] | None = {}
+    while apart is not None:
+        names: dict[Place, str] = {}
+        analysers = [_Analyser(rule, inference, CaseFolds(names, apart)) for inference in inferred]
+        programs = tuple(analyser.program() for analyser in analysers)
+        apart = told_apart([analyser.folds for analyser in analysers])
     return programs
 
 
@@ -107,18 +95,22 @@ def applied(function: str, arguments: list[Expr]) -> Expr:
 class _Analyser:
     """Turns the equations of one case into definitions, once their kinds are known."""
 
-    def __init__(self, rule: Rule, inference: KindInference) -> None:
+    def __init__(self, rule: Rule, inference: KindInference, folds: CaseFolds) -> None:
         self.rule = rule
         self.case = inference.case
+        self.folds = folds
+        self.equation = self.case.equations[0]
         self.inference = inference
         self.kinds = self.inference.kinds
         self.depths = self.inference.depths
         self.definitions: list[Definition] = []
         self.reductions: dict[Reduce, str] = {}
-        self.names = Names({e.name for e in self.case.equations} | set(self.kinds) | set(self.case.final))
+        taken = {e.name for other in rule.cases for e in other.equations}
+        self.names = Names(taken | set(self.kinds) | set(self.case.final))
 
     def program(self) -> Program:
         for equation in self.case.equations:
+            self.equation = equation
             value = self.convert(equation.value)
             kind = self.kinds[equation.name]
             self.definitions.append(Definition(equation.name, kind, value))
@@ -183,27 +175,35 @@ class _Analyser:
         over = node.over or "tensor"
         match node.function:
             case "sum" | "max" | "min":
-                return self.reduce(node.function, operands[0], over, kind)
+                return self.reduce(node, node.function, operands[0], kind)
             case "mean":
-                return divide(self.reduce("sum", operands[0], over, kind), self.count(kind, over))
+                return divide(self.reduce(node, "sum", operands[0], kind), self.count(kind, over))
             case "dot":
-                return self.reduce("sum", multiply(*operands), over, kind)
+                return self.reduce(node, "sum", multiply(*operands), kind)
             case "norm":
-                return square_root(self.reduce("sum", power(operands[0], number(2)), over, kind))
+                return square_root(self.reduce(node, "sum", power(operands[0], number(2)), kind))
             case "rms":
-                total = self.reduce("sum", power(operands[0], number(2)), over, kind)
+                total = self.reduce(node, "sum", power(operands[0], number(2)), kind)
                 return square_root(divide(total, self.count(kind, over)))
         raise ValueError(f"unknown reduction {node.function!r}")
 
-    def reduce(self, operation: str, operand: Expr, over: str, source: Kind) -> Expr:
+    def reduce(self, node: Call, operation: str, operand: Expr, source: Kind) -> Expr:
+        over = node.over or "tensor"
         value = Reduce(operation, operand, over, source)
+        if over == "model":
+            place = place_of(node, self.equation)
+            base = self.reduction_name(value)
+            name = self.folds.name(place, node.function, value, self.equation.source, self.names, base)
+            if name is not None:
+                self.definitions.append(Definition(name, Kind.GLOBAL, value))
+            return symbol(self.folds.known(place))
         if value not in self.reductions:
-            name = self.reduction_name(value)
-            self.reductions[value] = name
-            self.definitions.append(Definition(name, reduced(source, over), value))
+            self.reductions[value] = self.names.fresh(self.reduction_name(value))
+            self.definitions.append(Definition(self.reductions[value], reduced(source, over), value))
         return symbol(self.reductions[value])
 
     def reduction_name(self, value: Reduce) -> str:
+        """What to call a reduction, if no other is called so."""
         operand = value.operand
         base = value.operation
         if isinstance(operand, sympy.Symbol):
@@ -214,7 +214,7 @@ class _Analyser:
             base = "dot_" + "_".join(str(a.name) for a in operand.args)
         if value.over != "tensor":
             base += f"_over_{value.over}"
-        return self.names.fresh(base)
+        return base
 
     def count(self, kind: Kind, over: str) -> Expr:
         """How many numbers a reduction folds into one."""

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from optgen.compiler.analyse import analyse
+from optgen.compiler.cases import Place, place_of
 from optgen.compiler.infer import is_reduction
 from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
-from optgen.compiler.rule import Case, Rule
+from optgen.compiler.rule import Case, Equation, Rule
 from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded
 
 #: A number or array of whatever arithmetic is in use.
@@ -243,24 +244,22 @@ class Interpreter:
         """Work through the equations of all tensors together, so that folds over the model see every tensor."""
         positions = [0] * len(scopes)
         while True:
-            waiting: dict[str, _NeedsModel] = {}
-            blocked: list[tuple[int, str]] = []
+            waiting: dict[int, _NeedsModel] = {}
             for index, (scope, case) in enumerate(zip(scopes, cases, strict=True)):
                 while positions[index] < len(case.equations):
                     equation = case.equations[positions[index]]
-                    scope.equation = equation.name
+                    scope.equation = equation
                     try:
                         scope.names[equation.name] = self.evaluate(equation.value, scope)
                     except _NeedsModel as needs:
-                        blocked.append((index, needs.key))
-                        waiting[f"{needs.key}@{index}"] = needs
+                        waiting[index] = needs
                         break
                     positions[index] += 1
-            if not blocked:
+            if not waiting:
                 return
-            # Tensors of different cases may wait for different folds: the first one is done, the rest go round again.
-            key = blocked[0][1]
-            parts = [waiting[f"{k}@{i}"] for i, k in blocked if k == key]
+            # Every tensor comes to every fold in the same order.
+            parts = [waiting[index] for index in range(len(scopes))]
+            (key,) = {part.key for part in parts}
             total = self.arithmetic.total(parts[0].operation, [part.partial for part in parts])
             # A parameter that is a single number does not tell one number per element from one per tensor.
             per_element = any(part.varies for part in parts)
@@ -383,9 +382,9 @@ class _Scope:
     history: dict[str, list[Value]]
     theta: Value
     shape: tuple[int, ...]
-    equation: str = ""
-    model_folds: dict[str, Value] = field(default_factory=dict)
-    model_counts: dict[str, int] = field(default_factory=dict)
+    equation: Equation | None = None
+    model_folds: dict[Place, Value] = field(default_factory=dict)
+    model_counts: dict[Place, int] = field(default_factory=dict)
 
     def shape_value(self, name: str) -> float:
         sizes = {
@@ -400,16 +399,17 @@ class _Scope:
 class _NeedsModel(Exception):
     """An expression folds over the model, and the other tensors' parts are not in yet."""
 
-    def __init__(self, key: str, operation: str, partial: Value, varies: bool) -> None:
+    def __init__(self, key: Place, operation: str, partial: Value, varies: bool) -> None:
         self.key = key
         self.operation = operation
         self.partial = partial
         self.varies = varies  # within the tensor
 
 
-def _fold_key(node: Call, scope: _Scope) -> str:
+def _fold_key(node: Call, scope: _Scope) -> Place:
     """A fold over the model, the same for all tensors."""
-    return f"{scope.equation} {node.span}"
+    assert scope.equation is not None, "initial values and conditions fold nothing"
+    return place_of(node, scope.equation)
 
 
 def _plain(value: Value) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from optgen.compiler.analyse import analyse
+from optgen.compiler.cases import with_own_names
 from optgen.compiler.choice import Choice, choices_ahead, default_choice, dialect_choice
 from optgen.compiler.chosen import chosen_body
 from optgen.compiler.kinds import Kind
@@ -54,11 +55,12 @@ class Generated:
 def compile_variant(spec: Spec, name: str, choice: Choice, wrapped: Rule | None = None) -> Variant:
     """One choice of a spec's options, up to the schedule."""
     rule = specialise(spec, choice, wrapped)
-    cases = []
-    for analysed in analyse(rule):
-        program = simplify(analysed)
-        cases.append(CompiledCase(analysed, program, *schedules(program)))
-    return Variant(name, choice, tuple(cases), rule.matrix_axes)
+    analysed = analyse(rule)
+    simplified = with_own_names([simplify(program) for program in analysed])
+    cases = tuple(
+        CompiledCase(before, program, *schedules(program)) for before, program in zip(analysed, simplified, strict=True)
+    )
+    return Variant(name, choice, cases, rule.matrix_axes)
 
 
 def compile_optimizer(

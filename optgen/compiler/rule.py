@@ -15,13 +15,16 @@ class Equation:
     """`name = value`; names are unique within a case.
 
     In `value`, `Name` means a hyperparameter, an input, `g`, `t`, a shape name or an earlier equation, and `Timed`
-    an older value of a state or of `theta`. `branch` marks a `where` that was an `if` on the step.
+    an older value of a state or of `theta`. `branch` marks a `where` that was an `if` on the step. `turns` tells
+    equations apart that stand at one place of the text: the values of the loops around it, and the names under which
+    optimizers are called whose equation it is.
     """
 
     name: str
     value: Node
     source: Source
     branch: bool = False
+    turns: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 
+from optgen.compiler.cases import place_of
 from optgen.compiler.rule import Case
 from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, children, folded
 
@@ -22,7 +22,6 @@ class Signatures:
     def of(self, case: Case) -> dict[str, int]:
         """The number of every equation of a case, by name."""
         values: dict[str, int] = {}
-        written: Counter[Hashable] = Counter()
 
         def number(node: Node, parts: tuple[int, ...]) -> int:
             match node:
@@ -32,9 +31,8 @@ class Signatures:
                     return values[name] if name in values else self._number(("name", name))
                 case Timed(name=name, lag=lag):
                     return self._number(("timed", name, lag))
-                case Call(over="model", function=function, span=span):
-                    written[span] += 1
-                    return self._number(("model", function, span, written[span]))
+                case Call(over="model"):
+                    return self._number(("model", place_of(node, equation)))
                 case Call(function=function, over=over):
                     return self._number((function, over, *parts))
                 case Unary() | Binary() | Compare() | Logical():

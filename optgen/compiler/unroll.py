@@ -126,7 +126,9 @@ class Unroller:
         self.current[key] = self.write(key, value, self.source, branch)
         return self.current[key]
 
-    def write(self, key: str, value: Node, source: Source, branch: bool = False) -> str:
+    def write(
+        self, key: str, value: Node, source: Source, branch: bool = False, turns: tuple[str | int, ...] = ()
+    ) -> str:
         """Write an equation down, under a name that no other has."""
         if len(self.equations) >= MAX_EQUATIONS:
             where = source.location(value.span)
@@ -139,7 +141,7 @@ class Unroller:
             name = f"{base}_{count}"
         self.counts[base] = count
         self.taken.add(name)
-        self.equations.append(Equation(name, value, source, branch))
+        self.equations.append(Equation(name, value, source, branch, (*self.loops.values(), *turns)))
         return name
 
     def loop(self, loop: For) -> None:
@@ -369,7 +371,9 @@ class Unroller:
         names["g"] = self.define(f"{prefix}_g", gradient)
         for equation in case.equations:
             value = renamed(equation.value, lambda name: names.get(name, name))
-            names[equation.name] = self.write(f"{prefix}_{equation.name}", value, equation.source, equation.branch)
+            names[equation.name] = self.write(
+                f"{prefix}_{equation.name}", value, equation.source, equation.branch, (prefix, *equation.turns)
+            )
         for state, equation_name in case.final.items():
             if state != "theta":
                 self.current[f"{prefix}_{state}[t]"] = names[equation_name]

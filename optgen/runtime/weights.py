@@ -51,7 +51,7 @@ def flat_weights(label: str, tree: Any) -> dict[Path, HasValue]:
                 collect(child, (*path, key))
         elif hasattr(node, "value"):
             _check_weight(label, path, node.value)
-            if _is_read_only(type(node)) and not callable(getattr(node, "assign", None)):
+            if _is_read_only(node.__class__) and not callable(getattr(node, "assign", None)):
                 raise TreeMismatch(
                     f"{label}: the .value of weight {shown(path)!r}, a {_kind(node)}, cannot be set, and it has no "
                     "method assign"
@@ -232,7 +232,7 @@ class Weights:
         """Give weights new values: set `.value`, or call `assign` where that cannot be set."""
         for path, value in values.items():
             weight: Any = self._objects[path]
-            if _is_read_only(type(weight)):
+            if _is_read_only(weight.__class__):
                 weight.assign(value)
             else:
                 weight.value = value

@@ -36,6 +36,21 @@ _EQUATIONS: dict[str, tuple[str, dict[str, float]]] = {
         """,
         {"lr": 0.1, "eps": 1e-6},
     ),
+    # Numbers of the model that the compiler would call alike, and a fold of what a branch has changed.
+    "cases_of_one_name": (
+        """
+        d = g
+        if rank >= 2:
+            d = g + 0.1*theta[t-1]
+        n = norm(d, over=model)
+        if rank >= 2:
+            d = d/(2*n + 1)/(2*n + 1)
+        else:
+            d = d/(3*n + 1)/(3*n + 1)
+        theta[t] = theta[t-1] - lr*d
+        """,
+        {"lr": 0.1},
+    ),
     # Rows, columns and matrices, with histories of their own.
     "factored": (
         """

@@ -139,8 +139,8 @@ def test_no_word_of_c_stays_a_name(tmp_path: Path) -> None:
 CODE = (
     "NAN INFINITY M_PI INT64_MAX I linux errno fabs fmax memcpy number stored kept inline restrict double auto typeof "
     "d_part s_values V_axes abs_part int64_t main printf asm bool complex str int list print len object type Exception "
-    "jit vmap array asarray numpy np torch block offsets mask program pid axis default_tensor default_step case default "
-    "scalar tensor model one_minus_beta1 places stretch step_seed scale decoded"
+    "jit vmap array asarray numpy np torch block offsets mask program pid axis default_tensor default_step case "
+    "default scalar tensor model one_minus_beta1 places stretch step_seed scale decoded"
 ).split()
 #: Names with a meaning to front-ends.
 FRONT_END = (
