@@ -277,8 +277,11 @@ class Interpreter:
         match node:
             case Number(value=value):
                 return self.arithmetic.literal(value)
+            case Name(name=name) if name in scope.names:
+                return scope.names[name]
             case Name(name=name):
-                return scope.names[name] if name in scope.names else self.arithmetic.literal(scope.shape_value(name))
+                # Not a literal: it is a number of the tensor, in whose precision targets compute with it.
+                return self.arithmetic.given(np.float64(scope.shape_value(name)))
             case Timed(name="theta"):
                 return scope.theta
             case Timed(name=name, lag=lag):
