@@ -7,6 +7,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -33,6 +34,13 @@ _TARGET = "optgen_native"
 #: Models of fewer numbers than this are left to XLA, whose own loops are as fast there as a call of C.
 SMALLEST = 4096
 
+#: How many arrays one call changes at most: XLA's time grows like the third power of that, 0.02 s for so many and 9 s
+#: for 900.
+MOST_CHANGED = 128
+#: The same for a rule whose tensors have to be stepped by one call. Larger models of such are left to XLA's own loops,
+#: for which it takes less time than for the call.
+MOST_CHANGED_TOGETHER = 512
+
 #: Tables that have been registered, and the addresses of their kernels: XLA may call them as long as the process lives.
 _REGISTERED: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -55,6 +63,8 @@ def by_native(
         return None
     if not dtypes_of(gradients, state, parameters, inputs) <= TYPES.keys():
         return None
+    if variant.is_joint and backend() == "auto" and _changed(state.tensors) > MOST_CHANGED_TOGETHER:
+        return None
     kernels = made_or_told(variant.kernels)
     if kernels is None:
         return None
@@ -71,8 +81,68 @@ def _is_better_left(variant: KernelJaxVariant, form: str) -> bool:
 
 
 def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -> Any:
-    """One call of C, with an alias for every array that it changes."""
+    """A step as calls of C, each for some of the tensors."""
     gradients, tensors, shared, parameters, t, varying, inputs = given
+    values = {**told.fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
+    values["model_size"] = float(sum(math.prod(g.shape) for g in gradients))
+    with jax.enable_x64(True):
+        numbers = jnp.stack([_wide(values.get(name, 0.0)) for name in kernels.plan.scalars] or [_wide(0.0)])
+        ahead = t + jnp.int32(told.ahead)
+    results: list[Any] = []
+    after: list[dict[str, Any]] = []
+    after_shared = dict(shared)
+    for part in _parts(variant, tensors):
+        of_part = {n: v[part] if isinstance(v, list | tuple) else v for n, v in inputs.items()}
+        streams = replace(told, numbers=told.numbers[part])
+        mine = None if parameters is None else parameters[part]
+        own = _shared_names(variant, gradients[part]) if len(shared) else ()
+        arrays = gradients[part], tensors[part], {n: v for n, v in shared.items() if n in own}, mine, of_part
+        found, kept, numbers_after = _call(variant, kernels, streams, numbers, ahead, *arrays)
+        results += found
+        after += kept
+        # Every call that has a number of the step computes the same from the same.
+        after_shared |= numbers_after
+    return tuple(results), tuple(after), after_shared
+
+
+def _shared_names(variant: KernelJaxVariant, gradients: Sequence[Any]) -> set[str]:
+    """The states that are kept once for the model and that the cases of some tensors have."""
+    cases = {id(case): case for case in (variant.case_of(tuple(gradient.shape)) for gradient in gradients)}
+    return {state.name for case in cases.values() for state in case.states}
+
+
+def _changed(tensors: Sequence[Mapping[str, Any]]) -> int:
+    """How many arrays a step on tensors with some states changes."""
+    return len(tensors) + len(jax.tree.leaves(list(tensors)))
+
+
+def _parts(variant: KernelJaxVariant, tensors: Sequence[Mapping[str, Any]]) -> list[slice]:
+    """The tensors that calls are made for: `MOST_CHANGED` arrays are changed by one at most, if that can be."""
+    if variant.is_joint:
+        return [slice(0, len(tensors))]
+    starts, changed = [0], 0
+    for index, kept in enumerate(tensors):
+        own = _changed([kept])
+        if changed and changed + own > MOST_CHANGED:
+            starts.append(index)
+            changed = 0
+        changed += own
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(tensors)], strict=True)]
+
+
+def _call(
+    variant: KernelJaxVariant,
+    kernels: Kernels,
+    told: Told,
+    numbers: jax.Array,
+    t: jax.Array,
+    gradients: Sequence[Any],
+    tensors: Sequence[Mapping[str, Any]],
+    shared: Mapping[str, Any],
+    parameters: Sequence[Any] | None,
+    inputs: Mapping[str, Any],
+) -> tuple[list[Any], list[dict[str, Any]], dict[str, Any]]:
+    """One call of C, with an alias for every array that it changes; it returns results, states and shared numbers."""
     is_update = told.form == UPDATE_FORM
     over_gradient = is_update and all(map(_frees_gradient, kernels.plan.variant(variant.info.name).all_cases))
     call = _Call()
@@ -116,12 +186,8 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
     model = {name: call.change(value, (), infos[name]) for name, value in shared.items()}
     places = {**model, **{name: call.place(jnp.asarray(value)) for name, value in single(inputs).items()}}
     table = make_table(kernels, variant.info.name, rows, places, is_update=is_update)
-    values = {**told.fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
-    values["model_size"] = float(sum(math.prod(g.shape) for g in gradients))
     with jax.enable_x64(True):
-        numbers = [_wide(values.get(name, 0.0)) for name in kernels.plan.scalars] or [_wide(0.0)]
-        ahead = t + jnp.int32(told.ahead)
-        found = call.call(_TARGET, _registered(table, kernels), jnp.stack(numbers), ahead)
+        found = call.call(_TARGET, _registered(table, kernels), numbers, t)
 
     def output(place: Any) -> Any:
         if not isinstance(place, tuple) and place.scales >= 0:
@@ -132,11 +198,11 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
         return after if isinstance(after, tuple | Blocks) else after.astype(before.dtype)
 
     return (
-        tuple(output(place) for place in results),
-        tuple(
+        [output(place) for place in results],
+        [
             {name: stored(before[name], output(place)) for name, place in kept.items()}
             for before, kept in zip(tensors, kept_outputs, strict=True)
-        ),
+        ],
         {name: output(place) for name, place in model.items()},
     )
 
