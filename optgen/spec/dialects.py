@@ -19,6 +19,7 @@ from optgen.spec.model import (
     OptionValue,
     StateLayout,
 )
+from optgen.spec.names import declared_problem
 from optgen.spec.state_layouts import LAYOUT_KEYS, Known, read_layout
 from optgen.spec.tables import Tables, is_word, shortened, suggestion
 
@@ -232,6 +233,8 @@ class _Reader:
                 arguments.append(Argument(name, (), (self.own(name, raw),), False, required, named))
                 continue
             targets = self.targets(name, raw)
+            if targets and (problem := declared_problem(name, "hyperparameters")):
+                raise self.tables.fail(problem[0], self.name, "arguments", name, hint=problem[1])
             for target in targets:
                 if target in seen and name not in replaced:
                     raise self.tables.fail(

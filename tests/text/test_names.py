@@ -27,8 +27,9 @@ from optgen.runtime.own_arguments import ADDED
 from optgen.runtime.torch_optimizer import GeneratedOptimizer
 from optgen.spec.language import RESERVED
 from optgen.spec.names import ARGUMENTS, GENERATED, INPUTS, declared_problem, name_problem
+from optgen.spec.reader import parse_spec
 from optgen.targets.native.printer import c_name
-from tests.text.named import FRONT_ENDS, by_lucid, by_torch, made
+from tests.text.named import FRONT_ENDS, by_lucid, by_torch, made, rule
 
 ROOT = Path(__file__).parents[2]
 HEADERS = ROOT / "optgen" / "runtime" / "native" / "c"
@@ -58,6 +59,13 @@ def test_a_name_is_refused_with_the_reason(role: str, name: str) -> None:
     if role == "hyperparameter":
         with pytest.raises(SpecError, match=re.escape(f"'{name}' is {why}")):
             optgen.define("named", f"theta[t] = theta[t-1] - lr*{name}*g", **{"lr": 0.1, name: 0.5})
+
+
+@pytest.mark.parametrize("name", ["params", "self", "fused", "state_dtype"])
+def test_an_argument_of_a_dialect_is_refused_too(name: str) -> None:
+    dialect = f'[dialect.torch]\nname = "Named"\narguments = {{ {name} = "lr" }}\n'
+    with pytest.raises(SpecError, match=re.escape(f"'{name}' is {ARGUMENTS[name]}")):
+        parse_spec(rule("state", ["m"]) + dialect, "named.toml")
 
 
 def test_the_page_has_every_name() -> None:
@@ -138,9 +146,9 @@ def test_no_word_of_c_stays_a_name(tmp_path: Path) -> None:
 #: Names with a meaning in C, in Python and in libraries of arrays.
 CODE = (
     "NAN INFINITY M_PI INT64_MAX I linux errno fabs fmax memcpy number stored kept inline restrict double auto typeof "
-    "d_part s_values V_axes abs_part int64_t main printf asm bool complex str int list print len object type Exception "
-    "jit vmap array asarray numpy np torch block offsets mask program pid axis default_tensor default_step case "
-    "default scalar tensor model one_minus_beta1 places stretch step_seed scale decoded"
+    "d_part s_values V_axes abs_part int64_t main printf asm bool complex str int list print len object type "
+    "Exception jit vmap array asarray numpy np torch block offsets mask program pid axis default_tensor default_step "
+    "case default scalar tensor model one_minus_beta1 places stretch step_seed scale decoded"
 ).split()
 #: Names with a meaning to front-ends.
 FRONT_END = (
@@ -155,7 +163,9 @@ CHOSEN += [(role, FRONT_END, ("lucid", "torch", "torch on arrays")) for role in 
 CHOSEN += [(role, FRONT_END[:12], ("optax", "optim")) for role in ROLES]
 
 
-@pytest.mark.parametrize(("role", "names", "front_ends"), CHOSEN, ids=str)
+@pytest.mark.parametrize(
+    ("role", "names", "front_ends"), CHOSEN, ids=lambda value: value if isinstance(value, str) else value[0]
+)
 def test_numbers_do_not_depend_on_names(role: str, names: list[str], front_ends: tuple[str, ...]) -> None:
     names = [name for name in names if may_be_used(name, role)][: MOST.get(role)]
     plain, optimizer = made(role, [f"zz{i}z" for i in range(len(names))]), made(role, names)

@@ -23,7 +23,7 @@ _WORDS = frozenset(
         "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
         "number stored kept asm typeof bool true false nullptr constexpr alignas alignof static_assert thread_local "
         "typeof_unqual complex imaginary noreturn bitand bitor compl xor and_eq or_eq not_eq xor_eq linux unix errno "
-        "stdin stdout stderr near far"
+        "stdin stdout stderr math_errhandling near far"
     ).split()
 )
 
