@@ -51,7 +51,7 @@ def flat_weights(label: str, tree: Any) -> dict[Path, HasValue]:
                 collect(child, (*path, key))
         elif hasattr(node, "value"):
             _check_weight(label, path, node.value)
-            if _is_read_only(node.__class__) and not callable(getattr(node, "assign", None)):
+            if _is_read_only(node) and not callable(getattr(node, "assign", None)):
                 raise TreeMismatch(
                     f"{label}: the .value of weight {shown(path)!r}, a {_kind(node)}, cannot be set, and it has no "
                     "method assign"
@@ -69,9 +69,13 @@ def flat_weights(label: str, tree: Any) -> dict[Path, HasValue]:
     return found
 
 
+def _is_read_only(weight: object) -> bool:
+    """Whether `.value` cannot be set, as that of keras's Variables."""
+    return _has_property_without_setter(type(weight))  # type: ignore[arg-type]  # mypy takes no class for hashable
+
+
 @functools.cache
-def _is_read_only(kind: type) -> bool:
-    """Whether a class gives `.value` by a property that cannot be set, as keras's Variables do."""
+def _has_property_without_setter(kind: type) -> bool:
     given = inspect.getattr_static(kind, "value", None)
     return isinstance(given, property) and given.fset is None
 
@@ -232,7 +236,7 @@ class Weights:
         """Give weights new values: set `.value`, or call `assign` where that cannot be set."""
         for path, value in values.items():
             weight: Any = self._objects[path]
-            if _is_read_only(weight.__class__):
+            if _is_read_only(weight):
                 weight.assign(value)
             else:
                 weight.value = value
