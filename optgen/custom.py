@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -21,31 +23,96 @@ from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 from optgen.spec.definition import Value, define_spec
 from optgen.spec.model import Spec
-from optgen.spec.reader import read_spec
+from optgen.spec.reader import parse_spec, read_text
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What an optimizer is compiled from: text and plain values, which is what pickles hold.
+
+    Attributes:
+        text: equations, or the text of a spec file.
+        name: of the optimizer, or the one that the file goes by in messages.
+        wraps: the optimizer that it wraps, defined by a user or by name in the catalogue; None if it wraps none.
+        called: the name by which the equations call that one.
+        values: the defaults of what `define` was given; None of a spec file.
+        counts: those of options that are integers.
+    """
+
+    text: str
+    name: str
+    wraps: Definition | str | None
+    called: str = ""
+    values: Mapping[str, Value] | None = None
+    counts: Mapping[str, int | np.integer[Any]] = field(default_factory=dict)
+
+    def spec(self) -> Spec:
+        """What the text says.
+
+        Raises:
+            SpecError: a mistake in it, shown in place.
+            TypeError: a default is of no such type, or is given twice.
+        """
+        if self.values is None:
+            return parse_spec(self.text, self.name)
+        return define_spec(self.name, self.text, self.values, self.called, self.counts)
+
+    def wrapped(self) -> Rule | None:
+        """The rule of the optimizer that it wraps, with its default options."""
+        if self.wraps is None:
+            return None
+        if isinstance(self.wraps, str):
+            entry = catalogue_entry(self.wraps)
+            spec, inner = entry.read_spec(), entry.read_wrapped()
+        else:
+            spec, inner = self.wraps.spec(), self.wraps.wrapped()
+        return specialise(spec, choose(spec, {}, {}), inner)
+
+
+#: What was compiled in this process and is still there, by its definition.
+_compiled: WeakValueDictionary[str, CustomOptimizer] = WeakValueDictionary()
+
+
+def _unpickled(definition: Definition) -> CustomOptimizer:
+    """What a definition stands for: the very object where this process has it already."""
+    known = _compiled.get(repr(definition))
+    return CustomOptimizer(definition) if known is None else known
 
 
 class CustomOptimizer:
     """An optimizer compiled from a user's equations, with the front-ends of a built-in one.
 
+    It can be pickled, as can all that its front-ends make: by its definition, of which another process compiles it.
+
     Attributes:
-        spec: what was defined.
+        definition: what it was compiled from.
+        spec: what that says.
         files: the generated source, by file name.
     """
 
-    def __init__(self, spec: Spec, wrapped: Rule | None = None) -> None:
-        self.spec = spec
-        self._wrapped = wrapped
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.spec = spec = definition.spec()
+        wrapped = definition.wrapped()
         choice = default_choice(spec)
         generated: Generated = generate(spec, {variant_name(spec, choice): choice}, wrapped)
         self.files = generated.files
-
         self._entry = Entry(
             generated.manifest,
             generated.files.__getitem__,
             lambda: spec,
             in_catalogue=False,
             read_wrapped=lambda: wrapped,
+            owner=self,
         )
+        _compiled[repr(definition)] = self
+
+    def __reduce__(self) -> tuple[Callable[[Definition], CustomOptimizer], tuple[Definition]]:
+        return _unpickled, (self.definition,)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> CustomOptimizer:
+        """What was compiled is shared, not copied."""
+        return self
 
     @property
     def entry(self) -> Entry:
@@ -111,9 +178,9 @@ def define(
     if wraps is not None and len(wraps) != 1:
         raise ValueError(f"{name} wraps one optimizer: wraps={{'base': 'adam'}}")
     called = next(iter(wraps)) if wraps else ""
+    inner = _defined(wraps[called]) if wraps else None
     try:
-        spec = define_spec(name, equations, defaults, called, counts or {})
-        return CustomOptimizer(spec, wrapped_by(wraps[called]) if wraps else None)
+        return CustomOptimizer(Definition(equations, name, inner, called, defaults, dict(counts or {})))
     except SpecError as error:
         # The mistake is in the equations; the compiler's own frames would only hide it.
         raise error.with_traceback(None) from None
@@ -138,21 +205,17 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
         hint = f"did you mean '{close[0]}'?" if close else "a file's name ends with .toml"
         raise UnknownOptimizer(f"there is no optimizer '{path}' in the catalogue, and no such file; {hint}")
     try:
-        spec = read_spec(path)
+        definition = Definition(read_text(path, str(path)), str(path), None)
+        spec = definition.spec()
     except SpecError as error:
         raise error.with_traceback(None) from None
     wraps = wraps if wraps is not None else spec.wrapped or None
     if bool(spec.wraps) != (wraps is not None):
         wanted = f"wraps an optimizer: load({str(path)!r}, wraps=...)" if spec.wraps else "wraps no optimizer"
         raise ValueError(f"{spec.name} {wanted}")
-    return CustomOptimizer(spec, wrapped_by(wraps) if wraps is not None else None)
+    return CustomOptimizer(replace(definition, wraps=_defined(wraps)))
 
 
-def wrapped_by(wrapped: CustomOptimizer | str) -> Rule:
-    """The rule of an optimizer that another is to wrap, with its default options."""
-    if isinstance(wrapped, str):
-        entry = catalogue_entry(wrapped)
-        spec, inner = entry.read_spec(), entry.read_wrapped()
-    else:
-        spec, inner = wrapped.spec, wrapped._wrapped
-    return specialise(spec, choose(spec, {}, {}), inner)
+def _defined(wrapped: CustomOptimizer | str | None) -> Definition | str | None:
+    """An optimizer that another is to wrap, as a definition has it."""
+    return wrapped.definition if isinstance(wrapped, CustomOptimizer) else wrapped

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.pickled import DefinedType
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import Manifest
 
@@ -54,7 +55,10 @@ def generated_class(
         "__module__": module,
         "__doc__": described(entry.manifest, dialect),
     }
-    return type(dialect.name, (parent,), {**told, **(members or {})})
+    # Classes of the catalogue are found by their names.
+    made_by: Callable[..., Any] = type(parent) if entry.in_catalogue else DefinedType
+    made: type[Made] = made_by(dialect.name, (parent,), {**told, **(members or {})})
+    return made
 
 
 def lazy_names(

@@ -35,12 +35,15 @@ def cell(value: Any) -> HasValue:
 
 @functools.cache
 def _state_type(base: type[Any]) -> Callable[[Any], HasValue]:
-    """A State of brainstate's that can be copied; as it is, it cannot, since it holds where it was made."""
+    """A State of brainstate's that can be copied and pickled; as it is, it cannot: it holds where it was made."""
 
     def copied(self: Any, memo: dict[int, Any]) -> Any:
         return type(self)(copy.deepcopy(self.value, memo))
 
-    return type("Cell", (base,), {"__deepcopy__": copied, "__module__": __name__})
+    def reduced(self: Any, _: Any) -> Any:
+        return cell, (self.value,)
+
+    return type("Cell", (base,), {"__deepcopy__": copied, "__reduce_ex__": reduced, "__module__": __name__})
 
 
 def refreshed(held: HasValue) -> HasValue:

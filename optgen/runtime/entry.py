@@ -59,6 +59,7 @@ class Entry:
         read_spec: reads the spec, which is needed only for variants that were not generated ahead.
         in_catalogue: whether it comes from files, so that variants compiled later are worth keeping on disk.
         read_wrapped: the rule of the optimizer that it wraps, None if it wraps none.
+        owner: what a user defined, which has this under `entry`; None in the catalogue.
     """
 
     manifest: Manifest
@@ -66,6 +67,7 @@ class Entry:
     read_spec: Callable[[], Spec]
     in_catalogue: bool
     read_wrapped: Callable[[], Rule | None] = lambda: None
+    owner: Any = None
     _found: dict[Choice, Source] = field(default_factory=dict)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict)
     _kernels: dict[str, Kernels] = field(default_factory=dict)
@@ -73,6 +75,10 @@ class Entry:
     def __deepcopy__(self, memo: dict[int, object]) -> Entry:
         """What was generated is shared, not copied."""
         return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """What gives it in another process."""
+        return (catalogue_entry, (self.manifest.name,)) if self.in_catalogue else (getattr, (self.owner, "entry"))
 
     def variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The variant that option values and hyperparameter values stand for, on jax arrays."""

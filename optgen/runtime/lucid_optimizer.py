@@ -63,6 +63,9 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_layouts": {}}
+
     @property
     def skipped_steps(self) -> int:
         """How many steps were left out because of `skip_nonfinite`."""

@@ -23,12 +23,13 @@ from optgen.runtime.optax_inputs import Inputs, Model
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
+from optgen.runtime.pickled import PickledAsBuilt
 from optgen.runtime.split import axes_named
 from optgen.runtime.split_parts import check_formats, parts_of
 from optgen.spec.model import Dialect, StateLayout
 
 
-class Transformation:
+class Transformation(PickledAsBuilt):
     """The functions of one gradient transformation.
 
     Args:

@@ -18,6 +18,7 @@ from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
 from optgen.runtime.formats import closed
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
+from optgen.runtime.pickled import PickledAsBuilt
 from optgen.runtime.saved import expect
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.weights import Path
@@ -55,7 +56,7 @@ def rate_name(entry: Entry) -> str | None:
     return next((h.name for h in entry.manifest.hyperparameters if h.name == "lr"), None)
 
 
-class GeneratedRule:
+class GeneratedRule(PickledAsBuilt):
     """A rule of the catalogue, or a user's own, with its settings.
 
     Args:
@@ -176,7 +177,7 @@ def selected(ok: Any, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, old)
 
 
-class OptaxRule:
+class OptaxRule(PickledAsBuilt):
     """An optax transformation as a rule; it runs as it is, and is compiled with the function that it is called in.
 
     Args:

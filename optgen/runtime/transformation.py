@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,6 +24,27 @@ from optgen.runtime.split import axes_named, split_along
 from optgen.spec.model import Dialect
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
+
+
+class DefinedFactory:
+    """The factory of an optimizer that a user defined; functions are pickled by names, which it has none of.
+
+    Args:
+        owner: what was defined, which has this under `optax`.
+        build: the function.
+    """
+
+    def __init__(self, owner: Any, build: Factory) -> None:
+        functools.update_wrapper(self, build)
+        self._owner = owner
+        self._build = build
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
+        """The transformation for some arguments."""
+        return self._build(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return getattr, (self._owner, "optax")
 
 
 def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
@@ -48,7 +70,7 @@ def factory(entry: Entry, dialect: Dialect | None = None) -> Factory:
     build.__signature__ = call_signature.replace(  # type: ignore[attr-defined]
         return_annotation=optax.GradientTransformationExtraArgs
     )
-    return build
+    return build if entry.owner is None else DefinedFactory(entry.owner, build)
 
 
 class _Skipping:
