@@ -14,6 +14,7 @@ import numpy as np
 
 from optgen.compiler.choice import Choice, choose
 from optgen.compiler.interpret import Interpreter, ModelState
+from optgen.compiler.kinds import Kind
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import Snapshot
@@ -103,7 +104,8 @@ def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] =
         targets: their names, with dtypes.
         tell: is told what is being done, for whoever waits.
     """
-    prepare()
+    if any(target.startswith("jax") for target in targets):
+        prepare()
     outcome = Outcome()
     tell("compiler")
     start = time.perf_counter()
@@ -130,6 +132,18 @@ def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] =
         if failure is not None:
             outcome.failures.append(failure)
     return outcome
+
+
+def features(reference: Interpreter) -> list[str]:
+    """What a rule's states are like, to tell faults apart."""
+    states = [{s.name: (s.kind, s.depth) for s in program.states} for program in reference.programs]
+    every = [found for kept in states for found in kept.items()]
+    said = [f"history of {kind.value}" for kind in Kind if any(k is kind and d > 1 for _, (k, d) in every)]
+    if len({*every}) > len({name for name, _ in every}):
+        said.append("states differ by shape")
+    elif any(kept.keys() != states[0].keys() for kept in states):
+        said.append("states in some shapes only")
+    return said
 
 
 def _of_exception(target: str, error: BaseException) -> Failure:
@@ -171,7 +185,8 @@ def _run_target(case: Case, found: Compiled, target: str, outcome: Outcome) -> F
             update = before if name.endswith("update") else None
             wrong = _compare(allowed, snapshot, dtype, update, outcome)
             if wrong:
-                return Failure(target, "wrong", wrong[0], f"step {step + 1}: {wrong[1]}")
+                what = ", ".join([wrong[0], *features(reference)])
+                return Failure(target, "wrong", what, f"step {step + 1}: {wrong[1]}")
             current = state_of(snapshot, step + 1, _given)
     except Exception as error:  # noqa: BLE001
         return _of_exception(target, error)

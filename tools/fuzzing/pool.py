@@ -70,8 +70,9 @@ class Worker:
         if self.process is None or self.done >= self.recycle:
             self.close()
             self.process = self._start()
-            # Importing the libraries is not the case's fault.
+            # Importing the libraries is not the case's fault, neither now nor in the first case.
             self._line(120.0)
+            limit += 60.0
         self.done += 1
         assert self.process is not None
         assert self.process.stdin is not None

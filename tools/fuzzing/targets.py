@@ -178,6 +178,7 @@ def _torch_tensor(array: Array) -> Any:
 def _torch_parameter(array: Array) -> Any:
     import torch
 
+    torch.set_num_threads(2)
     return torch.nn.Parameter(_torch_tensor(array))
 
 

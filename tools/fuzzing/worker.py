@@ -18,15 +18,10 @@ def main() -> None:
         from tools.fuzzing.interpreted import mend
 
         mend()
-    import torch
-
+    # Libraries are imported with the first case that needs them: sanitizers are told of few.
     from tools.fuzzing.case import from_dict
     from tools.fuzzing.comparing import run_case
     from tools.fuzzing.pool import as_line
-    from tools.fuzzing.targets import prepare
-
-    torch.set_num_threads(2)
-    prepare()
 
     def answer(line: str) -> None:
         answers.write(line + "\n")
