@@ -281,7 +281,7 @@ class Interpreter:
                 return scope.names[name]
             case Name(name=name):
                 # Not a literal: it is a number of the tensor, in whose precision targets compute with it.
-                return self.arithmetic.given(np.float64(scope.shape_value(name)))
+                return self.arithmetic.given(np.asarray(scope.shape_value(name), np.float64))
             case Timed(name="theta"):
                 return scope.theta
             case Timed(name=name, lag=lag):

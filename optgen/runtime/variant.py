@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from optgen.compiler.kinds import Kind, kept_shapes
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array, Arrays
@@ -418,6 +420,9 @@ class ArrayVariant:
         """
         exact = env["_exact"]
         values = {name: exact[name] if name in exact else env[name] for name in function.arguments}
+        # Python's own arithmetic raises where numpy's answers with Inf or NaN; what is constant is spelled for it.
+        numbers = {n: v for n, v in values.items() if isinstance(v, float) and n not in self.info.hyperparameters}
+        values |= {name: np.float64(value) for name, value in numbers.items()}
         found = self.arrays.call_for_step(self._module, function, values, dtype)
         return dict(zip(function.returns, found, strict=True))
 

@@ -100,11 +100,16 @@ def _case_functions(variant: Variant, index: int, case: CompiledCase, namespace:
         found.append(initial)
     segments = _segments(program)
     printer = ArrayPrinter(namespace, _arrays(program))
+    of_step = printer
+    if namespace == _EAGER:
+        # Where libraries compute as they are called, numbers of the step come to functions of tensors as Python's.
+        of_tensors = {name for name, kind in program.kinds.items() if not kind.is_per_step}
+        printer = ArrayPrinter(namespace, _arrays(program), of_tensors)
     per_step = [d for d in program.definitions if d.kind.is_per_step]
     readers = _readers(program)
     outside = _needed_outside(program, per_step, readers)
     if outside:
-        found.append(_function(program, printer, f"{stem}_step", "step", per_step, outside, "Numbers of one step."))
+        found.append(_function(program, of_step, f"{stem}_step", "step", per_step, outside, "Numbers of one step."))
     last = max(segments, default=0)
     for position in range(last + 1):
         tensor = [d for d in segments.get(position, ()) if d.kind is not Kind.GLOBAL or _folds_model(d)]
@@ -224,7 +229,8 @@ def _per_axis(value: Expr, kinds: dict[str, Kind], printer: ArrayPrinter) -> str
     inner = {name: f"_{name}_i" for name in families}
     # Not sympy's own replacing, which evaluates what it builds anew.
     renamed = substitute(value, {symbol(n): symbol(i) for n, i in inner.items()})
-    text = ArrayPrinter(printer.namespace, {*(printer.arrays or ()), *inner.values()}).text(renamed)
+    arrays, tensors = ({*(known or ()), *inner.values()} for known in (printer.arrays, printer.tensors))
+    text = ArrayPrinter(printer.namespace, arrays, tensors).text(renamed)
     if len(families) == 1:
         return f"tuple({text} for {inner[families[0]]} in {families[0]})"
     names = ", ".join(inner.values())

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import sympy
 from sympy import Expr
 
-from optgen.compiler.operations import Negation, Operation, is_reciprocal, multiply, names_in
+from optgen.compiler.operations import CONDITIONS, Negation, Operation, is_reciprocal, multiply, names_in
 from optgen.targets.host import HostPrinter
 from optgen.targets.printer import ExpressionPrinter, without_brackets
 
@@ -43,14 +43,18 @@ class ArrayPrinter(ExpressionPrinter):
         namespace: what the functions of arrays are found under, as `jnp`.
         arrays: the names that stand for arrays at run time, None for all. Parts that hold none of them may be Python
             numbers, on which Python's own arithmetic raises where jax's does not; `ConstantPrinter` spells those.
+        tensors: those of them that are arrays for certain, None for all.
 
     Attributes:
         root: what to call for the square root of an array, empty for the namespace's own.
     """
 
-    def __init__(self, namespace: str, arrays: Collection[str] | None = None) -> None:
+    def __init__(
+        self, namespace: str, arrays: Collection[str] | None = None, tensors: Collection[str] | None = None
+    ) -> None:
         super().__init__()
         self.namespace = namespace
+        self.tensors = tensors if arrays is None or tensors is None else {*arrays} & {*tensors}
         self.functions = {name: f"{namespace}.{function}" for name, function in _FUNCTIONS.items()}
         self.arrays = arrays
         self.root = ""
@@ -60,8 +64,13 @@ class ArrayPrinter(ExpressionPrinter):
         """Whether a value is an array for certain."""
         return self.arrays is None or not names_in(expression).isdisjoint(self.arrays)
 
+    def is_tensor(self, expression: Expr) -> bool:
+        """Whether a value cannot be a Python number."""
+        return self.is_array(expression) and (self.tensors is None or not names_in(expression).isdisjoint(self.tensors))
+
     def text(self, expression: Expr) -> str:
-        if expression.args and not self.is_array(expression):
+        is_known = not self.is_array(expression)
+        if expression.args and (is_known or not (isinstance(expression, CONDITIONS) or self.is_tensor(expression))):
             return self.constants.text(expression)
         return super().text(expression)
 
@@ -86,7 +95,7 @@ class ArrayPrinter(ExpressionPrinter):
         if _is_square(expr):
             return self.square(expr.args[0])
         known = 0
-        while not self.is_array(expr.args[known]):
+        while not self.is_tensor(expr.args[known]):
             known += 1
         if any(is_reciprocal(factor) for factor in expr.args[:known]) and expr.args[0] != sympy.S.NegativeOne:
             expr = multiply(multiply(*expr.args[:known]), *expr.args[known:])
