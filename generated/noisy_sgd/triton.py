@@ -71,14 +71,19 @@ def _root(x):
 
 @triton.jit
 def _power(x, y):
-    """A power as IEEE has it: NaN for a negative base unless the exponent is whole."""
-    size = tl.exp(y * tl.log(tl.abs(x)))
-    size = tl.where((y == 0.0) | (tl.abs(x) == 1.0), 1.0, size)
-    half = y * 0.5
-    signed = tl.where(tl.floor(half) == half, size, -size)
-    signed = tl.where(tl.floor(y) == y, signed, float("nan"))
-    result = tl.where(x < 0.0, signed, size)
-    return tl.where(x != x, tl.where(y == 0.0, 1.0, x), result)
+    """A power as IEEE has it, in float64: in float32 the logarithm would lose as many digits as the exponent has."""
+    base, exponent = x.to(tl.float64), y.to(tl.float64)
+    far = tl.abs(base)
+    size = tl.exp(exponent * tl.log(far))
+    size = tl.where((exponent == 0.0) | (far == 1.0), 1.0, size)
+    is_whole = tl.floor(exponent) == exponent
+    half = exponent * 0.5
+    signed = tl.where(is_whole & (tl.floor(half) != half), -size, size)
+    # A broken power of a negative number is none, but those of zero and of infinity have no sign.
+    signed = tl.where(is_whole | (far == 0.0) | (far == float("inf")), signed, float("nan"))
+    is_negative = (base < 0.0) | ((base == 0.0) & (1.0 / base < 0.0))
+    result = tl.where(is_negative, signed, size)
+    return tl.where(base != base, tl.where(exponent == 0.0, 1.0, base), result).to(x.dtype)
 
 
 def default_step(t, eta, gamma):

@@ -44,6 +44,11 @@ def test_interpreted_kernels_follow_the_equations(names):
     } == {}
 
 
+def test_powers_are_rounded_as_they_should_be():
+    found = run_script("triton_power")
+    assert {exponent: error for exponent, error in found.items() if error > 0.51} == {}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", catalogue_names())
 def test_every_other_choice_follows_the_equations(name):
