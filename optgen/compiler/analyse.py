@@ -218,20 +218,13 @@ class _Analyser:
 
     def count(self, kind: Kind, over: str) -> Expr:
         """How many numbers a reduction folds into one."""
-        size, rows, columns = symbol("size"), symbol("rows"), symbol("columns")
         match kind, over:
-            case _, "rows":
-                return rows
-            case _, "columns":
-                return columns
+            case _, "rows" | "columns":
+                return symbol(over)
             case Kind.ELEMENT, "tensor":
-                return size
-            case Kind.ROW, "tensor":
-                return divide(size, columns)
-            case Kind.COLUMN, "tensor":
-                return divide(size, rows)
-            case Kind.MATRIX, "tensor":
-                return divide(size, multiply(rows, columns))
+                return symbol("size")
+            case Kind.ROW | Kind.COLUMN | Kind.MATRIX, "tensor":
+                return symbol(f"{kind.value}_count")
             case Kind.ELEMENT, "model":
                 return symbol("model_size")
         return symbol("tensor_count")

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+#: Numbers of a tensor's shape, as equations and the compiler call them.
+SHAPE_SYMBOLS = ("size", "rank", "rows", "columns", "row_count", "column_count", "matrix_count")
+
 
 class Kind(Enum):
     """How many numbers a value is, from fewest to most."""

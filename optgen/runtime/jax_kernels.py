@@ -41,7 +41,7 @@ class Told:
 
 
 #: Names in equations for what a part of a tensor has otherwise.
-_OF_SHAPES = {"size", "rows", "columns", "model_size"}
+_OF_SHAPES = {"size", "rows", "columns", "row_count", "column_count", "matrix_count", "model_size"}
 
 #: What makes a step, of what is told and of the arrays: gradients, states, numbers, parameters, the number of the step,
 #: hyperparameters that are arrays, inputs. It returns results, states and numbers.

@@ -9,12 +9,20 @@ from optgen.compiler.kinds import Kind, kept_shapes
 
 
 def shape_numbers(shape: Sequence[int]) -> dict[str, int]:
-    """The numbers of a shape that equations and kernels ask for: `size`, `rank`, `rows` and `columns`."""
+    """The numbers of a shape that equations and kernels ask for.
+
+    `size`, `rank`, `rows` and `columns`, and of how many rows, columns and matrices there is one number each.
+    """
+    rows, columns = shape[-2] if len(shape) >= 2 else 1, shape[-1] if shape else 1
+    matrices = math.prod(shape[:-2])
     return {
         "size": math.prod(shape),
         "rank": len(shape),
-        "rows": shape[-2] if len(shape) >= 2 else 1,
-        "columns": shape[-1] if shape else 1,
+        "rows": rows,
+        "columns": columns,
+        "row_count": matrices * rows,
+        "column_count": matrices * columns,
+        "matrix_count": matrices,
     }
 
 

@@ -102,6 +102,7 @@ class SplitVariant(JaxVariant):
         self._axes = axes
 
     def shape_numbers(self, gradient: Any) -> dict[str, int]:
-        """See `ArrayVariant.shape_numbers`; the size is that of the whole tensor."""
+        """See `ArrayVariant.shape_numbers`; the size and the counts are those of the whole tensor."""
+        parts = math.prod(map(lax.axis_size, split_along(gradient, self._axes)))
         found = super().shape_numbers(gradient)
-        return {**found, "size": found["size"] * math.prod(map(lax.axis_size, split_along(gradient, self._axes)))}
+        return {name: n * parts if name == "size" or name.endswith("_count") else n for name, n in found.items()}

@@ -97,7 +97,8 @@ class ArrayVariant:
         if not self.info.case_function:
             return 0
         choose = getattr(self._module, self.info.case_function)
-        index: int = choose(**shape_numbers(shape))
+        numbers = shape_numbers(shape)
+        index: int = choose(numbers["size"], numbers["rank"], numbers["rows"], numbers["columns"])
         return index
 
     def state_names(self) -> tuple[str, ...]:

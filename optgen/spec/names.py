@@ -15,7 +15,9 @@ GENERATED = {
     **dict.fromkeys("scalars BLOCK OUTER INNER RANK WIDE SCALED".split(), "an argument of generated kernels"),
 }
 #: What the compiler makes of names, and names of its own.
-_COMPILER_NAME = re.compile(r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(theta_update|model_size|tensor_count)\Z")
+_COMPILER_NAME = re.compile(
+    r"_(new|lag\d+|ptr|scratch|parts)\Z|\A(theta_update|model_size|(tensor|row|column|matrix)_count)\Z"
+)
 
 _TORCH_FLAG = "an argument of torch's optimizers that no rule reads"
 _SCHEDULERS = "where torch's schedulers keep a number of their own, among the hyperparameters"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind
+from optgen.compiler.kinds import SHAPE_SYMBOLS, Kind
 from optgen.compiler.operations import names_in, substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
 from optgen.targets.arrays.printer import ArrayPrinter
@@ -23,7 +23,7 @@ from optgen.targets.manifest import Function
 from optgen.targets.templating import template
 
 #: Names that stand for Python numbers, taken from shapes.
-_SIZES = ("size", "rank", "rows", "columns", "model_size", "tensor_count")
+_SIZES = (*SHAPE_SYMBOLS, "model_size", "tensor_count")
 
 _NEUTRAL = {"sum": "", "max": ", initial=-{0}.inf", "min": ", initial={0}.inf"}
 
