@@ -18,9 +18,8 @@ from optgen.compiler.kinds import Kind
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import Snapshot
-from optgen.custom import CustomOptimizer, wrapped_by
+from optgen.custom import CustomOptimizer, Definition
 from optgen.errors import SpecError
-from optgen.spec.reader import parse_spec
 from tools.fuzzing.case import NARROW, Case
 from tools.fuzzing.intervals import DOUBLE_PRECISION, SINGLE_PRECISION, Interval, Intervals, exactly
 from tools.fuzzing.models import Data, numpy_dtype
@@ -73,18 +72,20 @@ class Compiled:
     values: dict[str, float]
 
 
+def defined(case: Case, name: str) -> Definition:
+    """What a case's optimizer is compiled from."""
+    wraps = defined(case.wraps, "inner") if isinstance(case.wraps, Case) else case.wraps
+    return Definition(case.spec(name), f"{name}.toml", wraps)
+
+
 def compiled(case: Case, name: str = "fuzzed") -> Compiled:
     """Compile a case.
 
     Raises:
         SpecError: the compiler refuses it.
     """
-    spec = parse_spec(case.spec(name), f"{name}.toml")
-    wrapped: Rule | None = None
-    if isinstance(case.wraps, str):
-        wrapped = wrapped_by(case.wraps)
-    elif case.wraps is not None:
-        wrapped = wrapped_by(compiled(case.wraps, "inner").made)
+    definition = defined(case, name)
+    spec, wrapped = definition.spec(), definition.wrapped()
     # The analysis alone first: what it takes, all targets have to take.
     options = {n: v for n, v in case.arguments.items() if any(o.name == n for o in spec.options)}
     values = {n: v for n, v in case.arguments.items() if n not in options}
@@ -93,7 +94,7 @@ def compiled(case: Case, name: str = "fuzzed") -> Compiled:
     default = {h.name: h.default for h in rule.hyperparameters} | values
     numbers = {h.name: float(default[h.name]) for h in rule.hyperparameters if default.get(h.name) is not None}
     Interpreter(rule, numbers)
-    return Compiled(CustomOptimizer(spec, wrapped), rule, numbers)
+    return Compiled(CustomOptimizer(definition), rule, numbers)
 
 
 def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] = lambda _: None) -> Outcome:
