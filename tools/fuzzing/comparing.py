@@ -250,16 +250,18 @@ def stored(value: Interval, dtype: str, before: Any) -> Interval:
     low, high, nan = (np.asarray(part) for part in (value.low, value.high, value.nan))
     unit, smallest, largest = _STORED[dtype]
     with np.errstate(all="ignore"):
-        room = np.maximum(np.abs(low), np.abs(high)) * unit + smallest
+        # Rounding keeps the order of numbers, so that each end has room of its own.
+        rooms = [np.abs(end) * unit + smallest for end in (low, high)]
         if before is not None:
-            moved = np.maximum(np.abs(low - before), np.abs(high - before))
-            room = room * 2 + (moved + np.abs(before)) * unit * 2
+            ways = [np.abs(end - before) for end in (low, high)]
+            rooms = [room * 2 + (way + np.abs(before)) * unit * 2 for room, way in zip(rooms, ways, strict=True)]
+            moved = np.maximum(*ways)
             # What is added to an infinity does not change it.
             lost = ~np.isfinite(before) | ~np.isfinite(moved) | (np.abs(before) + moved > largest)
             low, high, nan = np.where(lost, -np.inf, low), np.where(lost, np.inf, high), nan | lost
-        room = np.where(np.isfinite(room), room, 0.0)
+        below, above = (np.where(np.isfinite(room), room, 0.0) for room in rooms)
         is_empty = low > high
-        low, high = np.where(is_empty, low, low - room), np.where(is_empty, high, high + room)
+        low, high = np.where(is_empty, low, low - below), np.where(is_empty, high, high + above)
         low, high = np.where(low < -largest, -np.inf, low), np.where(high > largest, np.inf, high)
         low, high = (
             np.where((low > largest) & ~is_empty, largest, low),
