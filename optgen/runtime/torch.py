@@ -29,7 +29,8 @@ def _tensor(value: Any, like: Tensor | None = None) -> Tensor:
         return value
     if like is not None:
         return torch.as_tensor(value, dtype=like.dtype, device=like.device)
-    return torch.as_tensor(value, dtype=torch.float64)
+    # Not on the default device: numbers on the host go with tensors of any.
+    return torch.as_tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _of_one(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Tensor]:
@@ -133,7 +134,7 @@ class TorchArrays(Arrays):
         return array.to(dtype) if isinstance(array, Tensor) else array
 
     def number(self, value: Any, dtype: Any) -> Any:
-        return value.to(dtype) if isinstance(value, Tensor) else torch.as_tensor(value, dtype=dtype)
+        return value.to(dtype) if isinstance(value, Tensor) else torch.as_tensor(value, dtype=dtype, device="cpu")
 
     def hyperparameter(self, value: Any, dtype: Any) -> Any:
         if isinstance(value, Tensor):
