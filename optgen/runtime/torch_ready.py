@@ -182,9 +182,10 @@ class Ready:
         kept: what is kept for each.
         states: everything that is kept, by `id`.
         memory: addresses of everything that is kept.
+        kept_shapes: and their shapes, which may change in place.
         held: keeps parameters and states, and their memory, from being given to others.
-        looks_alike: whether parameters and gradients, one after the other, have the types, dtypes, shapes and strides
-            that they had, as torch's own guards tell in one call; also false where it cannot tell.
+        looks_alike: whether parameters, gradients and states, one after the other, have the types, dtypes, shapes and
+            strides that they had, as torch's own guards tell in one call; also false where it cannot tell.
     """
 
     layout: StateLayout
@@ -197,6 +198,7 @@ class Ready:
     kept: list[Kept]
     states: list[int]
     memory: list[int]
+    kept_shapes: list[torch.Size]
     held: list[Any]
     looks_alike: Callable[..., bool]
 
@@ -252,8 +254,9 @@ class Ready:
             kept,
             list(map(id, values)),
             list(map(Tensor.data_ptr, values)),
+            list(map(_shape, values)),
             [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
-            guard_of([*parameters, *gradients]),
+            guard_of([*parameters, *gradients, *values]),
         )
 
     @property
@@ -266,8 +269,7 @@ class Ready:
         if list(map(id, parameters)) != self.parameters:
             return False
         gradients = list(map(_grad, parameters))
-        if not self.looks_alike(*parameters, *gradients) and not self._are_alike(parameters, gradients):
-            return False
+        values: list[Tensor] = []
         if self.layout.has_state:
             kept = list(map(state.__getitem__, parameters))
             if list(map(id, kept)) != list(map(id, self.kept)):
@@ -275,6 +277,11 @@ class Ready:
             values = list(chain.from_iterable(map(dict.values, kept)))
             if list(map(id, values)) != self.states or list(map(Tensor.data_ptr, values)) != self.memory:
                 return False
+        # The states as well: they may have been resized where they are.
+        if not self.looks_alike(*parameters, *gradients, *values) and not (
+            self._are_alike(parameters, gradients) and list(map(_shape, values)) == self.kept_shapes
+        ):
+            return False
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
             and self.clock.is_as_before()
@@ -299,6 +306,7 @@ class Ready:
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
             and list(map(Tensor.data_ptr, states)) == list(map(Tensor.data_ptr, values))
+            and list(map(_shape, states)) == list(map(_shape, values))
             and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
             and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
             and all(map(Tensor.is_contiguous, (*parameters, *gradients)))
