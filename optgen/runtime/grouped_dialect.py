@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import replace
 
 from optgen.runtime.arguments import signature
+from optgen.runtime.formats import scales_of
+from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 from optgen.runtime.own_arguments import ADDED
 from optgen.spec.model import Argument, Dialect, Hyperparameter, OptionValue
 from optgen.targets.manifest import Manifest
@@ -15,6 +18,9 @@ FLAGS: dict[str, dict[str, OptionValue | None]] = {
     "torch": {"foreach": None, "capturable": False, "differentiable": False, "fused": None},
     "lucid": {},
 }
+
+#: What a library's groups hold that is no argument, by (library, class); no other value is taken.
+FIXED: dict[tuple[str, str], dict[str, OptionValue]] = {("torch", "AdamW"): {"decoupled_weight_decay": True}}
 
 #: These hyperparameters are one argument, `betas`, as in the libraries' own.
 _BETAS = ("beta1", "beta2", "beta3")
@@ -28,6 +34,23 @@ def spellings(manifest: Manifest, library: str) -> list[Dialect]:
     found = [d for d in manifest.dialects if d.library == library] or [_in_its_manner(manifest, library)]
     added = tuple(Argument(p.name, (), (p.default,), keyword_only=True) for p in ADDED)
     return [replace(dialect, arguments=(*dialect.arguments, *added)) for dialect in found]
+
+
+@functools.cache
+def _kept_by_library(library: str) -> frozenset[str]:
+    """The names under which a library's own optimizers keep states."""
+    manifests = map(catalogue_manifest, catalogue_names())
+    spelled = (d for manifest in manifests for d in manifest.dialects if d.library == library)
+    return frozenset(name for dialect in spelled for name in dialect.states.values())
+
+
+def kept_elsewhere(manifest: Manifest, dialect: Dialect) -> frozenset[str]:
+    """The names under which other options of a rule, or optimizers of the dialect's library, keep states."""
+    own = {dialect.states.get(state.name, state.name) for state in manifest.states}
+    # A vector for each axis has a name for each where no tuples are kept.
+    axes = {f"{name}_{axis}" for name in own for axis in range(64)}
+    names = own | axes | _kept_by_library(dialect.library)
+    return frozenset(names | set(map(scales_of, names)))
 
 
 def call_signature(dialect: Dialect) -> inspect.Signature:

@@ -15,7 +15,7 @@ from optgen.errors import HyperparameterTypeError, TreeMismatch
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import call_signature, spellings
+from optgen.runtime.grouped_dialect import call_signature, kept_elsewhere, spellings
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Team, thread_count
@@ -138,6 +138,9 @@ class Optimizer:
             self._ready.get(index) or (NumpyStep(part, self.state, inputs) if part.parameters else None)
             for index, part in enumerate(work)
         ]
+        for made in steps:
+            if isinstance(made, NumpyStep):
+                made.check(type(self).__name__)
         for index, (part, made) in enumerate(zip(work, steps, strict=True)):
             if isinstance(made, NumpyReady):
                 made.run(part.hyperparameters, Team(thread_count()))
@@ -179,10 +182,14 @@ class Optimizer:
         for number, parameter in enumerate(parameters):
             (group,) = (g for g in groups if number in g["params"])
             layout, _ = self._chosen({**self.defaults, **group})
-            kept = dict(saved.get(number, {}))
-            layout.check(f"{name}: the state of parameter {number}", parameter, kept)
+            kept = saved.get(number, {})
+            label = f"{name}: the state of parameter {number}"
+            if not isinstance(kept, Mapping):
+                raise TreeMismatch(f"{label} is a mapping of names to arrays, not {type(kept).__name__}")
+            layout.check(label, parameter, kept)
             if kept:
-                found[parameter] = layout.loaded(parameter, kept)
+                others = {n: copy.deepcopy(v) for n, v in kept.items() if n not in layout.own_names(parameter)}
+                found[parameter] = others | layout.loaded(parameter, kept)
         self.param_groups = [
             {**self.defaults, **copy.deepcopy({k: v for k, v in g.items() if k != "params"}), "params": mine["params"]}
             for g, mine in zip(groups, self.param_groups, strict=True)
@@ -204,6 +211,8 @@ class Optimizer:
                 raise TypeError(f"{name}: gradients are numpy arrays, and this one is {type(p.grad).__name__}")
             if p.grad.shape != p.data.shape:
                 raise TreeMismatch(f"{name}: a gradient has shape {p.grad.shape}, its parameter {p.data.shape}")
+            if np.iscomplexobj(p.grad):
+                raise TreeMismatch(f"{name}: a gradient is complex, and its parameter real")
             layout.variant.arrays.arithmetic_dtype(p.data)
             if not p.data.flags.writeable:
                 raise TypeError(f"{name}: a parameter of shape {p.data.shape} cannot be written to")
@@ -229,7 +238,8 @@ class Optimizer:
         if key not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, numpy_memory)
             native = functools.partial(made_or_told, make)
-            self._layouts[key] = NumpyLayout(variant, self.dialect, native, formats)
+            foreign = functools.partial(kept_elsewhere, self.entry.manifest, self.dialect)
+            self._layouts[key] = NumpyLayout(variant, self.dialect, native, formats, foreign)
         layout = self._layouts[key]
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}
 

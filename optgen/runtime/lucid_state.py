@@ -21,6 +21,12 @@ from optgen.targets.manifest import StateInfo
 class NumpyLayout(StateLayout):
     """The state of a variant in numpy arrays."""
 
+    def why_no_array(self, value: Any) -> str:
+        if not isinstance(value, np.ndarray | np.generic):
+            return f"of type {type(value).__name__}"
+        is_number = np.issubdtype(value.dtype, np.number) or value.dtype.name == "bfloat16"
+        return "" if is_number else f"of dtype {value.dtype}"
+
     def array(self, parameter: Any) -> np.ndarray:
         found: np.ndarray = parameter.data
         return found
@@ -44,7 +50,7 @@ class NumpyLayout(StateLayout):
         return value.copy()
 
     def restored(self, parameter: Any, name: str, value: Any) -> Any:
-        return _restored(parameter, value)
+        return int(value) if name == self.count else _restored(parameter, value)
 
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
@@ -111,6 +117,6 @@ def _restored(parameter: Any, value: Any) -> Any:
     """A copy of what a checkpoint holds, in the precision of the parameter's arithmetic."""
     if isinstance(value, tuple | list):
         return tuple(_restored(parameter, part) for part in value)
-    if not isinstance(value, np.ndarray) or value.ndim == 0:
-        return value.copy() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, np.ndarray | np.generic) or value.ndim == 0:
+        return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
     return value.astype(np.float64 if parameter.data.dtype == np.float64 else np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 from optgen.errors import TreeMismatch
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
-from optgen.runtime.state_layout import Array, Kept, Parameter, StateLayout
+from optgen.runtime.state_layout import Array, Kept, Parameter, StateLayout, is_complex
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
 from optgen.spec.model import Input
 
@@ -48,9 +48,10 @@ class GroupStep(ABC):
         self.work = work
         self.layout = work.layout
         self.state = state
-        self.inputs = inputs
+        self.inputs = {name: inputs[name] for name in work.layout.variant.info.inputs}
         self.places = {id(p): place for place, p in enumerate(work.group["params"])}
-        self.first: Kept = state[work.group["params"][0]] if work.layout.of_model else {}
+        #: Numbers of the model, by the rule's names; every parameter of the group keeps them.
+        self.of_model: Kept = self._found_of_model()
 
     @abstractmethod
     def gradient(self, parameter: Parameter) -> Array:
@@ -72,6 +73,22 @@ class GroupStep(ABC):
         """What tells parameters apart that cannot make a step together."""
         return None
 
+    def check(self, label: str) -> None:
+        """Refuse a state that a step could not go on from, before any parameter has moved.
+
+        Raises:
+            TreeMismatch: it is not one of this rule.
+        """
+        layout = self.layout
+        for p in self.work.parameters:
+            kept = self.state.get(p)
+            if kept:
+                place = f"{label}: the state of a parameter of shape {tuple(layout.array(p).shape)}"
+                layout.settle_or_refuse(place, p, kept)
+                if layout.of_model and not self.of_model and layout.steps_done(p, kept):
+                    lost = ", ".join(sorted(layout.names[name] for name in layout.of_model))
+                    raise TreeMismatch(f"{place} lacks {lost}, which every parameter of a group keeps")
+
     def run(self) -> None:
         """Make the step: parameters that have made as many steps together, and the others after them."""
         layout = self.layout
@@ -80,7 +97,7 @@ class GroupStep(ABC):
             kept = self.kept(p)
             done[p] = layout.steps_done(p, kept)
             if layout.has_state and not layout.is_complete(p, kept):
-                layout.start(p, kept, self.first, self.work.hyperparameters)
+                self.of_model = layout.start(p, kept, self.work.hyperparameters) | self.of_model
             layout.reformat(p, kept)
         together: dict[Any, list[Parameter]] = {}
         for p in self.work.parameters:
@@ -90,6 +107,23 @@ class GroupStep(ABC):
         latest = max(done.values())
         for members in together.values():
             self.step(members, 1 + (latest if layout.is_joint else done[members[0]]))
+        if layout.of_model:
+            self._keep_of_model()
+
+    def _found_of_model(self) -> Kept:
+        """The numbers of the model, with whatever parameter they are: one may have been taken out since, or moved."""
+        names = {name: self.layout.names[name] for name in self.layout.of_model}
+        for p in self.work.group["params"] if names else ():
+            kept = self.state.get(p) or {}
+            if set(names.values()) <= kept.keys():
+                return {name: kept[shown] for name, shown in names.items()}
+        return {}
+
+    def _keep_of_model(self) -> None:
+        numbers = {self.layout.names[name]: value for name, value in self.of_model.items()}
+        for p in self.work.group["params"]:
+            if self.state.get(p):
+                self.state[p].update(numbers)
 
     def kept(self, parameter: Parameter) -> Kept:
         """What is kept for a parameter; of a rule without state nothing, and no entry is made."""
@@ -99,8 +133,7 @@ class GroupStep(ABC):
         """Step number `t` of some parameters."""
         layout = self.layout
         kept = [self.kept(p) for p in parameters]
-        shared = layout.step_numbers(kept[0])
-        shared |= {name: self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first}
+        shared = layout.step_numbers(kept[0]) | self.of_model
         given = {n: [v[p] for p in parameters] if isinstance(v, Mapping) else v for n, v in self.inputs.items()}
         rule = self.in_place(parameters)
         shapes = [tuple(layout.array(p).shape) for p in parameters]
@@ -121,8 +154,7 @@ class GroupStep(ABC):
             if layout.has_state:
                 layout.write(p, k, tensors, after.shared, t)
             self.assign(p, value)
-        for name in layout.of_model:
-            self.first[layout.names[name]] = after.shared[name]
+        self.of_model = {name: after.shared[name] for name in layout.of_model}
 
     def model_state(self, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, Any]) -> ModelState:
         """What the rule keeps for some parameters, as it takes it."""
@@ -136,7 +168,7 @@ class GroupStep(ABC):
         """The same by kernels, which change parameters and states where they are."""
         layout = self.layout
         shared: dict[str, Any] = layout.step_numbers(kept[0])
-        of_model = {name: _writable(self.first[layout.names[name]]) for name in layout.of_model}
+        of_model = {name: _writable(value) for name, value in self.of_model.items()}
         prepared = rule.prepared(
             [layout.array(p) for p in parameters],
             [self.gradient(p) for p in parameters],
@@ -149,8 +181,7 @@ class GroupStep(ABC):
                 k[layout.count] = layout.counted(p, k, t)
             for name, value in shared.items():
                 k[layout.names[name]] = layout.step_number(p, k, layout.names[name], np.array(value))
-        for name, value in of_model.items():
-            self.first[layout.names[name]] = value
+        self.of_model = of_model
         self.remember(prepared, parameters, kept, shared)
 
     def remember(
@@ -172,18 +203,18 @@ def check_inputs(
     parameters: Sequence[Parameter],
     declared: Sequence[Input],
 ) -> None:
-    """Refuse a step without what the rule asks for, or with what it does not.
+    """Refuse a step without what the rule asks for, or with what it asks for with no option.
 
     Raises:
-        TypeError: an input is missing or extra, or is no mapping where it is one value per parameter.
+        TypeError: an input is missing, or none of the rule's, or is no mapping where it is one value per parameter.
         TreeMismatch: a parameter's value is missing or of another shape.
     """
     wanted = layout.variant.info.inputs
-    if set(inputs) != set(wanted):
+    kinds = {one.name: one.kind for one in declared}
+    if not set(wanted) <= set(inputs) <= set(kinds):
         takes = ", ".join(f"{n}=..." for n in wanted) or "no inputs"
         given = f", not {', '.join(f'{n}=...' for n in sorted(inputs))}" if inputs else "; it is missing"
         raise TypeError(f"{label}: step takes {takes} besides the closure{given}")
-    kinds = {one.name: one.kind for one in declared}
     for name in wanted:
         if kinds[name] not in ("element", "tensor"):
             continue
@@ -195,3 +226,5 @@ def check_inputs(
             if p not in values or tuple(np.shape(values[p])) != shape:
                 found = f"shape {tuple(np.shape(values[p]))}" if p in values else "no value"
                 raise TreeMismatch(f"{label}: {name} has {found} for a parameter of shape {shape}")
+            if is_complex(values[p]) and not is_complex(p):
+                raise TreeMismatch(f"{label}: {name} is complex, and its parameter real")

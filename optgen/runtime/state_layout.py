@@ -66,6 +66,7 @@ class StateLayout(ABC):
             asked when a step could use them: where parameters are on another device nothing is to be compiled.
         formats: of states, see `optgen.runtime.formats`. One in 8 bits is kept as its codes, and beside them, under
             its name and `_scales`, their scales.
+        foreign: gives the names under which other options of the rule, and the library's own optimizers, keep states.
     """
 
     def __init__(
@@ -74,9 +75,11 @@ class StateLayout(ABC):
         dialect: Dialect,
         native: Callable[[], InPlaceRule | None],
         formats: Mapping[str, str],
+        foreign: Callable[[], frozenset[str]],
     ) -> None:
         self.variant = variant
         self.formats = formats
+        self.foreign = foreign
         self.native = functools.cache(native)
         #: Whether steps are counted for the sake of random bits alone: the library keeps no count.
         self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
@@ -93,8 +96,14 @@ class StateLayout(ABC):
         #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
         self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
         self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+        #: What states have passed `check`, by what they looked like.
+        self._passed: set[tuple[Any, ...]] = set()
         #: Whether anything is kept at all.
         self.has_state = bool(self.count or infos)
+
+    @abstractmethod
+    def why_no_array(self, value: Any) -> str:
+        """What a value is that is no array of real or complex numbers in the library's manner; empty if it is one."""
 
     @abstractmethod
     def array(self, parameter: Parameter) -> Array:
@@ -134,17 +143,33 @@ class StateLayout(ABC):
 
     def loaded(self, parameter: Parameter, kept: Mapping[str, Any]) -> Kept:
         """The state of a parameter from a checkpoint that `check` has passed, in the formats that are asked for."""
+        kept = self.by_entries(parameter, kept)
         names = self.formattable(parameter).values()
         narrow = {n for name in names if _dtype_of(kept.get(name)) in _NARROW for n in (name, scales_of(name))}
         found = {
             name: self.moved(parameter, value) if name in narrow else self.restored(parameter, name, value)
             for name, value in kept.items()
+            if name in self.own_names(parameter)
         }
         self.reformat(parameter, found)
         if self.counts_itself and found and self.count not in found:
             # The library tells that there has been a step, not how many.
             found[self.count] = self.counted(parameter, found, 1)
         return found
+
+    def entry_names(self, parameter: Parameter, info: StateInfo) -> tuple[str, ...]:
+        """The names under which a state of a parameter is kept."""
+        return (self.names[info.name],)
+
+    def by_entries(self, parameter: Parameter, kept: Mapping[str, Any]) -> Kept:
+        """What is kept for a parameter, by the names that are used now where older checkpoints have others."""
+        return dict(kept)
+
+    def own_names(self, parameter: Parameter) -> frozenset[str]:
+        """Every name under which the rule may keep something with a parameter, in whatever format."""
+        names = {name for info in self.infos(parameter) for name in self.entry_names(parameter, info)}
+        names |= set(map(scales_of, self.formattable(parameter).values())) | {self.names[n] for n in self.of_model}
+        return frozenset(names | ({self.count} if self.count else set()))
 
     def formattable(self, parameter: Parameter) -> dict[str, str]:
         """The states of a parameter that may be in a format of states, and the names under which they are kept."""
@@ -181,7 +206,7 @@ class StateLayout(ABC):
 
     def kept_names(self, parameter: Parameter) -> list[str]:
         """The names under which something is kept with a parameter, in alphabetical order."""
-        names = [self.names[info.name] for info in self.infos(parameter)]
+        names = [name for info in self.infos(parameter) for name in self.entry_names(parameter, info)]
         eight_bit = [self.names[i.name] for i in self.infos(parameter) if is_eight_bit(self.formats.get(i.name))]
         return sorted([*names, *map(scales_of, eight_bit), *([self.count] if self.count else [])])
 
@@ -189,16 +214,19 @@ class StateLayout(ABC):
         """Whether a parameter's state is there."""
         if self.count and not self.counts_itself:
             return self.count in kept
-        return all(kept.get(self.names[info.name]) is not None for info in self.infos(parameter))
+        names = [name for info in self.infos(parameter) for name in self.entry_names(parameter, info)]
+        return all(kept.get(name) is not None for name in names)
 
-    def start(self, parameter: Parameter, kept: Kept, first: Kept, hyperparameters: Mapping[str, Any]) -> None:
+    def start(self, parameter: Parameter, kept: Kept, hyperparameters: Mapping[str, Any]) -> Kept:
         """Write the state before the first step.
 
         Args:
             parameter: whose state it is.
             kept: its state, to which entries are added.
-            first: the state of the group's first parameter, for numbers of the model.
             hyperparameters: of the group.
+
+        Returns:
+            the numbers of the model, by the rule's names.
         """
         state = self.variant.init([self.array(parameter)], hyperparameters)
         (tensors,) = closed(self.variant.arrays, state.tensors, self.formats, self.variant.state_names(), None)
@@ -210,9 +238,27 @@ class StateLayout(ABC):
                 kept[name] = self.step_number(parameter, kept, name, np.array(state.shared[info.name]))
             else:
                 kept |= self.entries(parameter, info, tensors[info.name])
-        for name in self.of_model:
-            if name in state.shared:
-                first.setdefault(self.names[name], state.shared[name])
+        return {name: state.shared[name] for name in self.of_model if name in state.shared}
+
+    def settle_or_refuse(self, label: str, parameter: Parameter, kept: Kept) -> None:
+        """Check what is kept for a parameter as often as it has changed, and have it as the library keeps it.
+
+        Raises:
+            TreeMismatch: see `check`.
+        """
+        of_parameter = tuple(self.array(parameter).shape), is_complex(parameter)
+        seen = (*of_parameter, *((name, *_seen(value)) for name, value in kept.items()))
+        if seen in self._passed:
+            if self.count in kept:
+                check_count(f"{label}: '{self.count}'", kept[self.count])
+            return
+        self.check(label, parameter, self.by_entries(parameter, kept))
+        self.settle(parameter, kept)
+        self._passed.add((*of_parameter, *((name, *_seen(value)) for name, value in kept.items())))
+
+    def settle(self, parameter: Parameter, kept: Kept) -> None:
+        """Have numbers that `check` has passed as the library keeps them, whoever has set them."""
+        kept.update(self.by_entries(parameter, kept))
 
     def steps_done(self, parameter: Parameter, kept: Kept) -> int:
         """How many steps a parameter has made; where that is not kept, whether it has made one."""
@@ -222,11 +268,15 @@ class StateLayout(ABC):
 
     def tensors(self, parameter: Parameter, kept: Kept) -> dict[str, Any]:
         """A parameter's state as the rule takes it."""
-        return {info.name: self.taken(info, kept) for info in self.infos(parameter) if info.name not in self.of_step}
+        infos = [info for info in self.infos(parameter) if info.name not in self.of_step]
+        return {info.name: self.taken(parameter, info, kept) for info in infos}
 
-    def taken(self, info: StateInfo, kept: Kept) -> Any:
+    def taken(self, parameter: Parameter, info: StateInfo, kept: Kept) -> Any:
         """A state of a parameter as the rule takes it."""
         name = self.names[info.name]
+        names = self.entry_names(parameter, info)
+        if names != (name,):
+            return tuple(kept[part] for part in names)
         if is_eight_bit(self.formats.get(info.name)):
             return Blocks(kept[name], kept[scales_of(name)])
         return kept[name] if info.name in self.formats else self.inside(info, kept[name])
@@ -236,6 +286,9 @@ class StateLayout(ABC):
         name = self.names[info.name]
         if isinstance(value, Blocks):
             return {name: value.codes, scales_of(name): value.scales}
+        names = self.entry_names(parameter, info)
+        if names != (name,):
+            return dict(zip(names, value, strict=True))
         return {name: value if info.name in self.formats else self.outside(parameter, info, value)}
 
     def step_numbers(self, kept: Kept) -> dict[str, np.ndarray]:
@@ -256,43 +309,81 @@ class StateLayout(ABC):
                 for entry, value in self.entries(parameter, info, tensors[info.name]).items():
                     kept[entry] = self.written(kept[entry], value)
 
-    def check(self, label: str, parameter: Parameter, kept: Kept) -> None:
-        """Refuse a state that is not one of this rule.
+    def check(self, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
+        """Refuse a state that is not one of this rule; entries that no rule keeps belong to whoever has put them there.
 
         Raises:
-            TreeMismatch: an entry is missing, extra, or of another shape.
+            TreeMismatch: an entry is missing, of another option or rule, of another shape, or no array of numbers.
         """
-        infos = {self.names[info.name]: info for info in self.infos(parameter)}
-        wanted = {*infos, *([self.count] if self.count and not self.counts_itself else ())}
-        # What is kept in another format is brought to the one that is asked for when it is loaded.
-        scales = {scales_of(name): name for name in self.formattable(parameter).values()}
-        wanted |= {name for name in scales if kept.get(name) is not None}
-        known = wanted | {self.names[name] for name in self.of_model} | ({self.count} if self.count else set())
+        self._check_names(label, parameter, kept)
         found = {name for name, value in kept.items() if value is not None}
-        if found and (not wanted <= found or not found <= known):
-            told = ", ".join(sorted(found)) or "nothing"
-            raise TreeMismatch(
-                f"{label} holds {told}, and this optimizer keeps {', '.join(sorted(known)) or 'nothing'}"
-            )
         if self.count in found:
             check_count(f"{label}: '{self.count}'", kept[self.count])
-        for name in found & set(infos):
-            info = infos[name]
+        shape = tuple(self.array(parameter).shape)
+        for info in self.infos(parameter):
+            names = self.entry_names(parameter, info)
             history = (info.depth,) if info.depth > 1 else ()
-            shapes = [history + s for s in kept_shapes(Kind(info.kind), tuple(self.array(parameter).shape))]
-            is_in_format = scales_of(name) in found or _dtype_of(kept[name]) == BFLOAT16
-            inner = kept[name] if is_in_format else self.inside(info, kept[name])
-            given = [tuple(np.shape(part)) for part in (inner if isinstance(inner, tuple) else (inner,))]
-            if given != shapes:
-                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {shapes}")
-        for scale, name in scales.items():
+            shapes = [history + one for one in kept_shapes(Kind(info.kind), shape)]
+            if set(names) <= found:
+                values = [
+                    self._checked(f"{label}: '{name}'", info, kept[name], scales_of(name) in found) for name in names
+                ]
+                given = [tuple(np.shape(part)) for value in values for part in _parts(value)]
+                if given != shapes:
+                    told = "', '".join(names)
+                    raise TreeMismatch(f"{label}: '{told}' has shape {given}, and should have {shapes}")
+                if not is_complex(parameter) and any(map(is_complex, values)):
+                    raise TreeMismatch(f"{label}: '{names[0]}' holds complex numbers, and the parameter real ones")
+        for name in self.formattable(parameter).values():
+            scale = scales_of(name)
             is_in_bytes = _dtype_of(kept.get(name)) == "uint8"
             if name in found and is_in_bytes != (scale in found):
-                raise TreeMismatch(f"{label}: '{name}' is of 8 bits only together with '{scale}'")
-        for name in found & set(scales):
-            given, full = [tuple(np.shape(kept[name]))], [(block_count(tuple(self.array(parameter).shape)),)]
-            if given != full:
-                raise TreeMismatch(f"{label}: '{name}' has shape {given}, and should have {full}")
+                raise TreeMismatch(f"{label}: '{name}' of a parameter is of 8 bits only together with '{scale}'")
+            if scale in found:
+                given, full = [tuple(np.shape(kept[scale]))], [(block_count(shape),)]
+                if given != full:
+                    raise TreeMismatch(f"{label}: '{scale}' has shape {given}, and should have {full}")
+
+    def _check_names(self, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
+        known = self.own_names(parameter)
+        wanted = {name for info in self.infos(parameter) for name in self.entry_names(parameter, info)}
+        wanted |= {self.count} if self.count and not self.counts_itself else set()
+        found = {name for name, value in kept.items() if value is not None}
+        foreign = found - known
+        foreign &= self.foreign() if foreign else set()
+        if foreign or (found & known and not wanted <= found):
+            told = ", ".join(sorted(found & known | foreign))
+            keeps = ", ".join(sorted(wanted | {self.names[name] for name in self.of_model})) or "nothing"
+            raise TreeMismatch(f"{label} holds {told}, and this optimizer keeps {keeps}")
+
+    def _checked(self, label: str, info: StateInfo, value: Any, is_in_bytes: bool) -> Any:
+        """A state as the rule takes it, of which every part is an array."""
+        is_number = info.name in self.of_step and isinstance(value, int | float)
+        why = "" if is_number else next(filter(None, map(self.why_no_array, _parts(value))), "")
+        if why:
+            raise TreeMismatch(f"{label} is {why}, and should be an array of numbers")
+        return value if is_in_bytes or _dtype_of(value) == BFLOAT16 else self.inside(info, value)
+
+
+def is_complex(array: Any) -> bool:
+    """Whether an array, of torch or numpy, or the data of a parameter, is complex."""
+    name = _dtype_of(array) or _dtype_of(getattr(array, "data", None))
+    return name.startswith("complex")
+
+
+def _seen(value: Any) -> tuple[Any, ...]:
+    """How a value looks, all but its numbers."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_seen, value))
+    return type(value), getattr(value, "shape", None), getattr(value, "dtype", None)
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+#: More steps than any counter of 32 bits holds.
+_MOST_STEPS = 2**31 - 2
 
 
 def check_count(label: str, value: Any) -> None:
@@ -301,12 +392,19 @@ def check_count(label: str, value: Any) -> None:
     Raises:
         TreeMismatch: it is none.
     """
+    # Texts and arrays of them have a float too.
+    is_number = not isinstance(value, str | bytes | bool) and getattr(_numpy_dtype(value), "kind", "f") in "fiu"
     try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
+        number = float(value) if is_number else -1.0
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         number = -1.0
-    if not (number >= 0 and number == int(number)):
+    if not (0 <= number <= _MOST_STEPS and number == int(number)):
         raise TreeMismatch(f"{label} is a number of steps, not {value!r:.60}")
+
+
+def _numpy_dtype(value: Any) -> np.dtype[Any] | None:
+    dtype = getattr(value, "dtype", None)
+    return dtype if isinstance(dtype, np.dtype) else None
 
 
 def _dtype_of(value: Any) -> str:

@@ -12,16 +12,16 @@ from typing import Any, ClassVar
 import torch
 from torch._compile import _disable_dynamo
 
-from optgen.errors import HyperparameterTypeError, TreeMismatch, UnsupportedSharding
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import call_signature, spellings
+from optgen.runtime.grouped_dialect import FIXED, call_signature, kept_elsewhere, spellings
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
-from optgen.runtime.state_layout import check_count
 from optgen.runtime.torch_arguments import check_flags, is_constant, plain, tensors_of
+from optgen.runtime.torch_loading import hidden, show
 from optgen.runtime.torch_memory import gradient_of, safe_after_fork, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
@@ -31,13 +31,6 @@ from optgen.runtime.triton_memory import is_capturing
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Hidden:
-    """A tensor of a checkpoint on its way past torch's cast to the parameter's dtype."""
-
-    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         given = bind(type(self).__name__, self.__signature__, args, kwargs)
         params: Iterable[Any] = given.pop("params")
-        defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
+        defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments} | self._fixed
         self._is_part = is_made_by_zero()
         self._layouts: dict[Any, TorchLayout] = {}
         self._ready: dict[int, Ready | None] = {}
@@ -79,6 +72,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._members: list[list[Tensor]] = []
         self._can_trace = False
         self._choices: dict[int, _Choice] = {}
+        # What a step keeps for each parameter; states may hold entries of others, of which graphs know nothing.
+        self._names: dict[Tensor, list[str]] = {}
         # What graphs replay reads tables and numbers of these steps.
         self._captured: list[Ready] = []
         check_flags(type(self).__name__, defaults)
@@ -86,6 +81,11 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         super().__init__(params, defaults)
         # Read by torch's GradScaler: the step itself takes the scale out of the gradients.
         self._step_supports_amp_scaling = bool(defaults.get("fused"))
+
+    @property
+    def _fixed(self) -> dict[str, Any]:
+        """What torch's groups of this name hold beside arguments."""
+        return FIXED.get((self.dialect.library, self.dialect.name), {})
 
     @property
     def skipped_steps(self) -> int:
@@ -120,9 +120,13 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
         self._can_trace = False
+        # torch adds `differentiable` to every optimizer's.
+        names = {argument.name for argument in self.dialect.arguments} | self._fixed.keys()
+        self.defaults = {name: value for name, value in self.defaults.items() if name in names}
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
+            group.update(self._fixed)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -132,6 +136,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             "_ready_on": {},
             "_choices": {},
             "_captured": [],
+            "_names": {},
             "_is_part": self._is_part,
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
@@ -143,15 +148,24 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             TreeMismatch: the state is of another rule, another option or another parameter; nothing is changed then.
             ValueError: the groups are others.
         """
-        self._check_loaded(state_dict)
-        # torch would round what is kept to the parameter's dtype; here bfloat16 parameters have float32 moments.
-        hide = self.register_load_state_dict_pre_hook(_hide)
-        show = self.register_load_state_dict_post_hook(_show, prepend=True)
+        given: object = state_dict
+        if not isinstance(given, Mapping):
+            told = f"a state dict has 'state' and 'param_groups', and this is {state_dict!r:.60}"
+            raise TreeMismatch(f"{type(self).__name__}: {told}")
+
+        def layout_of(saved: Mapping[str, Any]) -> TorchLayout:
+            group = {**self.defaults, **saved, **self._fixed}
+            check_flags(type(self).__name__, group)
+            return self._chosen(group)[0]
+
+        # Hooks run in the order in which they are registered: this one is given what the user's have made.
+        before = self.register_load_state_dict_pre_hook(lambda _, given: hidden(self, given, layout_of))
+        after = self.register_load_state_dict_post_hook(show, prepend=True)
         try:
             super().load_state_dict(state_dict)
         finally:
-            hide.remove()
-            show.remove()
+            before.remove()
+            after.remove()
 
     def step(self, closure: Callable[[], Any] | None = None, **inputs: Any) -> Any:
         """One step on every parameter that has a gradient, in place.
@@ -187,7 +201,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         return all(
             not gradient_of(p).is_sparse
             and p in self.state
-            and all(isinstance(v, Tensor) for v in self.state[p].values())
+            and p in self._names
+            and all(isinstance(self.state[p].get(name), Tensor) for name in self._names[p])
             for p in given
         )
 
@@ -196,7 +211,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         for index, members in enumerate(self._members):
             parameters = [p for p in members if p.grad is not None]
             gradients = [p.grad for p in parameters]
-            states = [self.state[p][name] for p in parameters for name in sorted(self.state[p])]
+            states = [self.state[p][name] for p in parameters for name in self._names[p]]
             torch.ops.optgen.step(parameters, gradients, states, self._number, index)
 
     @safe_after_fork
@@ -233,6 +248,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         given_group = {**chosen, "params": given}
         work = Work(given_group, layout, hyperparameters, given, self._first_of(group))
         step = TorchStep(self.dialect, work, kept, {})
+        step.check(type(self).__name__)
         step.run()
         self._ready_on[group] = step.ready
 
@@ -241,7 +257,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
         _check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
-        work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
+        steps: dict[int, TorchStep] = {}
+        work = [self._work(index, group, inputs, steps) for index, group in enumerate(self.param_groups)]
         skipping = [part for part in work if part.group["skip_nonfinite"]]
         self._can_trace = not (skipping or [part for part in work if part.layout.of_model])
         # What GradScaler knows is used where it is; elsewhere the host asks for it.
@@ -263,10 +280,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             if ready is not None:
                 by_it = (scale, found_inf) if by_device else ()
                 self._run(ready, part.parameters, part.hyperparameters, *by_it)
-            elif part.parameters:
-                step = TorchStep(self.dialect, part, self.state, inputs)
-                step.run()
-                self._ready[index] = step.ready
+            elif index in steps:
+                steps[index].run()
+                self._ready[index] = steps[index].ready
+                self._names |= {p: part.layout.kept_names(p) for p in part.parameters}
 
     def _run(self, ready: Ready, *given: Any) -> None:
         """Make a step by `Ready.run`."""
@@ -274,12 +291,21 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if is_capturing() and ready not in self._captured:
             self._captured.append(ready)
 
-    def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
-        """What a group's step takes; everything that can be refused is refused here."""
+    def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any], steps: dict[int, TorchStep]) -> Work:
+        """What a group's step takes; everything that can be refused is refused here.
+
+        Args:
+            index: of the group.
+            group: its parameters and arguments.
+            inputs: of the step.
+            steps: gains the group's step where it is none that is ready.
+        """
         layout, hyperparameters = self._chosen_again(index, group)
         ready = self._ready.get(index)
         if ready is not None:
-            is_same = ready.layout is layout and not (inputs or torch.is_grad_enabled())
+            is_same = ready.layout is layout and not torch.is_grad_enabled()
+            # No step that is ready asks for any input: those of other options are left alone.
+            is_same = is_same and (not inputs or inputs.keys() <= {one.name for one in self.entry.manifest.inputs})
             if is_same and ready.is_as_before(group["params"], self.state):
                 return Work(group, layout, hyperparameters, group["params"])
             self._ready[index] = None
@@ -288,12 +314,16 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         layout.sharding.check(group["params"], group["skip_nonfinite"], self._is_part)
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         layout.sharding.check_gradients(parameters, inputs)
-        for p in parameters:
+        for place, p in enumerate(parameters):
             assert p.grad is not None
             if p.grad.is_sparse and not (
                 self.dialect.sparse == "dense" or (self.dialect.sparse == "entries" and layout.is_elementwise)
             ):
                 raise RuntimeError(f"{name} does not support sparse gradients")
+            if p.grad.shape != p.shape:
+                raise TreeMismatch(
+                    f"{name}: gradient {place} has shape {tuple(p.grad.shape)}, its parameter {tuple(p.shape)}"
+                )
             if not p.is_complex():
                 layout.variant.arrays.arithmetic_dtype(p)
             if p.is_complex() and not layout.takes_complex:
@@ -304,7 +334,11 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
         if is_capturing():
             raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
-        return Work(group, layout, hyperparameters, parameters, self._first_of(index))
+        work = Work(group, layout, hyperparameters, parameters, self._first_of(index))
+        if parameters:
+            steps[index] = TorchStep(self.dialect, work, self.state, inputs)
+            steps[index].check(name)
+        return work
 
     def _first_of(self, index: int) -> int:
         """How many parameters the groups before one have."""
@@ -317,7 +351,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             return last.layout, last.hyperparameters
         layout, hyperparameters = self._chosen(group)
         # Two at least, for which the values come as a tuple.
-        names = ["params", *(argument.name for argument in self.dialect.arguments if argument.name in group)]
+        arguments = (argument.name for argument in self.dialect.arguments)
+        names = ["params", *(name for name in (*arguments, *self._fixed) if name in group)]
         read = operator.itemgetter(*names)
         given = read(group)
         if all(map(is_constant, given[1:])):
@@ -331,6 +366,9 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             InvalidHyperparameter: a value is outside its domain.
             HyperparameterTypeError: a value is of the wrong type.
         """
+        for name, value in self._fixed.items():
+            if group.get(name, value) != value:
+                raise InvalidHyperparameter(f"{type(self).__name__}: {name} is {value!r}, not {group[name]!r}")
         given = {a.name: plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
         chosen = settings(self.entry.manifest, self.dialect, given)
         if chosen.schedules:
@@ -359,24 +397,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 self.dialect,
                 functools.partial(made_or_told, make),
                 formats,
+                functools.partial(kept_elsewhere, self.entry.manifest, self.dialect),
             )
         layout = self._layouts[key]
         return layout, {name: values[name] for name in variant.info.hyperparameters}
-
-    def _check_loaded(self, state_dict: Mapping[str, Any]) -> None:
-        name = type(self).__name__
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise TreeMismatch(f"{name}: a state dict has 'state' and 'param_groups', and this is {state_dict!r:.60}")
-        groups = state_dict["param_groups"]
-        if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
-            return  # torch says what is wrong
-        for saved, group in zip(groups, self.param_groups, strict=True):
-            check_flags(name, {**self.defaults, **saved})
-            check_count(f"{name}: 'skipped_steps'", saved.get("skipped_steps", 0))
-            layout, _ = self._chosen({**self.defaults, **saved})
-            for index, parameter in zip(saved["params"], group["params"], strict=True):
-                label = f"{name}: the state of parameter {index}"
-                layout.check(label, parameter, dict(state_dict["state"].get(index, {})))
 
 
 _CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
@@ -385,23 +409,6 @@ _check_capture: Callable[[torch.optim.Optimizer], None] = next(
     (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
     lambda _: None,
 )
-
-
-def _hide(_: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-    hidden = {
-        index: {name: _Hidden(value) for name, value in kept.items()} for index, kept in state_dict["state"].items()
-    }
-    return {**state_dict, "state": hidden}
-
-
-def _show(optimizer: torch.optim.Optimizer) -> None:
-    assert isinstance(optimizer, GeneratedOptimizer)
-    for group in optimizer.param_groups:
-        layout, _ = optimizer._chosen({**optimizer.defaults, **group})
-        for parameter in group["params"]:
-            if parameter in optimizer.state:
-                hidden = {n: v.value if isinstance(v, _Hidden) else v for n, v in optimizer.state[parameter].items()}
-                optimizer.state[parameter] = layout.loaded(parameter, hidden)
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:

@@ -200,7 +200,7 @@ def all_finite(work: Iterable[Work]) -> bool:
     """Whether all gradients of some groups are finite, in every process that holds a part of their parameters."""
     parts = list(work)
     gradients = [p.grad for part in parts for p in part.parameters if p.grad is not None]
-    found = all(bool(torch.isfinite(_numbers(g)).all()) for g in gradients)
+    found = all(bool(torch.isfinite(_numbers(g)).all()) for g in gradients if not is_without_numbers(g))
     # Parameters without a gradient as well: all processes have to ask as often.
     meshes = dict.fromkeys(p.device_mesh for part in parts for p in part.group["params"] if is_sharded(p))
     for mesh in meshes:
@@ -209,6 +209,12 @@ def all_finite(work: Iterable[Work]) -> bool:
             torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MIN, group=group)
         found = bool(answer.item())
     return found
+
+
+def is_without_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor is a shape alone, as memory estimators take them."""
+    module = sys.modules.get("torch._subclasses.fake_tensor")
+    return tensor.device.type == "meta" or (module is not None and isinstance(tensor, module.FakeTensor))
 
 
 def _numbers(gradient: Any) -> Tensor:

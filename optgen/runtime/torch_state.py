@@ -55,6 +55,32 @@ class TorchLayout(StateLayout):
             return "where it keeps its histories depends on the number of the step"
         return "there are no Triton kernels here" if self.triton() is None else ""
 
+    def why_no_array(self, value: Any) -> str:
+        return "" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+
+    def entry_names(self, parameter: Tensor, info: StateInfo) -> tuple[str, ...]:
+        # torch's distributed checkpoints hold tensors and numbers, and no tuples of them.
+        if Kind(info.kind) is not Kind.AXIS:
+            return super().entry_names(parameter, info)
+        return tuple(f"{self.names[info.name]}_{axis}" for axis in range(max(1, parameter.ndim)))
+
+    def by_entries(self, parameter: Tensor, kept: Mapping[str, Any]) -> Kept:
+        found = dict(kept)
+        for info in self.infos(parameter):
+            name = self.names[info.name]
+            if Kind(info.kind) is Kind.AXIS and isinstance(found.get(name), tuple | list):
+                found |= {f"{name}_{axis}": value for axis, value in enumerate(found.pop(name))}
+        return found
+
+    def settle(self, parameter: Tensor, kept: Kept) -> None:
+        found = self.by_entries(parameter, kept)
+        for name in (self.count, *(self.names[n] for n in self.of_step)):
+            if name in found and not isinstance(found[name], Tensor):
+                found[name] = self.restored(parameter, name, found[name])
+        for name in kept.keys() - found.keys():
+            del kept[name]
+        kept.update(found)
+
     def array(self, parameter: Tensor) -> Tensor:
         return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
 
@@ -63,17 +89,23 @@ class TorchLayout(StateLayout):
             count: Tensor = kept[self.count].fill_(t)
             return count
         wide = torch.get_default_dtype() == torch.float64
-        device = parameter.device if self.on_device else None
-        return torch.full((), float(t), dtype=torch.float64 if wide else torch.float32, device=device)
+        # Not `full`: memory estimators know the number of a tensor that is made of one.
+        dtype = torch.float64 if wide else torch.float32
+        return torch.tensor(float(t), dtype=dtype, device=self.place_of_numbers(parameter))
+
+    def place_of_numbers(self, parameter: Tensor) -> torch.device | str:
+        """Where numbers of the step are kept; never on the default device, which steps would have to ask for them."""
+        return parameter.device if self.on_device else "cpu"
 
     def step_number(self, parameter: Tensor, kept: Kept, name: str, value: np.ndarray) -> Tensor:
         if name in kept and kept[name].shape == value.shape and not kept[name].requires_grad:
-            number: Tensor = kept[name].copy_(torch.as_tensor(value))
+            number: Tensor = kept[name].copy_(torch.as_tensor(value, device="cpu"))
             return number
-        return torch.as_tensor(value, device=parameter.device if self.on_device else None)
+        return torch.as_tensor(value, device=self.place_of_numbers(parameter))
 
     def on_host(self, value: Tensor) -> np.ndarray:
-        return np.array(value.detach().cpu().double().numpy())
+        # One by one: tensors of memory estimators know their numbers, and are no arrays.
+        return np.array(value.detach().tolist(), np.float64)
 
     def inside(self, info: StateInfo, value: Any) -> Any:
         if isinstance(value, tuple | list):
@@ -91,18 +123,15 @@ class TorchLayout(StateLayout):
     def restored(self, parameter: Tensor, name: str, value: Any) -> Any:
         if name not in (self.count, *(self.names[n] for n in self.of_step)):
             return _restored(parameter, value)
-        if isinstance(value, int | float):
-            # Older checkpoints of torch have plain numbers of steps.
-            return torch.tensor(float(value), dtype=torch.float32, device=parameter.device if self.on_device else None)
         if not isinstance(value, Tensor):
-            return value
+            # Older checkpoints of torch have plain numbers of steps.
+            return torch.tensor(float(value), dtype=torch.float32, device=self.place_of_numbers(parameter))
         return value.to(parameter.device, copy=True) if self.on_device else value.clone()
 
-    def check(self, label: str, parameter: Tensor, kept: Kept) -> None:
+    def check(self, label: str, parameter: Tensor, kept: Mapping[str, Any]) -> None:
         super().check(label, parameter, kept)
-        for info in self.infos(parameter):
-            name = self.names[info.name]
-            if info.name not in self.of_step and name in kept and is_sharded(kept[name]) != is_sharded(parameter):
+        for name in self.formattable(parameter).values():
+            if name in kept and is_sharded(kept[name]) != is_sharded(parameter):
                 raise TreeMismatch(
                     f"{label}: '{name}' is {described(kept[name])}, its parameter {described(parameter)}"
                 )
@@ -146,11 +175,11 @@ class TorchStep(GroupStep):
         formatted = {layout.names[name] for name in layout.formats}
         formatted |= set(map(scales_of, formatted))
         beside = {layout.count, *(layout.names[name] for name in layout.of_step)} | formatted
-        values = [v for p in parameters for name, v in self.kept(p).items() if name not in beside]
-        bytes_ = [v for p in parameters for name, v in self.kept(p).items() if name in formatted]
+        own = [(name, self.kept(p)[name]) for p in parameters for name in layout.kept_names(p)]
+        bytes_ = [value for name, value in own if name in formatted]
         if not all(type(value) is Tensor and value.is_contiguous() for value in bytes_):
             return None
-        values += [self.first[layout.names[name]] for name in layout.of_model if layout.names[name] in self.first]
+        values = [value for name, value in own if name not in beside] + list(self.of_model.values())
         parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
         tensors = [*parameters, *map(gradient_of, parameters), *(part for part in parts if isinstance(part, Tensor))]
         if not all(map(is_plain, tensors)) or not all(map(can_be_written, parameters)):
