@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.runtime.torch_state import TorchLayout
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a group's arguments stand for.
+
+    Attributes:
+        count: how many entries the group has.
+        read: gives the arguments of a group, those that this one has.
+        given: what it gave.
+    """
+
+    count: int
+    read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    given: tuple[Any, ...]
+    layout: TorchLayout
+    hyperparameters: dict[str, Any]
 
 
 def check_flags(label: str, group: Mapping[str, Any]) -> None:

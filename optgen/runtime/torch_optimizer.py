@@ -6,7 +6,6 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +19,7 @@ from optgen.runtime.grouped_dialect import FIXED, call_signature, kept_elsewhere
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
-from optgen.runtime.torch_arguments import check_flags, is_constant, plain, tensors_of
+from optgen.runtime.torch_arguments import Choice, check_flags, is_constant, plain, tensors_of
 from optgen.runtime.torch_loading import hidden, show
 from optgen.runtime.torch_memory import gradient_of, safe_after_fork, torch_memory
 from optgen.runtime.torch_operator import number_of
@@ -31,23 +30,6 @@ from optgen.runtime.triton_memory import is_capturing
 from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """What a group's arguments stand for.
-
-    Attributes:
-        count: how many entries the group has.
-        read: gives the arguments of a group, those that this one has.
-        given: what it gave.
-    """
-
-    count: int
-    read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    given: tuple[Any, ...]
-    layout: TorchLayout
-    hyperparameters: dict[str, Any]
 
 
 class GeneratedOptimizer(torch.optim.Optimizer):
@@ -71,7 +53,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
         self._members: list[list[Tensor]] = []
         self._can_trace = False
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, Choice] = {}
         # What a step keeps for each parameter; states may hold entries of others, of which graphs know nothing.
         self._names: dict[Tensor, list[str]] = {}
         # What graphs replay reads tables and numbers of these steps.
@@ -356,7 +338,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         read = operator.itemgetter(*names)
         given = read(group)
         if all(map(is_constant, given[1:])):
-            self._choices[index] = _Choice(len(group), read, given, layout, hyperparameters)
+            self._choices[index] = Choice(len(group), read, given, layout, hyperparameters)
         return layout, hyperparameters
 
     def _chosen(self, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
