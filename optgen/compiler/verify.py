@@ -26,6 +26,8 @@ Inputs = Mapping[str, Any]
 #: Shapes that go wrong first: a number, nothing, one, odd sizes, a vector longer than a block, three axes.
 SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7,), (5, 3), (2, 3, 4), (300,))
 STEPS = 25
+#: The unit in which errors of float64 are counted, as `ROUNDOFF` for float32.
+ROUNDOFF_64 = 2.0**-53
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,29 @@ def _single_steps(
         yield before, allowed, target.snapshot()
 
 
+def within_float64(
+    rule: Rule,
+    hyperparameters: Mapping[str, float],
+    target: Target,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    steps: int = STEPS,
+) -> float:
+    """The largest error of a single float64 step, as a fraction of what float64 arithmetic allows in any order.
+
+    Where sums cancel, that is more than `follow_float64` asks. The reference is one of float64 itself: of twice the
+    bound, this is the fraction.
+    """
+    target.init(random_tensors(0, shapes, np.float64))
+    worst = 0.0
+    for step in range(steps):
+        gradients = random_tensors(step + 1, shapes, np.float64)
+        inputs = random_inputs(rule, step + 1001, shapes, np.float64)
+        allowed = allowed_step(rule, hyperparameters, target.snapshot(), step, gradients, inputs)
+        target.step(gradients, inputs)
+        worst = max(worst, largest_fraction(allowed, target.snapshot(), 2 * ROUNDOFF_64))
+    return worst
+
+
 def parameter_ulps(
     rule: Rule,
     hyperparameters: Mapping[str, float],
@@ -228,22 +253,25 @@ def _as_given(snapshot: Snapshot, t: int) -> ModelState:
     return ModelState(tensors, history(snapshot.shared), t)
 
 
-def largest_fraction(allowed: ModelState, snapshot: Snapshot) -> float:
+def largest_fraction(allowed: ModelState, snapshot: Snapshot, roundoff: float = ROUNDOFF) -> float:
     """The largest error of a target, parameters and states, as a fraction of what it is allowed."""
     pairs: list[tuple[Any, Any]] = []
     for tensor, parameter, states in zip(allowed.tensors, snapshot.parameters, snapshot.states, strict=True):
         pairs.append((tensor.theta, parameter))
         pairs += _state_pairs(tensor.history, states)
     pairs += _state_pairs(allowed.shared, snapshot.shared)
-    return max((fraction_of_bound(expected, np.asarray(actual, np.float64)) for expected, actual in pairs), default=0.0)
+    return max(
+        (fraction_of_bound(expected, np.asarray(actual, np.float64), roundoff) for expected, actual in pairs),
+        default=0.0,
+    )
 
 
-def fraction_of_bound(expected: Bounded, actual: Array) -> float:
+def fraction_of_bound(expected: Bounded, actual: Array, roundoff: float = ROUNDOFF) -> float:
     """How much of the allowed error was used; infinite where NaN or Inf are not the same."""
     value = np.broadcast_to(np.asarray(expected.value, np.float64), actual.shape)
-    bound = np.broadcast_to(np.asarray(expected.error, np.float64), actual.shape) * ROUNDOFF
+    bound = np.broadcast_to(np.asarray(expected.error, np.float64), actual.shape) * roundoff
     # A value without any error so far is still rounded to float32 when it is stored.
-    bound = np.where(bound == 0, np.abs(value) * ROUNDOFF, bound)
+    bound = np.where(bound == 0, np.abs(value) * roundoff, bound)
     comparable = np.isfinite(value) & np.isfinite(bound)
     special = ~np.isfinite(value)
     if not np.array_equal(value[special], actual[special], equal_nan=True):
