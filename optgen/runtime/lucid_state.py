@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from optgen.errors import TreeMismatch
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.numpy_memory import Spans, is_folded, reach, sharing
@@ -67,21 +66,13 @@ class NumpyStep(GroupStep):
 
     Attributes:
         ready: what the group's next step may go on from.
-
-    Raises:
-        TreeMismatch: parameters share memory that have to make their steps together.
     """
 
     def __init__(self, work: Work, *arguments: Any) -> None:
         super().__init__(work, *arguments)
         arrays = list(map(self.layout.array, work.parameters))
         self.ready: NumpyReady | None = None
-        #: Parameters, by `id`, that make their steps one after the other, since they share memory.
-        self.sharing = {id(work.parameters[number]) for number in sharing(arrays)}
-        if self.sharing and self.layout.is_joint:
-            raise TreeMismatch(
-                "parameters share memory, and this rule, which looks at the whole model, steps them all at once"
-            )
+        self.overlapping = {id(work.parameters[number]) for number in sharing(arrays)}
         #: Copies of gradients that stand where a parameter is written, by the parameter's `id`.
         self.copies = self._copied(Spans(arrays))
 
@@ -101,7 +92,7 @@ class NumpyStep(GroupStep):
         return found
 
     def apart(self, parameter: Any) -> object:
-        return id(parameter) in self.sharing and id(parameter)
+        return id(parameter) in self.overlapping and id(parameter)
 
     def assign(self, parameter: Any, value: np.ndarray) -> None:
         parameter.data[...] = value

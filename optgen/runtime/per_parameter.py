@@ -42,6 +42,9 @@ class GroupStep(ABC):
         work: the group's.
         state: parameter → what is kept for it.
         inputs: the extra values that the rule asks for; a mapping of parameters to values where it is one for each.
+
+    Attributes:
+        overlapping: parameters, by `id`, that share memory with others: they make their steps one after the other.
     """
 
     def __init__(self, work: Work, state: MutableMapping[Parameter, Kept], inputs: Mapping[str, Any]) -> None:
@@ -50,6 +53,7 @@ class GroupStep(ABC):
         self.state = state
         self.inputs = {name: inputs[name] for name in work.layout.variant.info.inputs}
         self.places = {id(p): place for place, p in enumerate(work.group["params"])}
+        self.overlapping: set[int] = set()
         #: Numbers of the model, by the rule's names; every parameter of the group keeps them.
         self.of_model: Kept = self._found_of_model()
 
@@ -74,12 +78,16 @@ class GroupStep(ABC):
         return None
 
     def check(self, label: str) -> None:
-        """Refuse a state that a step could not go on from, before any parameter has moved.
+        """Refuse what a step could not go on from, before any parameter has moved.
 
         Raises:
-            TreeMismatch: it is not one of this rule.
+            TreeMismatch: a state is not one of this rule, or parameters share memory that have to step together.
         """
         layout = self.layout
+        if self.overlapping and layout.is_joint:
+            # One of two steps would be lost.
+            what = "parameters share memory, and this rule, which looks at the whole model, steps them all at once"
+            raise TreeMismatch(f"{label}: {what}")
         for p in self.work.parameters:
             kept = self.state.get(p)
             if kept:

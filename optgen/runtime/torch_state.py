@@ -155,7 +155,6 @@ class TorchStep(GroupStep):
 
     Attributes:
         ready: what the group's next step may go on from.
-        overlapping: parameters, by `id`, that share memory with others: they make their steps one after the other.
     """
 
     def __init__(self, dialect: Dialect, *arguments: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import optgen.torch
+from optgen.errors import TreeMismatch
 from optgen.runtime import torch_ready
 from optgen.runtime.native.rule import NativeRule, Prepared
 from optgen.runtime.torch_memory import guard_of
@@ -417,3 +418,20 @@ def test_parameters_that_share_memory_make_their_steps_one_after_the_other(part,
             optimizer.step()
         found.append(params)
     check(*found)
+
+
+@pytest.mark.parametrize("backend", ["native", "arrays"])
+def test_a_rule_that_looks_at_the_whole_model_refuses_shared_memory(backend, monkeypatch):
+    """Its steps cannot be made one after the other; no group moves."""
+    monkeypatch.setenv("OPTGEN_BACKEND", backend)
+    cls = optgen.define("whole", "theta[t] = theta[t-1] - lr*g/norm(g, over=model)", lr=0.1).torch
+    memory = torch.ones(10)
+    before = torch.nn.Parameter(torch.ones(3))
+    params = [torch.nn.Parameter(memory), torch.nn.Parameter(memory[5:])]
+    optimizer = cls([{"params": [before]}, {"params": params}])
+    for p in (before, *params):
+        p.grad = torch.ones_like(p)
+    with pytest.raises(TreeMismatch, match="parameters share memory, and this rule, which looks at the whole model"):
+        optimizer.step()
+    assert torch.equal(before, torch.ones(3))
+    assert torch.equal(memory, torch.ones(10))
