@@ -210,8 +210,15 @@ class TorchArrays(Arrays):
     def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
         if not any(isinstance(value, Tensor) for value in values.values()):
             return call_in_float64(self._host, function, values)
-        wide = {n: _tensor(float(v)) if n == "t" or isinstance(v, np.ndarray) else v for n, v in values.items()}
+        wide = {name: _wide(value) for name, value in values.items()}
         return getattr(module, function.name)(*(wide[name] for name in function.arguments))
+
+
+def _wide(value: Any) -> Any:
+    """A number of the step in float64: hyperparameters stay Python floats, everything else becomes a tensor."""
+    if isinstance(value, Tensor):
+        return value.to(torch.float64)
+    return value if type(value) is float else _tensor(float(value))
 
 
 def _may_share_memory(a: Tensor, b: Tensor) -> bool:

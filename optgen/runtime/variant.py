@@ -354,7 +354,11 @@ class ArrayVariant:
             env["theta"] = arrays.cast(parameters[index], dtype)
         for name in self.info.inputs:
             value = inputs[name]
-            env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
+            if isinstance(value, tuple | list):
+                value = value[index]
+            else:
+                exact[name] = float(value) if isinstance(value, int) else value
+            env[name] = arrays.number(value, dtype)
         for info in self._case(tuple(gradient.shape)).states:
             if info.kind == Kind.STEP.value:
                 kept = _unpacked(info, state.shared[info.name], t + state.ahead)

@@ -13,6 +13,7 @@ from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, random_tensors, within_float32
 from optgen.spec.definition import define_spec
 from optgen.spec.model import Spec
+from optgen.spec.reader import parse_spec
 from tests.targets import eager_target, jax_target, native_target
 
 LAST = "theta[t] = theta[t-1] - lr*d"
@@ -78,3 +79,34 @@ def test_kept_numbers_of_the_step_keep_their_precision_beside_float32() -> None:
             for name, (expected,) in model.shared.items():
                 np.testing.assert_allclose(target.snapshot().shared[name][0], expected, rtol=1e-15, atol=1e-16)
             assert all(p.dtype == np.float32 for p in target.snapshot().parameters)
+
+
+INPUT = """
+[optimizer]
+name = "numbers"
+class = "Numbers"
+title = "t"
+summary = "s"
+
+[hyperparameters]
+lr = { default = 0.1, symbol = 'l', domain = "lr >= 0", meaning = "rate" }
+
+[inputs]
+loss = { kind = "step", meaning = "the loss" }
+
+[equations]
+rule = '''
+k[t] = k[t-1] + loss/3
+theta[t] = theta[t-1] - lr*g*(k[t] + min(2, 1/(loss - 2)))
+'''
+"""
+
+
+@pytest.mark.parametrize("loss", [np.float64(1 / 3), np.asarray(2), 2])
+def test_inputs_of_the_step_keep_their_precision_beside_float32(loss: Any) -> None:
+    spec = parse_spec(INPUT, "numbers.toml")
+    for target in targets(spec):
+        target.init(random_tensors(0, SHAPES, np.float32))
+        target.step(random_tensors(1, SHAPES, np.float32), {"loss": loss})
+        assert float(target.snapshot().shared["k"][0]) == float(loss) / 3
+        assert all(np.isfinite(p).all() for p in target.snapshot().parameters)
