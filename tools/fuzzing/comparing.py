@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.choice import Choice, choose
+from optgen.compiler.choice import Choice, choose, default_choice
 from optgen.compiler.interpret import Interpreter, ModelState
 from optgen.compiler.kinds import Kind
 from optgen.compiler.rule import Rule
@@ -94,7 +94,13 @@ def compiled(case: Case, name: str = "fuzzed") -> Compiled:
     default = {h.name: h.default for h in rule.hyperparameters} | values
     numbers = {h.name: float(default[h.name]) for h in rule.hyperparameters if default.get(h.name) is not None}
     Interpreter(rule, numbers)
-    return Compiled(CustomOptimizer(definition), rule, numbers)
+    try:
+        return Compiled(CustomOptimizer(definition), rule, numbers)
+    except SpecError as error:
+        # Its default options may be another choice than the one that is analysed here.
+        if choice == default_choice(spec):
+            raise RuntimeError(f"the analysis takes the rule, and a target does not: {error}") from error
+        raise
 
 
 def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] = lambda _: None) -> Outcome:

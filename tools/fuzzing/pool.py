@@ -34,11 +34,12 @@ class Worker:
         self.recycle = recycle
         self.process: subprocess.Popen[str] | None = None
         self.done = 0
+        self.said = b""  # and not read yet
 
     def _start(self) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         command = [sys.executable, "-m", "tools.fuzzing.worker"]
-        self.done = 0
+        self.done, self.said = 0, b""
         self.errors = Path(f"/tmp/fuzz-worker-{os.getpid()}-{id(self)}.log").open("w+")  # noqa: SIM115
         return subprocess.Popen(
             command,
@@ -100,13 +101,19 @@ class Worker:
         """What the process says next; empty if it has ended, None if it says nothing in time."""
         assert self.process is not None
         assert self.process.stdout is not None
+        pipe = self.process.stdout.fileno()
+        end = time.monotonic() + limit
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            end = time.monotonic() + limit
-            # One line at a time goes to and fro, so nothing waits in the stream's buffer.
-            if not selector.select(max(0.0, end - time.monotonic())):
-                return None
-        return self.process.stdout.readline()
+            selector.register(pipe, selectors.EVENT_READ)
+            while b"\n" not in self.said:
+                if not selector.select(max(0.0, end - time.monotonic())):
+                    return None
+                more = os.read(pipe, 1 << 16)
+                if not more:
+                    return ""
+                self.said += more
+        line, _, self.said = self.said.partition(b"\n")
+        return line.decode()
 
 
 def run_all(
