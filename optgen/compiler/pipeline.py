@@ -24,6 +24,7 @@ from optgen.compiler.specialise import specialise
 from optgen.escaping import visible
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Hyperparameter, Input, Spec
+from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
@@ -186,6 +187,7 @@ def _variant_info(variant: Variant, jax_module: ArrayModule) -> VariantInfo:
                 passes=case.schedule.element_passes,
                 jax_bytes_per_element=_jax_bytes(case.program, calls),
                 operations=operations_per_element(case.program),
+                borrowed=borrowed(case.program),
             )
             for case, calls in zip(variant.cases, jax_module.calls[variant.name], strict=True)
         ),

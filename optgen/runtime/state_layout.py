@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import (
     BFLOAT16,
@@ -323,7 +323,7 @@ class StateLayout(ABC):
         for info in self.infos(parameter):
             names = self.entry_names(parameter, info)
             history = (info.depth,) if info.depth > 1 else ()
-            shapes = [history + one for one in kept_shapes(Kind(info.kind), shape)]
+            shapes = [history + one for one in self.variant.shapes_of(info, shape)]
             if set(names) <= found:
                 values = [
                     self._checked(f"{label}: '{name}'", info, kept[name], scales_of(name) in found) for name in names

@@ -225,6 +225,12 @@ class ArrayVariant:
             for shape in shapes
         )
 
+    def shapes_of(self, state: StateInfo, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shapes in which a tensor of a shape keeps a value of a state: several for a vector per axis."""
+        kind = Kind(state.kind)
+        # One number per element is kept in the tensor's own order of axes.
+        return kept_shapes(kind, shape if kind is Kind.ELEMENT else self.layout(shape).shape(shape))
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """The order of a tensor's axes while the rule works on it."""
         return Layout.of(self.info.matrix_axes, shape, self.arrays.transpose)
@@ -242,19 +248,19 @@ class ArrayVariant:
         """The same, on tensors whose matrix axes are the last two."""
         self._check(gradients, state, parameters)
         dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
+        step_values = self._step_values(state, t, inputs)
         envs = [
-            self._environment(index, gradient, dtype, state, parameters, t, hyperparameters, inputs)
+            self._environment(index, gradient, dtype, state, parameters, t, hyperparameters, inputs, step_values)
             for index, (gradient, dtype) in enumerate(zip(gradients, dtypes, strict=True))
         ]
         cases = [self._case(tuple(gradient.shape)) for gradient in gradients]
-        dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
         sizes = {"model_size": sum(self.shape_numbers(g)["size"] for g in gradients), "tensor_count": len(gradients)}
         for env in envs:
             env.update(sizes)
-        before = [list(env.values()) for env in envs]
-        self._run(cases, envs, dtypes)
-        for case, env, gradient, dtype, given in zip(cases, envs, gradients, dtypes, before, strict=True):
-            self._settle(case, env, gradient, dtype, given)
+        given = [list(env.values()) if case.borrowed else [] for case, env in zip(cases, envs, strict=True)]
+        self._run(cases, envs, step_values, dtypes)
+        for case, env, gradient, dtype, values in zip(cases, envs, gradients, dtypes, given, strict=True):
+            self._settle(case, env, gradient, dtype, values)
         results, tensors = [], []
         shared = dict(state.shared)
         for index, (case, env, gradient, dtype) in enumerate(zip(cases, envs, gradients, dtypes, strict=True)):
@@ -277,8 +283,11 @@ class ArrayVariant:
         A function may return a number where an array is kept, or one of its arguments, which is about to be written.
         """
         flat = [part for value in given for part in (value if isinstance(value, tuple) else (value,))]
-        kinds = {state.new: Kind(state.kind) for state in case.states if Kind(state.kind) is not Kind.STEP}
-        for name, kind in (kinds | {case.result: Kind.ELEMENT}).items():
+        kinds = {state.new: Kind(state.kind) for state in case.states}
+        for name in case.borrowed:
+            kind = kinds.get(name, Kind.ELEMENT)
+            if kind is Kind.STEP:
+                continue  # kept as a number, which has no memory
             parts = env[name] if isinstance(env[name], tuple) else (env[name],)
             shapes = kept_shapes(kind, tuple(gradient.shape))
             full = tuple(
@@ -331,6 +340,21 @@ class ArrayVariant:
                         f"'{info.name}' was made for a parameter of another shape"
                     )
 
+    def _step_values(self, state: ModelState, t: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers of the step in their own precision, for the functions that compute with them in float64.
+
+        As a float32 number the count, for one, would be exact up to 2**24 only.
+        """
+        values = {"t": t}
+        for name in self.info.inputs:
+            value = inputs[name]
+            if not isinstance(value, tuple | list):
+                values[name] = float(value) if isinstance(value, int) else value
+        for info in {info.name: info for case in self.info.cases for info in case.states}.values():
+            if info.kind == Kind.STEP.value:
+                values |= _unpacked(info, state.shared[info.name], t + state.ahead)
+        return values
+
     def _environment(
         self,
         index: int,
@@ -341,29 +365,22 @@ class ArrayVariant:
         t: Any,
         hyperparameters: Mapping[str, Any],
         inputs: Mapping[str, Any],
+        step_values: Mapping[str, Any],
     ) -> dict[str, Any]:
         """What names mean for one tensor before any function has run."""
         arrays = self.arrays
         env = self._hyperparameters(hyperparameters, dtype)
         env |= self.shape_numbers(gradient)
         env["t"] = arrays.step_number(t, dtype)
-        # As functions of the step's numbers take them: as a float32 number the count would be exact up to 2**24 only.
-        exact = env["_exact"] = {"t": t}
         env["g"] = arrays.cast(gradient, dtype)
         if parameters is not None:
             env["theta"] = arrays.cast(parameters[index], dtype)
         for name in self.info.inputs:
             value = inputs[name]
-            if isinstance(value, tuple | list):
-                value = value[index]
-            else:
-                exact[name] = float(value) if isinstance(value, int) else value
-            env[name] = arrays.number(value, dtype)
+            env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
         for info in self._case(tuple(gradient.shape)).states:
             if info.kind == Kind.STEP.value:
-                kept = _unpacked(info, state.shared[info.name], t + state.ahead)
-                exact |= kept
-                env |= {name: arrays.kept_step_number(value, dtype) for name, value in kept.items()}
+                env |= {name: arrays.kept_step_number(step_values[name], dtype) for name in _names(info)}
             elif info.name in state.shared:
                 env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
             else:
@@ -379,7 +396,13 @@ class ArrayVariant:
     def _dtype(self, index: int, gradients: Sequence[Array], parameters: Sequence[Array] | None) -> Any:
         return self.arrays.arithmetic_dtype(gradients[index] if parameters is None else parameters[index])
 
-    def _run(self, cases: Sequence[CaseInfo], envs: Sequence[dict[str, Any]], dtypes: Sequence[Any]) -> None:
+    def _run(
+        self,
+        cases: Sequence[CaseInfo],
+        envs: Sequence[dict[str, Any]],
+        step_values: Mapping[str, Any],
+        dtypes: Sequence[Any],
+    ) -> None:
         """Call the functions of all tensors, each as soon as what it needs is known.
 
         A fold over the model is known when every tensor has given its part; tensors of different cases may get there
@@ -400,9 +423,10 @@ class ArrayVariant:
                         values = self._call(function, env, dtype)
                     elif key in once:
                         values = once[key]
+                    elif function.level == "step":
+                        values = once.setdefault(key, self._call_for_step(function, {**env, **step_values}, dtype))
                     else:
-                        call = self._call_for_step if function.level == "step" else self._call
-                        values = once.setdefault(key, call(function, env, dtype))
+                        values = once.setdefault(key, self._call(function, env, dtype))
                     folded = dict(function.folds)
                     env |= {name: value for name, value in values.items() if name not in folded}
                     for name, operation in function.folds:
@@ -423,8 +447,7 @@ class ArrayVariant:
 
         There are a handful per step, and some of them cancel: RAdam's rho loses three digits in float32.
         """
-        exact = env["_exact"]
-        values = {name: exact[name] if name in exact else env[name] for name in function.arguments}
+        values = {name: env[name] for name in function.arguments}
         # Python's own arithmetic raises where numpy's answers with Inf or NaN; what is constant is spelled for it.
         numbers = {n: v for n, v in values.items() if isinstance(v, float) and n not in self.info.hyperparameters}
         values |= {name: np.float64(value) for name, value in numbers.items()}
@@ -471,8 +494,12 @@ def _unpacked(state: StateInfo, stored: Stored, t: Any) -> dict[str, Any]:
     """A state's earlier values by the names they have in the functions."""
     if state.depth == 1:
         return {state.name: stored}
-    names = [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
-    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(names, start=1)}
+    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(_names(state), start=1)}
+
+
+def _names(state: StateInfo) -> list[str]:
+    """The names of a state's earlier values in the functions, the newest first."""
+    return [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
 
 
 def _entry(stored: Stored, step: Any) -> Any:

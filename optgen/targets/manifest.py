@@ -12,7 +12,7 @@ from optgen.spec.model import Dialect, Hyperparameter, Input, Option, OptionValu
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class CaseInfo:
         jax_bytes_per_element: the same for the functions of jax.py, each of which XLA compiles to loops that read its
             arguments and write its results, and for the addition of the update.
         operations: arithmetic per element.
+        borrowed: results of the functions that may be an array they were called with, or hold fewer numbers than are
+            kept: the new values of states, and `result`.
     """
 
     states: tuple[StateInfo, ...]
@@ -74,6 +76,7 @@ class CaseInfo:
     passes: int
     jax_bytes_per_element: int
     operations: int
+    borrowed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
