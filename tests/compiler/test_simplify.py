@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ from optgen.runtime.modules import module_from_text
 from optgen.spec.definition import define_spec
 from optgen.spec.language import GENERATED_WORDS, RESERVED
 from optgen.spec.reader import read_spec
+from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import emit_jax
 from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.code import CompiledCase, Optimizer, Variant
@@ -170,7 +172,7 @@ def variant_of(spec, choice, programs, wrapped=None):
     emitted = emit_jax(Optimizer(spec, (Variant("default", choice, cases, "last"),)))
     info = generate(spec, {"default": choice}, wrapped).manifest.variants[0]
     cases_info = tuple(
-        type(case)(case.states, program.result, calls, case.bytes_per_element, case.passes, 0, case.operations)
+        replace(case, result=program.result, jax=calls, borrowed=borrowed(program))
         for case, program, calls in zip(info.cases, programs, emitted.calls["default"], strict=True)
     )
     info = type(info)(
