@@ -64,7 +64,7 @@ class Optimizer:
             self.add_param_group(group)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_layouts": {}}
+        return {**vars(self), "_layouts": {}, "_ready": {}}
 
     @property
     def skipped_steps(self) -> int:

@@ -110,10 +110,6 @@ class NumpyReady:
             addresses_of(arrays),
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Nothing of it is true of a copy."""
-        return type(None), ()
-
     def is_as_before(self, parameters: list[Any], state: Mapping[Any, Kept]) -> bool:
         """Whether parameters and states are the same, in the same memory, and the gradients laid out like them.
 
