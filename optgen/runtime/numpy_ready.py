@@ -38,7 +38,7 @@ class NumpyReady:
         sizes: bytes of each gradient.
         spans: the memory of the parameters.
         kept: what is kept for each.
-        names: of everything that is kept, one parameter after the other.
+        names: under which the rule keeps its own of that, one list for each parameter.
         is_state, is_count: which of that is an array, or a count of steps.
         numbers: the numbers of the step by the names under which they are kept, as the call knows them.
         arrays: those of the parameters and then of what is kept; so their memory is given to no others.
@@ -53,7 +53,7 @@ class NumpyReady:
     sizes: np.ndarray
     spans: Spans
     kept: list[Kept]
-    names: list[str]
+    names: list[list[str]]
     is_state: list[bool]
     is_count: list[bool]
     numbers: Mapping[str, np.ndarray]
@@ -81,11 +81,15 @@ class NumpyReady:
         """
         if layout.of_model or layout.variant.info.inputs:
             return None
-        names = list(chain.from_iterable(kept))
-        values = list(chain.from_iterable(map(dict.values, kept)))
+        # Entries of others, a subclass among them, may be replaced at will.
+        names = list(map(layout.kept_names, parameters))
+        values = _values(kept, names)
         numbers = {layout.names[name]: array for name, array in shared.items()}
-        is_count = [bool(layout.count) and name == layout.count for name in names]
-        is_state = [not count and name not in numbers for name, count in zip(names, is_count, strict=True)]
+        is_count = [bool(layout.count) and name == layout.count for name in chain.from_iterable(names)]
+        is_state = [
+            not count and name not in numbers
+            for name, count in zip(chain.from_iterable(names), is_count, strict=True)
+        ]
         gradients = list(map(_grad, parameters))
         states = list(compress(values, is_state))
         # Of a gradient with gaps the first address does not tell where it stands.
@@ -139,9 +143,9 @@ class NumpyReady:
     def _states(self, state: Mapping[Any, Kept]) -> list[Any] | None:
         """The arrays that are kept; None if counts, or numbers of the step, are not what the last step has left."""
         kept = list(map(state.get, self.parameters))
-        if list(map(id, kept)) != list(map(id, self.kept)) or list(chain.from_iterable(self.kept)) != self.names:
+        if list(map(id, kept)) != list(map(id, self.kept)):
             return None
-        values = list(chain.from_iterable(map(dict.values, self.kept)))
+        values = _values(self.kept, self.names)
         counts = list(compress(values, self.is_count))
         if counts != [self.t - 1] * len(counts) or not all(starmap(self._are, self.numbers.items())):
             return None
@@ -149,7 +153,7 @@ class NumpyReady:
 
     def _are(self, name: str, array: np.ndarray) -> bool:
         """Whether every parameter keeps a number of the step as the call knows it."""
-        found = [kept[name] for kept in self.kept]
+        found = [kept.get(name) for kept in self.kept]
         if set(map(type, found)) != {np.ndarray} or set(map(_dtype, found)) != {array.dtype}:
             return False
         return set(map(_bytes, found)) == {array.tobytes()}
@@ -169,6 +173,11 @@ class NumpyReady:
         for name, array in self.numbers.items():
             for kept in self.kept:
                 kept[name] = array.copy()
+
+
+def _values(kept: list[Kept], names: list[list[str]]) -> list[Any]:
+    """What is kept under the names of each parameter, one after the other; None for what is missing."""
+    return [k.get(name) for k, own in zip(kept, names, strict=True) for name in own]
 
 
 def _form_of(arrays: Sequence[np.ndarray]) -> _Form:

@@ -180,8 +180,10 @@ class Ready:
         parameters: by `id`.
         addresses, dtypes, shapes: of the parameters.
         kept: what is kept for each.
-        states: everything that is kept, by `id`.
-        memory: addresses of everything that is kept.
+        names: under which the rule keeps its own of that; other entries, those of a subclass, may be replaced at will.
+        has_others: whether there are other entries.
+        states: everything that the rule keeps, by `id`.
+        memory: and its addresses.
         kept_shapes: and their shapes, which may change in place.
         held: keeps parameters and states, and their memory, from being given to others.
         looks_alike: whether parameters, gradients and states, one after the other, have the types, dtypes, shapes and
@@ -196,6 +198,8 @@ class Ready:
     dtypes: list[torch.dtype]
     shapes: list[torch.Size]
     kept: list[Kept]
+    names: list[list[str]]
+    has_others: bool
     states: list[int]
     memory: list[int]
     kept_shapes: list[torch.Size]
@@ -222,7 +226,9 @@ class Ready:
             shared: the numbers of the step after it.
             on_device: whether the device is to know these alone.
         """
-        values = [value for k in kept for value in k.values()]
+        names = list(map(layout.kept_names, parameters))
+        has_others = sum(map(len, kept)) > sum(map(len, names))
+        values = _values(kept, names, has_others)
         if layout.of_model or layout.variant.info.inputs:
             return None
         if not all(isinstance(value, Tensor) for value in values) or any(p.is_complex() for p in parameters):
@@ -252,6 +258,8 @@ class Ready:
             list(map(_dtype, parameters)),
             list(map(_shape, parameters)),
             kept,
+            names,
+            has_others,
             list(map(id, values)),
             list(map(Tensor.data_ptr, values)),
             list(map(_shape, values)),
@@ -274,7 +282,7 @@ class Ready:
             kept = list(map(state.__getitem__, parameters))
             if list(map(id, kept)) != list(map(id, self.kept)):
                 return False
-            values = list(chain.from_iterable(map(dict.values, kept)))
+            values = _values(kept, self.names, self.has_others)
             if list(map(id, values)) != self.states or list(map(Tensor.data_ptr, values)) != self.memory:
                 return False
         # The states as well: they may have been resized where they are.
@@ -302,7 +310,7 @@ class Ready:
 
     def is_in_memory(self, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> bool:
         """Whether tensors are those of the last step by where they stand; states as `Steps.step_on` is given them."""
-        values = [k[name] for k in self.kept for name in sorted(k)]
+        values = _values(self.kept, self.names, True)
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
             and list(map(Tensor.data_ptr, states)) == list(map(Tensor.data_ptr, values))
@@ -331,3 +339,10 @@ class Ready:
         """
         self.clock.run(self.prepared, hyperparameters, scale, skip)
         torch.autograd.graph.increment_version(parameters)
+
+
+def _values(kept: list[Kept], names: list[list[str]], has_others: bool) -> list[Any]:
+    """What is kept under the names of each parameter, None for what is missing; without other entries in any order."""
+    if has_others:
+        return [k.get(name) for k, own in zip(kept, names, strict=True) for name in own]
+    return list(chain.from_iterable(map(dict.values, kept)))

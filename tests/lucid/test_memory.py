@@ -241,6 +241,23 @@ def test_a_change_between_steps_is_noticed(change, looked):
     np.testing.assert_equal(*found)
 
 
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "SGD"])
+def test_entries_of_others_may_be_replaced_between_steps(name, looked):
+    params, optimizer = made(name, lr=0.1, **({"momentum": 0.9} if name == "SGD" else {}))
+    trained(optimizer, params, [0])
+    for seed in range(1, 6):
+        for p in params:
+            optimizer.state[p] |= {"ema": 0.5, "average": p.data.copy()}
+        trained(optimizer, params, [seed])
+    assert len(looked) == 1
+    optimizer.state[params[0]].pop("momentum_buffer" if name == "SGD" else "exp_avg")
+    if name == "SGD":
+        trained(optimizer, params, [6])
+    else:
+        with pytest.raises(TreeMismatch, match="this optimizer keeps"):
+            trained(optimizer, params, [6])
+
+
 def test_gradients_of_other_kinds():
     """Of another dtype or order, or with gaps, also after steps with plain ones; wrong ones are refused."""
     found = []

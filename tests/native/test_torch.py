@@ -93,6 +93,28 @@ def test_a_step_goes_on_from_the_last_one(calls, name):
         assert {float(kept["step"]) for kept in one.state.values()} == {5.0}
 
 
+@pytest.mark.usefixtures("guards")
+@pytest.mark.parametrize("name", ["AdamW", "NAdam", "SGD"])
+def test_entries_of_others_may_be_replaced_between_steps(calls, name):
+    mine, one, theirs, other = pair(name, **({"momentum": 0.9} if name == "SGD" else {}))
+    for seed in range(5):
+        for params, optimizer in ((mine, one), (theirs, other)):
+            give_gradients(params, seed)
+            optimizer.step()
+        for p in mine:
+            one.state[p] |= {"ema": 0.5, "average": p.detach().clone()}
+    check(mine, theirs)
+    # Once more after the entries have come.
+    assert calls == {"made": 5, "prepared": 2}
+    one.state[mine[0]].pop("momentum_buffer" if name == "SGD" else "exp_avg")
+    if name == "SGD":
+        one.step()
+        assert calls["prepared"] > 2
+    else:
+        with pytest.raises(TreeMismatch, match="this optimizer keeps"):
+            one.step()
+
+
 def swap_data(params, optimizer):
     params[0].data = params[0].data.clone()
 
