@@ -11,11 +11,14 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
+
+T = TypeVar("T")
 
 
 def cache_root() -> Path:
@@ -58,6 +61,21 @@ def own_folders(name: str) -> Iterator[Path]:
             continue  # it cannot be written, or is no folder
         if usable:
             yield folder
+
+
+def in_first_that_works(name: str, use: Callable[[Path], T]) -> T:
+    """What a function makes in the first of `own_folders` where it raises no `OSError`.
+
+    Raises:
+        OSError: it raises one in all of them, or there are none.
+    """
+    refused = []
+    for folder in own_folders(name):
+        try:
+            return use(folder)
+        except OSError as error:
+            refused.append(error)
+    raise OSError("; ".join(map(str, refused)) or "no folder for it belongs to this user alone") from None
 
 
 def write_whole(path: Path, data: bytes) -> None:

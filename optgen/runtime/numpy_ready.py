@@ -87,8 +87,7 @@ class NumpyReady:
         numbers = {layout.names[name]: array for name, array in shared.items()}
         is_count = [bool(layout.count) and name == layout.count for name in chain.from_iterable(names)]
         is_state = [
-            not count and name not in numbers
-            for name, count in zip(chain.from_iterable(names), is_count, strict=True)
+            not count and name not in numbers for name, count in zip(chain.from_iterable(names), is_count, strict=True)
         ]
         gradients = list(map(_grad, parameters))
         states = list(compress(values, is_state))

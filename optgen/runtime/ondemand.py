@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from optgen._cache import compiler_key, is_own, own_folders, write_whole
+from optgen._cache import compiler_key, in_first_that_works, is_own, write_whole
 from optgen.compiler.choice import Choice
 from optgen.errors import OptgenError
 from optgen.runtime.manifests import catalogue_manifest
@@ -61,30 +61,29 @@ def _digest(files: dict[str, str]) -> str:
     return hashlib.sha256(msgspec.json.encode(sorted(files.items()))).hexdigest()
 
 
-def _cache_file(name: str) -> Path | None:
-    """Where the file of a variant is kept; None if there is no folder that only this user can write to."""
-    return next((folder / name for folder in own_folders("variants")), None)
-
-
 def _read_cached(name: str) -> dict[str, str] | None:
     """The files of a variant; None if they are not kept, or somebody else may have written them."""
-    path = _cache_file(name)
-    if path is None:
-        return None
     try:
-        if not is_own(path):
-            return None
-        found = msgspec.json.decode(path.read_bytes(), type=_Cached)
-    except (OSError, msgspec.MsgspecError):
+        return in_first_that_works("variants", lambda folder: _read(folder / name))
+    except OSError:
         return None
-    return found.files if found.digest == _digest(found.files) else None
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not is_own(path):
+        raise PermissionError(f"others may write to {path}")
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_Cached)
+    except msgspec.MsgspecError as error:
+        raise OSError(f"{path} is damaged") from error
+    if found.digest != _digest(found.files):
+        raise OSError(f"{path} is damaged")
+    return found.files
 
 
 def _write_cached(name: str, files: dict[str, str]) -> None:
-    path = _cache_file(name)
+    data = msgspec.json.encode(_Cached(_digest(files), files))
     try:
-        if path is None:
-            raise OSError("no folder for it belongs to this user alone")
-        write_whole(path, msgspec.json.encode(_Cached(_digest(files), files)))
+        in_first_that_works("variants", lambda folder: write_whole(folder / name, data))
     except OSError as error:
         warnings.warn(f"optgen could not write to its cache ({error}); set OPTGEN_CACHE to a folder", stacklevel=2)

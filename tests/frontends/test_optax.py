@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import jax
@@ -255,6 +257,21 @@ def test_variants_that_were_not_generated_ahead_are_compiled_and_kept(tmp_path, 
         with pytest.warns(UserWarning, match="No space left on device"):
             assert fresh().variant(options, values).info == variant.info
     assert not list((tmp_path / "variants").iterdir())
+    # Where nothing can be written to an own folder, the next one is taken, and read by later processes.
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    make = tempfile.mkstemp
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkstemp", lambda dir, **k: _no_room() if dir == kept.parent else make(dir=dir, **k))
+        with warnings.catch_warnings(action="error"):
+            assert fresh().variant(options, values).info == variant.info
+        third = fresh()
+        third.read_spec = second.read_spec
+        assert third.variant(options, values).info == variant.info
+    assert not list((tmp_path / "variants").iterdir())
+    assert [path.name for path in (tmp_path / "tmp").rglob("*.json")] == [kept.name]
+    shutil.rmtree(tmp_path / "tmp")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     # What is no folder is done without.
     monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="optgen could not write to its cache"):

@@ -10,7 +10,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from optgen._cache import UNFINISHED, clear_abandoned, is_own, own_folders
+from optgen._cache import UNFINISHED, clear_abandoned, in_first_that_works, is_own, own_folders
 from optgen.errors import NoCompiler
 from optgen.runtime.native import prebuilt
 from optgen.runtime.native.build import Source, compile_to, digest, is_whole, version
@@ -30,20 +30,27 @@ def compiled(source: Source) -> ctypes.CDLL:
     own, here = os.environ.get("OPTGEN_CFLAGS", ""), processor()
     parts = [digest(source), version(), platform.machine(), here.name, *sorted(here.abilities), own]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    refused: dict[Path, OSError] = {}
-    for folder in own_folders("native"):
-        path = folder / f"{source.name}-{key}.so"
-        try:
-            if not is_whole(path) or not is_own(path):
-                _compile(source, path)
-            return ctypes.CDLL(str(path))
-        except OSError as error:  # it cannot be written, or nothing there may be executed
-            refused[path] = error
-    for path in refused:  # none of them is of use; another compiler of the same name may do better
-        with contextlib.suppress(OSError):
-            path.unlink()
-    told = "; ".join(map(str, refused.values())) or "no folder for them belongs to this user alone"
-    raise NoCompiler(f"compiled kernels cannot be kept or loaded ({told}); set OPTGEN_CACHE to a folder where they can")
+    file = f"{source.name}-{key}.so"
+    try:
+        return in_first_that_works("native", lambda folder: _loaded(source, folder / file))
+    except OSError as error:
+        for folder in own_folders("native"):  # none of them is of use; another compiler of the same name may do better
+            with contextlib.suppress(OSError):
+                (folder / file).unlink()
+        told = f"compiled kernels cannot be kept or loaded ({error})"
+        raise NoCompiler(f"{told}; set OPTGEN_CACHE to a folder where they can") from error
+
+
+def _loaded(source: Source, path: Path) -> ctypes.CDLL:
+    """The library at a place, compiled if it is not there.
+
+    Raises:
+        OSError: it cannot be written, or nothing there may be executed.
+        NoCompiler: see `compiled`.
+    """
+    if not is_whole(path) or not is_own(path):
+        _compile(source, path)
+    return ctypes.CDLL(str(path))
 
 
 def _compile(source: Source, path: Path) -> None:
