@@ -78,8 +78,13 @@ def in_first_that_works(name: str, use: Callable[[Path], T]) -> T:
     raise OSError("; ".join(map(str, refused)) or "no folder for it belongs to this user alone") from None
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Put a file in place in one step, so that a process running beside this one sees all or none of it.
+
+    Args:
+        path: of the file.
+        data: what it is to hold.
+        mode: who may read and write it.
 
     Raises:
         OSError: it cannot be written; nothing is left behind then.
@@ -90,6 +95,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+        Path(made).chmod(mode)
         Path(made).replace(path)
     except BaseException:
         Path(made).unlink(missing_ok=True)

@@ -7,14 +7,13 @@ import difflib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from optgen._cache import cache_root, compiler_key, write_whole
+from optgen._cache import UNFINISHED, cache_root, compiler_key, write_whole
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import OptgenError, SpecError
 from optgen.spec.reader import read_spec
@@ -23,8 +22,6 @@ from optgen.spec.reader import read_spec
 SCHEDULES = "schedules"
 #: Folders that Python makes by itself and no spec is asked for.
 _IGNORED = "__pycache__"
-#: Part of the name of a file that is being written; one that is left was interrupted.
-_UNFINISHED = ".optgen-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +251,7 @@ def _is_ours(path: Path) -> bool:
     """Whether optgen wrote a file, by what every generated file starts with."""
     if path.is_dir():
         return False
-    if _UNFINISHED in path.name:
+    if path.name.startswith(UNFINISHED):
         return True
     with path.open("rb") as file:
         start = file.read(4096)
@@ -267,16 +264,7 @@ def _write(path: Path, text: str) -> bool:
     data = text.encode()
     if path.is_file() and path.read_bytes() == data:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_UNFINISHED}")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, data, 0o644)
     return True
 
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import tokenize
 import tomllib
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from optgen._cache import UNFINISHED
 from optgen.compiler import build as building
 from optgen.compiler.build import Built, Difference, all_paths, build, check, generate_file, spec_paths
 from optgen.errors import SpecError
@@ -289,13 +289,22 @@ def test_interrupted_build_leaves_the_old_file_or_the_new_one(
     assert files(output) == expected(specs)
 
 
+KILLED = """
+import os, pathlib, sys
+from optgen.compiler.build import build
+pathlib.Path.replace = lambda *_: os._exit(9)
+list(build(*map(pathlib.Path, sys.argv[1:])))
+"""
+
+
 def test_unfinished_file_of_a_build_that_was_killed_is_removed(specs: Path, output: Path) -> None:
-    handle, name = tempfile.mkstemp(dir=output / "first", prefix=".jax.py.optgen-")
-    os.write(handle, b"half a fi")
-    os.close(handle)
-    assert [(d.path, d.foreign) for d in check(specs, output)] == [(f"first/{Path(name).name}", False)]
+    (output / "first" / "jax.py").unlink()
+    command = [sys.executable, "-c", KILLED, str(specs), str(output)]
+    assert subprocess.run(command, check=False, timeout=120).returncode == 9
+    (left,) = (path for path in (output / "first").iterdir() if path.name.startswith(UNFINISHED))
+    assert (f"first/{left.name}", False) in [(d.path, d.foreign) for d in check(specs, output)]
     first, _ = build(specs, output)
-    assert first == Built("first", removed=(Path(name).name,))
+    assert first == Built("first", written=("jax.py",), removed=(left.name,))
     assert files(output) == expected(specs)
 
 
