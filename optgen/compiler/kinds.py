@@ -11,6 +11,10 @@ from enum import Enum
 
 #: Numbers of a tensor's shape, as equations and the compiler call them.
 SHAPE_SYMBOLS = ("size", "rank", "rows", "columns", "row_count", "column_count", "matrix_count")
+#: Numbers of the shapes of all tensors.
+MODEL_SYMBOLS = ("model_size", "tensor_count")
+#: Names that stand for Python numbers, known without any tensor's values.
+SIZE_SYMBOLS = (*SHAPE_SYMBOLS, *MODEL_SYMBOLS)
 
 
 class Kind(Enum):

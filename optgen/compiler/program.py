@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy
 from sympy import Expr
 
-from optgen.compiler.kinds import SHAPE_SYMBOLS, Kind, join
+from optgen.compiler.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind, join
 from optgen.compiler.operations import names_in
 from optgen.spec.model import Hyperparameter, Input
 
@@ -91,7 +91,7 @@ class Program:
     def kinds(self) -> dict[str, Kind]:
         """The kind of every name that an expression may hold."""
         found = {"theta": Kind.ELEMENT, "g": Kind.ELEMENT, "t": Kind.STEP}
-        found |= {"model_size": Kind.STEP, "tensor_count": Kind.STEP}
+        found |= dict.fromkeys(MODEL_SYMBOLS, Kind.STEP)
         found |= dict.fromkeys(SHAPE_SYMBOLS, Kind.TENSOR)
         found |= {h.name: Kind.STEP if h.varies else Kind.CONSTANT for h in self.hyperparameters}
         found |= {i.name: Kind(i.kind) for i in self.inputs}

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 import sympy
 
-from optgen.compiler.kinds import SHAPE_SYMBOLS, Kind
+from optgen.compiler.kinds import SIZE_SYMBOLS, Kind
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 
 #: The order of the passes between two folds: a value is computed before the ones that vary more.
 _ORDER = (Kind.GLOBAL, Kind.TENSOR, Kind.MATRIX, Kind.ROW, Kind.COLUMN, Kind.AXIS, Kind.ELEMENT)
-
-#: Where the shape of a tensor gives a number, no memory is read.
-_OF_SHAPES = frozenset({*SHAPE_SYMBOLS, "model_size", "tensor_count"})
 
 
 #: How many values of earlier passes a pass computes again at most; beyond, it reads what it needs from scratch memory.
@@ -312,7 +309,7 @@ class _Scheduler:
                 if name == root or (is_computed and name not in stored):
                     needed.add(name)
                     pending += reversed(self.reads[name])
-                elif name not in _OF_SHAPES:
+                elif name not in SIZE_SYMBOLS:  # where a shape gives a number, no memory is read
                     loads[name] = None
         return list(loads), needed
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from optgen.compiler.kinds import Kind
+from optgen.compiler.kinds import SIZE_SYMBOLS, Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.choice import triton_or_told
 from optgen.runtime.native.library import Kernels
@@ -39,9 +39,6 @@ class Told:
     numbers: Sequence[int]
     form: str
 
-
-#: Names in equations for what a part of a tensor has otherwise.
-_OF_SHAPES = {"size", "rows", "columns", "row_count", "column_count", "matrix_count", "model_size"}
 
 #: What makes a step, of what is told and of the arrays: gradients, states, numbers, parameters, the number of the step,
 #: hyperparameters that are arrays, inputs. It returns results, states and numbers.
@@ -123,7 +120,7 @@ class KernelJaxVariant(JaxVariant):
         kinds = {state.kind for case in self.info.cases for state in case.states}
         asked = {name for case in self.info.cases for function in case.jax for name in function.arguments}
         is_one_pass = all(case.passes == 1 for case in self.info.cases)
-        is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(_OF_SHAPES)
+        is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(SIZE_SYMBOLS)
         return is_one_pass and is_plain and not self.is_joint
 
     def _by_kernels(

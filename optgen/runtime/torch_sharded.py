@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from optgen.compiler.kinds import Kind
+from optgen.compiler.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind
 from optgen.errors import TreeMismatch, UnsupportedSharding
 from optgen.runtime.formats import BFLOAT16_NEAREST, is_eight_bit
 from optgen.runtime.per_parameter import Work
@@ -22,10 +22,6 @@ from optgen.targets.kernels.plan import Fold, VariantPlan
 from optgen.targets.manifest import VariantInfo
 
 Tensor = torch.Tensor
-
-#: Names in generated functions of what depends on a tensor's whole shape.
-_SHAPE_NUMBERS = frozenset({"size", "rank", "rows", "columns"})
-_MODEL_NUMBERS = frozenset({"model_size", "tensor_count"})
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -83,8 +79,8 @@ class Sharding:
         folds = any(f.folds for case in info.cases for f in case.jax)
         is_global = any(state.kind == Kind.GLOBAL.value for state in states.values())
         #: Whether a tensor's step depends on the other tensors.
-        self.is_of_model = folds or is_global or bool(reads & _MODEL_NUMBERS)
-        self._reads_shape = bool(reads & _SHAPE_NUMBERS) or len(info.cases) > 1
+        self.is_of_model = folds or is_global or not reads.isdisjoint(MODEL_SYMBOLS)
+        self._reads_shape = not reads.isdisjoint(SHAPE_SYMBOLS) or len(info.cases) > 1
         on_host = (Kind.STEP.value, Kind.GLOBAL.value)
         #: States that are no tensor of the parameter's shape.
         self.apart = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.kinds import SHAPE_SYMBOLS, Kind
+from optgen.compiler.kinds import SIZE_SYMBOLS, Kind
 from optgen.compiler.operations import names_in, substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
 from optgen.targets.arrays.printer import ArrayPrinter
@@ -21,9 +21,6 @@ from optgen.targets.header import header
 from optgen.targets.host import CaseFunction, case_function
 from optgen.targets.manifest import Function
 from optgen.targets.templating import template
-
-#: Names that stand for Python numbers, taken from shapes.
-_SIZES = (*SHAPE_SYMBOLS, "model_size", "tensor_count")
 
 _NEUTRAL = {"sum": "", "max": ", initial=-{0}.inf", "min": ", initial={0}.inf"}
 
@@ -184,7 +181,7 @@ def _function(
     )
     arguments = _in_order(reads, program)
     lines = (
-        *(f"{name} = 1.0*{name}  # int32 does not hold every size" for name in arguments if name in _SIZES),
+        *(f"{name} = 1.0*{name}  # int32 does not hold every size" for name in arguments if name in SIZE_SYMBOLS),
         *(f"{d.name} = {_right_side(d, program.kinds, printer)}" for d in definitions),
     )
     return EmittedFunction(Function(name, level, arguments, returns, folds), summary, lines)
