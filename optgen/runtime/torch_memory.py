@@ -1,11 +1,12 @@
-"""torch's tensors as memory: where they stand, which of them C may change, and whose threads do it."""
+"""torch's tensors as memory: where they stand, what gradients hold, what C may change, and whose threads do it."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import Memory
+from optgen.runtime.per_parameter import Work
+from optgen.runtime.torch_sharded import is_sharded
 
 Tensor = torch.Tensor
 
@@ -73,6 +76,35 @@ def gradient_of(parameter: Tensor) -> Tensor:
     """The gradient of a parameter that has one."""
     assert parameter.grad is not None
     return parameter.grad
+
+
+def all_finite(work: Iterable[Work]) -> bool:
+    """Whether all gradients of some groups are finite, in every process that holds a part of their parameters."""
+    parts = list(work)
+    gradients = [p.grad for part in parts for p in part.parameters if p.grad is not None]
+    found = all(bool(torch.isfinite(_numbers(g)).all()) for g in gradients if not is_without_numbers(g))
+    # Parameters without a gradient as well: all processes have to ask as often.
+    meshes = dict.fromkeys(p.device_mesh for part in parts for p in part.group["params"] if is_sharded(p))
+    for mesh in meshes:
+        answer = torch.full((), found, dtype=torch.int32, device=mesh.device_type)
+        for group in mesh.get_all_groups():
+            torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MIN, group=group)
+        found = bool(answer.item())
+    return found
+
+
+def is_without_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor is a shape alone, as memory estimators take them."""
+    module = sys.modules.get("torch._subclasses.fake_tensor")
+    return tensor.device.type == "meta" or (module is not None and isinstance(tensor, module.FakeTensor))
+
+
+def _numbers(gradient: Any) -> Tensor:
+    """The numbers of a gradient that this process holds."""
+    if is_sharded(gradient):
+        gradient = gradient.to_local()
+    found: Tensor = gradient.coalesce().values() if gradient.is_sparse else gradient
+    return found
 
 
 @functools.cache

@@ -21,10 +21,10 @@ from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.torch_arguments import Choice, check_flags, is_constant, plain, tensors_of
 from optgen.runtime.torch_loading import hidden, show
-from optgen.runtime.torch_memory import gradient_of, safe_after_fork, torch_memory
+from optgen.runtime.torch_memory import all_finite, gradient_of, safe_after_fork, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
-from optgen.runtime.torch_sharded import Sharding, all_finite, is_made_by_zero
+from optgen.runtime.torch_sharded import Sharding, is_made_by_zero
 from optgen.runtime.torch_state import TorchLayout, TorchStep
 from optgen.runtime.triton_memory import is_capturing
 from optgen.spec.model import Dialect

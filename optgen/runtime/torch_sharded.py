@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ import torch
 from optgen.compiler.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind
 from optgen.errors import TreeMismatch, UnsupportedSharding
 from optgen.runtime.formats import BFLOAT16_NEAREST, is_eight_bit
-from optgen.runtime.per_parameter import Work
 from optgen.targets.kernels.plan import Fold, VariantPlan
 from optgen.targets.manifest import VariantInfo
 
@@ -37,7 +36,10 @@ def is_flattened(parameter: Tensor) -> bool:
 
 
 def is_made_by_zero() -> bool:
-    """Whether the caller is making the optimizer of one of several processes for a `ZeroRedundancyOptimizer`."""
+    """Whether the caller is making the optimizer of one of several processes for a `ZeroRedundancyOptimizer`.
+
+    It tells an optimizer's constructor nothing of itself: the calls that lead here do.
+    """
     module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
     frame = sys._getframe(1) if module is not None else None
     while frame is not None:
@@ -190,32 +192,3 @@ def _parts(length: int, count: int) -> list[int]:
     """The lengths into which torch cuts an axis."""
     part = -(-length // count)
     return [max(0, min(part, length - part * index)) for index in range(count)]
-
-
-def all_finite(work: Iterable[Work]) -> bool:
-    """Whether all gradients of some groups are finite, in every process that holds a part of their parameters."""
-    parts = list(work)
-    gradients = [p.grad for part in parts for p in part.parameters if p.grad is not None]
-    found = all(bool(torch.isfinite(_numbers(g)).all()) for g in gradients if not is_without_numbers(g))
-    # Parameters without a gradient as well: all processes have to ask as often.
-    meshes = dict.fromkeys(p.device_mesh for part in parts for p in part.group["params"] if is_sharded(p))
-    for mesh in meshes:
-        answer = torch.full((), found, dtype=torch.int32, device=mesh.device_type)
-        for group in mesh.get_all_groups():
-            torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MIN, group=group)
-        found = bool(answer.item())
-    return found
-
-
-def is_without_numbers(tensor: Tensor) -> bool:
-    """Whether a tensor is a shape alone, as memory estimators take them."""
-    module = sys.modules.get("torch._subclasses.fake_tensor")
-    return tensor.device.type == "meta" or (module is not None and isinstance(tensor, module.FakeTensor))
-
-
-def _numbers(gradient: Any) -> Tensor:
-    """The numbers of a gradient that this process holds."""
-    if is_sharded(gradient):
-        gradient = gradient.to_local()
-    found: Tensor = gradient.coalesce().values() if gradient.is_sparse else gradient
-    return found
