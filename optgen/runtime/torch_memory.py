@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,20 +124,12 @@ def _parallel() -> int:
 
 def torch_team() -> Team:
     """As many threads as torch uses, where possible the very threads."""
-    return _team(_kept_count or torch.get_num_threads())
+    return _team(_alone.count or torch.get_num_threads())
 
 
 @functools.cache
 def _team(threads: int) -> Team:
     return Team(threads, _parallel())
-
-
-def _forget_threads() -> None:
-    """In a forked process one would wait for threads that do not exist."""
-    global _has_threads
-    _has_threads = False
-    _parallel.cache_clear()
-    _team.cache_clear()
 
 
 def _was_forked() -> bool:
@@ -148,8 +142,59 @@ def _was_forked() -> bool:
 
 
 _has_threads = not _was_forked()
-#: How many threads torch has been told to use, while it is to use none but the caller's.
-_kept_count = 0
+
+
+class _Alone:
+    """Keeps torch's own operations to the threads that call them, for as long as any thread makes a step.
+
+    torch has one count for the process, and each thread another that it has been told: every thread tells its own, and
+    takes back what it has told when none makes a step any more.
+
+    Attributes:
+        count: how many threads torch has been told to use by others; 0 while no thread makes a step.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._steps = 0
+        self._changed = threading.Condition()
+        self._here = threading.local()
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """A step of the calling thread; it ends with those of other threads, if such run beside it."""
+        if getattr(self._here, "is_in_step", False):
+            yield
+            return
+        with self._changed:
+            count = self.count = self.count or torch.get_num_threads()
+            self._steps += 1
+            torch.set_num_threads(1)
+        self._here.is_in_step = True
+        try:
+            yield
+        finally:
+            self._here.is_in_step = False
+            with self._changed:
+                self._steps -= 1
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: not self._steps)
+                torch.set_num_threads(count)
+                self.count = 0
+
+
+_alone = _Alone()
+
+
+def _forget_threads() -> None:
+    """In a forked process one would wait for threads that do not exist."""
+    global _has_threads, _alone
+    _has_threads = False
+    _alone = _Alone()
+    _parallel.cache_clear()
+    _team.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
 
@@ -162,17 +207,11 @@ def safe_after_fork(step: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(step)
     def made(*given: Any) -> None:
-        global _kept_count
-        if _has_threads or _kept_count:
+        if _has_threads:
             step(*given)
             return
-        _kept_count = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with _alone.step():
             step(*given)
-        finally:
-            torch.set_num_threads(_kept_count)
-            _kept_count = 0
 
     return made
 

@@ -415,6 +415,50 @@ def test_a_first_step_in_a_forked_process(early):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+TWO_IN_CHILD = """
+import faulthandler, os, sys, threading, torch
+from optgen.runtime.torch_memory import safe_after_fork, torch_team
+torch.set_num_threads(3)
+numbers = torch.ones(300_000)
+numbers.square().sum()
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+faulthandler.dump_traceback_later(60, exit=True)
+inside, other_is_inside, found = threading.Event(), threading.Event(), []
+
+def other():
+    inside.set()
+    assert other_is_inside.wait(50)
+
+def step():
+    other_is_inside.set()
+    thread.join(1)  # the other thread's step is over
+    numbers.square().sum()
+    found.append(torch_team().size)
+
+def first():
+    safe_after_fork(other)()
+    found.append(torch.get_num_threads())
+
+thread = threading.Thread(target=first)
+thread.start()
+assert inside.wait(50)
+safe_after_fork(step)()
+thread.join()
+assert found == [3, 3], found
+assert torch.get_num_threads() == 3
+os._exit(0)
+"""
+
+
+def test_two_threads_step_at_once_in_a_forked_process():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TWO_IN_CHILD], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_operations_of_torch_where_they_are_asked_for(calls, monkeypatch):
     monkeypatch.setitem(os.environ, "OPTGEN_BACKEND", "arrays")
     params = parameters()
