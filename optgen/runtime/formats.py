@@ -81,9 +81,17 @@ def is_stochastic(format: str) -> bool:
     return format in (BFLOAT16, EIGHT_BIT_STOCHASTIC)
 
 
+_SCALES = "_scales"
+
+
 def scales_of(name: str) -> str:
     """Under which name the scales of a state in 8 bits are kept, where arrays are kept by name."""
-    return f"{name}_scales"
+    return f"{name}{_SCALES}"
+
+
+def without_scales(name: str) -> str:
+    """The name of a state from that of its scales; any other name as it is."""
+    return name.removesuffix(_SCALES)
 
 
 def block_count(shape: Sequence[int]) -> int:

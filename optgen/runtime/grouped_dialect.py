@@ -7,7 +7,8 @@ import inspect
 from dataclasses import replace
 
 from optgen.runtime.arguments import signature
-from optgen.runtime.formats import scales_of
+from optgen.runtime.entry_names import without_axis
+from optgen.runtime.formats import without_scales
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 from optgen.runtime.own_arguments import ADDED
 from optgen.spec.model import Argument, Dialect, Hyperparameter, OptionValue
@@ -44,13 +45,11 @@ def _kept_by_library(library: str) -> frozenset[str]:
     return frozenset(name for dialect in spelled for name in dialect.states.values())
 
 
-def kept_elsewhere(manifest: Manifest, dialect: Dialect) -> frozenset[str]:
-    """The names under which other options of a rule, or optimizers of the dialect's library, keep states."""
+def is_kept_elsewhere(manifest: Manifest, dialect: Dialect, entry: str) -> bool:
+    """Whether other options of a rule, or optimizers of the dialect's library, keep a state under a name."""
     own = {dialect.states.get(state.name, state.name) for state in manifest.states}
-    # A vector for each axis has a name for each where no tuples are kept.
-    axes = {f"{name}_{axis}" for name in own for axis in range(64)}
-    names = own | axes | _kept_by_library(dialect.library)
-    return frozenset(names | set(map(scales_of, names)))
+    kept = without_scales(entry)
+    return kept in own or without_axis(kept) in own or kept in _kept_by_library(dialect.library)
 
 
 def call_signature(dialect: Dialect) -> inspect.Signature:

@@ -15,7 +15,7 @@ from optgen.errors import HyperparameterTypeError, TreeMismatch
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import call_signature, kept_elsewhere, spellings
+from optgen.runtime.grouped_dialect import call_signature, is_kept_elsewhere, spellings
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Team, thread_count
@@ -238,8 +238,8 @@ class Optimizer:
         if key not in self._layouts:
             make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, numpy_memory)
             native = functools.partial(made_or_told, make)
-            foreign = functools.partial(kept_elsewhere, self.entry.manifest, self.dialect)
-            self._layouts[key] = NumpyLayout(variant, self.dialect, native, formats, foreign)
+            is_foreign = functools.partial(is_kept_elsewhere, self.entry.manifest, self.dialect)
+            self._layouts[key] = NumpyLayout(variant, self.dialect, native, formats, is_foreign)
         layout = self._layouts[key]
         return layout, {n: chosen.values[n] for n in variant.info.hyperparameters}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.runtime.entry_names import entry_names
 from optgen.runtime.formats import (
     BFLOAT16,
     BFLOAT16_NEAREST,
@@ -42,20 +43,6 @@ _STORED = {BFLOAT16: BFLOAT16, BFLOAT16_NEAREST: BFLOAT16, EIGHT_BIT: "uint8", E
 _NARROW = frozenset(_STORED.values())
 
 
-def entry_names(states: Iterable[str], dialect: Dialect) -> dict[str, str]:
-    """The names under which states are kept: a library's or the rule's own, each once.
-
-    A state with the name of the count of steps, or of another state's scales, is kept under its name and `_state`.
-    """
-    names = {name: dialect.states.get(name, name) for name in states}
-    taken = {"step", dialect.count, *map(scales_of, names.values())}
-    for name, entry in names.items():
-        while entry in taken or entry in (other for key, other in names.items() if key != name):
-            entry = names[name] = f"{entry}_state"
-        taken.add(scales_of(entry))
-    return names
-
-
 class StateLayout(ABC):
     """Reads and writes the state of one variant as a library keeps it for each parameter.
 
@@ -66,7 +53,7 @@ class StateLayout(ABC):
             asked when a step could use them: where parameters are on another device nothing is to be compiled.
         formats: of states, see `optgen.runtime.formats`. One in 8 bits is kept as its codes, and beside them, under
             its name and `_scales`, their scales.
-        foreign: gives the names under which other options of the rule, and the library's own optimizers, keep states.
+        is_foreign: tells the names under which other options of the rule, or the library's own optimizers, keep states.
     """
 
     def __init__(
@@ -75,18 +62,18 @@ class StateLayout(ABC):
         dialect: Dialect,
         native: Callable[[], InPlaceRule | None],
         formats: Mapping[str, str],
-        foreign: Callable[[], frozenset[str]],
+        is_foreign: Callable[[str], bool],
     ) -> None:
         self.variant = variant
         self.formats = formats
-        self.foreign = foreign
+        self.is_foreign = is_foreign
         self.native = functools.cache(native)
         #: Whether steps are counted for the sake of random bits alone: the library keeps no count.
         self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
         self.count = dialect.count or ("step" if self.counts_itself else "")
         infos = {info.name: info for case in variant.info.cases for info in case.states}
         self.names = entry_names(infos, dialect)
-        #: States of which there is one number for the model; they are kept with a group's first parameter.
+        #: States of which there is one number for the model; they are kept with every parameter of a group.
         self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
         #: States of the step, kept with every parameter.
         self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
@@ -349,8 +336,7 @@ class StateLayout(ABC):
         wanted = {name for info in self.infos(parameter) for name in self.entry_names(parameter, info)}
         wanted |= {self.count} if self.count and not self.counts_itself else set()
         found = {name for name, value in kept.items() if value is not None}
-        foreign = found - known
-        foreign &= self.foreign() if foreign else set()
+        foreign = set(filter(self.is_foreign, found - known))
         if foreign or (found & known and not wanted <= found):
             told = ", ".join(sorted(found & known | foreign))
             keeps = ", ".join(sorted(wanted | {self.names[name] for name in self.of_model})) or "nothing"

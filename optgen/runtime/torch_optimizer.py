@@ -15,7 +15,7 @@ from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMi
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import FIXED, call_signature, kept_elsewhere, spellings
+from optgen.runtime.grouped_dialect import FIXED, call_signature, is_kept_elsewhere, spellings
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
@@ -379,7 +379,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 self.dialect,
                 functools.partial(made_or_told, make),
                 formats,
-                functools.partial(kept_elsewhere, self.entry.manifest, self.dialect),
+                functools.partial(is_kept_elsewhere, self.entry.manifest, self.dialect),
             )
         layout = self._layouts[key]
         return layout, {name: values[name] for name in variant.info.hyperparameters}

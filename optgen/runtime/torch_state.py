@@ -11,6 +11,7 @@ import torch
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.runtime.entry_names import axis_entry
 from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
@@ -62,14 +63,14 @@ class TorchLayout(StateLayout):
         # torch's distributed checkpoints hold tensors and numbers, and no tuples of them.
         if Kind(info.kind) is not Kind.AXIS:
             return super().entry_names(parameter, info)
-        return tuple(f"{self.names[info.name]}_{axis}" for axis in range(max(1, parameter.ndim)))
+        return tuple(axis_entry(self.names[info.name], axis) for axis in range(max(1, parameter.ndim)))
 
     def by_entries(self, parameter: Tensor, kept: Mapping[str, Any]) -> Kept:
         found = dict(kept)
         for info in self.infos(parameter):
             name = self.names[info.name]
             if Kind(info.kind) is Kind.AXIS and isinstance(found.get(name), tuple | list):
-                found |= {f"{name}_{axis}": value for axis, value in enumerate(found.pop(name))}
+                found |= {axis_entry(name, axis): value for axis, value in enumerate(found.pop(name))}
         return found
 
     def settle(self, parameter: Tensor, kept: Kept) -> None:

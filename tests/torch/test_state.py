@@ -327,6 +327,21 @@ def test_vectors_for_each_axis_are_loaded_from_tuples():
         resumed.load_state_dict(saved)
 
 
+def test_names_of_axes_that_the_parameter_lacks_are_no_ones_entries():
+    parameters, optimizer, _ = made("SM3", shapes=((4, 5), (3,)))
+    take(parameters, optimizer, seeded(0))
+    for entry in ("V_2", "V_64", "V_scales", "V_64_scales", "square_avg"):
+        saved = copy.deepcopy(optimizer.state_dict())
+        saved["state"][0][entry] = torch.ones(3)
+        with pytest.raises(TreeMismatch, match=rf"SM3: the state of parameter 0 holds .*{entry}\b.*, and this"):
+            optimizer.load_state_dict(saved)
+    saved = copy.deepcopy(optimizer.state_dict())
+    others = {"V_x": 1, "V2": 2, "a_1": 3}
+    saved["state"][0] |= others
+    optimizer.load_state_dict(saved)
+    assert {name: optimizer.state[parameters[0]][name] for name in others} == others
+
+
 SCALED = """
 [optimizer]
 name = "scaled_sgd"
