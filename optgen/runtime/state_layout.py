@@ -27,6 +27,7 @@ from optgen.runtime.formats import (
     scales_of,
 )
 from optgen.runtime.in_place import InPlaceRule
+from optgen.runtime.state_checks import check_count, check_state, dtype_of, is_complex, seen
 from optgen.runtime.variant import ArrayVariant
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
@@ -132,7 +133,7 @@ class StateLayout(ABC):
         """The state of a parameter from a checkpoint that `check` has passed, in the formats that are asked for."""
         kept = self.by_entries(parameter, kept)
         names = self.formattable(parameter).values()
-        narrow = {n for name in names if _dtype_of(kept.get(name)) in _NARROW for n in (name, scales_of(name))}
+        narrow = {n for name in names if dtype_of(kept.get(name)) in _NARROW for n in (name, scales_of(name))}
         found = {
             name: self.moved(parameter, value) if name in narrow else self.restored(parameter, name, value)
             for name, value in kept.items()
@@ -170,7 +171,7 @@ class StateLayout(ABC):
             format, value, scales = self.formats.get(state), kept.get(name), kept.get(scales_of(name))
             if value is None:
                 continue
-            stored = _dtype_of(value) if _dtype_of(value) in _NARROW else None
+            stored = dtype_of(value) if dtype_of(value) in _NARROW else None
             if (scales is not None) != (stored == "uint8"):
                 raise TreeMismatch(f"'{name}' of a parameter is of 8 bits only together with '{scales_of(name)}'")
             if scales is not None and tuple(np.shape(scales)) != (block_count(tuple(np.shape(value))),):
@@ -234,14 +235,14 @@ class StateLayout(ABC):
             TreeMismatch: see `check`.
         """
         of_parameter = tuple(self.array(parameter).shape), is_complex(parameter)
-        seen = (*of_parameter, *((name, *_seen(value)) for name, value in kept.items()))
-        if seen in self._passed:
+        looks = (*of_parameter, *((name, *seen(value)) for name, value in kept.items()))
+        if looks in self._passed:
             if self.count in kept:
                 check_count(f"{label}: '{self.count}'", kept[self.count])
             return
         self.check(label, parameter, self.by_entries(parameter, kept))
         self.settle(parameter, kept)
-        self._passed.add((*of_parameter, *((name, *_seen(value)) for name, value in kept.items())))
+        self._passed.add((*of_parameter, *((name, *seen(value)) for name, value in kept.items())))
 
     def settle(self, parameter: Parameter, kept: Kept) -> None:
         """Have numbers that `check` has passed as the library keeps them, whoever has set them."""
@@ -302,97 +303,4 @@ class StateLayout(ABC):
         Raises:
             TreeMismatch: an entry is missing, of another option or rule, of another shape, or no array of numbers.
         """
-        self._check_names(label, parameter, kept)
-        found = {name for name, value in kept.items() if value is not None}
-        if self.count in found:
-            check_count(f"{label}: '{self.count}'", kept[self.count])
-        shape = tuple(self.array(parameter).shape)
-        for info in self.infos(parameter):
-            names = self.entry_names(parameter, info)
-            history = (info.depth,) if info.depth > 1 else ()
-            shapes = [history + one for one in self.variant.shapes_of(info, shape)]
-            if set(names) <= found:
-                values = [
-                    self._checked(f"{label}: '{name}'", info, kept[name], scales_of(name) in found) for name in names
-                ]
-                given = [tuple(np.shape(part)) for value in values for part in _parts(value)]
-                if given != shapes:
-                    told = "', '".join(names)
-                    raise TreeMismatch(f"{label}: '{told}' has shape {given}, and should have {shapes}")
-                if not is_complex(parameter) and any(map(is_complex, values)):
-                    raise TreeMismatch(f"{label}: '{names[0]}' holds complex numbers, and the parameter real ones")
-        for name in self.formattable(parameter).values():
-            scale = scales_of(name)
-            is_in_bytes = _dtype_of(kept.get(name)) == "uint8"
-            if name in found and is_in_bytes != (scale in found):
-                raise TreeMismatch(f"{label}: '{name}' of a parameter is of 8 bits only together with '{scale}'")
-            if scale in found:
-                given, full = [tuple(np.shape(kept[scale]))], [(block_count(shape),)]
-                if given != full:
-                    raise TreeMismatch(f"{label}: '{scale}' has shape {given}, and should have {full}")
-
-    def _check_names(self, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
-        known = self.own_names(parameter)
-        wanted = {name for info in self.infos(parameter) for name in self.entry_names(parameter, info)}
-        wanted |= {self.count} if self.count and not self.counts_itself else set()
-        found = {name for name, value in kept.items() if value is not None}
-        foreign = set(filter(self.is_foreign, found - known))
-        if foreign or (found & known and not wanted <= found):
-            told = ", ".join(sorted(found & known | foreign))
-            keeps = ", ".join(sorted(wanted | {self.names[name] for name in self.of_model})) or "nothing"
-            raise TreeMismatch(f"{label} holds {told}, and this optimizer keeps {keeps}")
-
-    def _checked(self, label: str, info: StateInfo, value: Any, is_in_bytes: bool) -> Any:
-        """A state as the rule takes it, of which every part is an array."""
-        is_number = info.name in self.of_step and isinstance(value, int | float)
-        why = "" if is_number else next(filter(None, map(self.why_no_array, _parts(value))), "")
-        if why:
-            raise TreeMismatch(f"{label} is {why}, and should be an array of numbers")
-        return value if is_in_bytes or _dtype_of(value) == BFLOAT16 else self.inside(info, value)
-
-
-def is_complex(array: Any) -> bool:
-    """Whether an array, of torch or numpy, or the data of a parameter, is complex."""
-    name = _dtype_of(array) or _dtype_of(getattr(array, "data", None))
-    return name.startswith("complex")
-
-
-def _seen(value: Any) -> tuple[Any, ...]:
-    """How a value looks, all but its numbers."""
-    if isinstance(value, tuple | list):
-        return tuple(map(_seen, value))
-    return type(value), getattr(value, "shape", None), getattr(value, "dtype", None)
-
-
-def _parts(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-#: More steps than any counter of 32 bits holds.
-_MOST_STEPS = 2**31 - 2
-
-
-def check_count(label: str, value: Any) -> None:
-    """Refuse what is no number of steps.
-
-    Raises:
-        TreeMismatch: it is none.
-    """
-    # Texts and arrays of them have a float too.
-    is_number = not isinstance(value, str | bytes | bool) and getattr(_numpy_dtype(value), "kind", "f") in "fiu"
-    try:
-        number = float(value) if is_number else -1.0
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        number = -1.0
-    if not (0 <= number <= _MOST_STEPS and number == int(number)):
-        raise TreeMismatch(f"{label} is a number of steps, not {value!r:.60}")
-
-
-def _numpy_dtype(value: Any) -> np.dtype[Any] | None:
-    dtype = getattr(value, "dtype", None)
-    return dtype if isinstance(dtype, np.dtype) else None
-
-
-def _dtype_of(value: Any) -> str:
-    """The name of an array's dtype; empty for what is none."""
-    return str(getattr(value, "dtype", "")).rpartition(".")[2]
+        check_state(self, label, parameter, kept)
