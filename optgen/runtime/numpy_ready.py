@@ -146,7 +146,9 @@ class NumpyReady:
             return None
         values = _values(self.kept, self.names)
         counts = list(compress(values, self.is_count))
-        if counts != [self.t - 1] * len(counts) or not all(starmap(self._are, self.numbers.items())):
+        if not set(map(type, counts)) <= {int} or counts != [self.t - 1] * len(counts):  # True is 1, and no count
+            return None
+        if not all(starmap(self._are, self.numbers.items())):
             return None
         return list(compress(values, self.is_state))
 
