@@ -13,6 +13,7 @@ from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.numpy_memory import Spans, is_folded, reach, sharing
 from optgen.runtime.numpy_ready import NumpyReady
 from optgen.runtime.per_parameter import GroupStep, Work
+from optgen.runtime.state_checks import seen
 from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.targets.manifest import StateInfo
 
@@ -29,6 +30,9 @@ class NumpyLayout(StateLayout):
     def array(self, parameter: Any) -> np.ndarray:
         found: np.ndarray = parameter.data
         return found
+
+    def form(self, parameter: Any) -> tuple[Any, ...]:
+        return seen(parameter.data)
 
     def counted(self, parameter: Any, kept: Kept, t: int) -> int:
         return t

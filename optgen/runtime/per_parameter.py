@@ -92,11 +92,12 @@ class GroupStep(ABC):
         for p in self.work.parameters:
             kept = self.state.get(p)
             if kept:
-                place = f"{label}: the state of a parameter of shape {tuple(layout.array(p).shape)}"
-                layout.settle_or_refuse(place, p, kept)
+                layout.settle_or_refuse(label, p, kept)
                 if layout.of_model and not self.of_model and layout.steps_done(p, kept):
                     lost = ", ".join(sorted(layout.names[name] for name in layout.of_model))
-                    raise TreeMismatch(f"{place} lacks {lost}, which every parameter of a group keeps")
+                    raise TreeMismatch(
+                        f"{layout.place_of(label, p)} lacks {lost}, which every parameter of a group keeps"
+                    )
 
     def run(self) -> None:
         """Make the step: parameters that have made as many steps together, and the others after them."""

@@ -99,14 +99,19 @@ def check_count(label: str, value: Any) -> None:
     Raises:
         TreeMismatch: it is none.
     """
+    if not is_count(value):
+        raise TreeMismatch(f"{label} is a number of steps, not {value!r:.60}")
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a number of steps."""
     # Texts and arrays of them have a float too.
     is_number = not isinstance(value, str | bytes | bool) and getattr(_numpy_dtype(value), "kind", "f") in "fiu"
     try:
         number = float(value) if is_number else -1.0
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        number = -1.0
-    if not (0 <= number <= _MOST_STEPS and number == int(number)):
-        raise TreeMismatch(f"{label} is a number of steps, not {value!r:.60}")
+        return False
+    return 0 <= number <= _MOST_STEPS and number == int(number)
 
 
 def _numpy_dtype(value: Any) -> np.dtype[Any] | None:

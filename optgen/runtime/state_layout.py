@@ -27,7 +27,7 @@ from optgen.runtime.formats import (
     scales_of,
 )
 from optgen.runtime.in_place import InPlaceRule
-from optgen.runtime.state_checks import check_count, check_state, dtype_of, is_complex, seen
+from optgen.runtime.state_checks import check_state, dtype_of, is_count, seen
 from optgen.runtime.variant import ArrayVariant
 from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
@@ -84,6 +84,8 @@ class StateLayout(ABC):
         #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
         self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
         self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+        #: By `form` of parameters.
+        self._own_names: dict[tuple[Any, ...], frozenset[str]] = {}
         #: What states have passed `check`, by what they looked like.
         self._passed: set[tuple[Any, ...]] = set()
         #: Whether anything is kept at all.
@@ -96,6 +98,10 @@ class StateLayout(ABC):
     @abstractmethod
     def array(self, parameter: Parameter) -> Array:
         """What the rule sees of a parameter: real numbers."""
+
+    @abstractmethod
+    def form(self, parameter: Parameter) -> tuple[Any, ...]:
+        """What a parameter is, all but its numbers: what may be kept for it depends on nothing else."""
 
     @abstractmethod
     def counted(self, parameter: Parameter, kept: Kept, t: int) -> Any:
@@ -155,6 +161,12 @@ class StateLayout(ABC):
 
     def own_names(self, parameter: Parameter) -> frozenset[str]:
         """Every name under which the rule may keep something with a parameter, in whatever format."""
+        form = self.form(parameter)
+        if form not in self._own_names:
+            self._own_names[form] = self._own_names_of(parameter)
+        return self._own_names[form]
+
+    def _own_names_of(self, parameter: Parameter) -> frozenset[str]:
         names = {name for info in self.infos(parameter) for name in self.entry_names(parameter, info)}
         names |= set(map(scales_of, self.formattable(parameter).values())) | {self.names[n] for n in self.of_model}
         return frozenset(names | ({self.count} if self.count else set()))
@@ -231,18 +243,32 @@ class StateLayout(ABC):
     def settle_or_refuse(self, label: str, parameter: Parameter, kept: Kept) -> None:
         """Check what is kept for a parameter as often as it has changed, and have it as the library keeps it.
 
+        Args:
+            label: what messages call the optimizer.
+            parameter: whose state it is.
+            kept: its state.
+
         Raises:
             TreeMismatch: see `check`.
         """
-        of_parameter = tuple(self.array(parameter).shape), is_complex(parameter)
-        looks = (*of_parameter, *((name, *seen(value)) for name, value in kept.items()))
-        if looks in self._passed:
-            if self.count in kept:
-                check_count(f"{label}: '{self.count}'", kept[self.count])
+        looks, others = self._looks(parameter, kept)
+        is_known = looks in self._passed and is_count(kept.get(self.count, 0))
+        if is_known and not any(kept[name] is not None and self.is_foreign(name) for name in others):
             return
-        self.check(label, parameter, self.by_entries(parameter, kept))
+        self.check(self.place_of(label, parameter), parameter, self.by_entries(parameter, kept))
         self.settle(parameter, kept)
-        self._passed.add((*of_parameter, *((name, *seen(value)) for name, value in kept.items())))
+        self._passed.add(self._looks(parameter, kept)[0])
+
+    def _looks(self, parameter: Parameter, kept: Kept) -> tuple[tuple[Any, ...], list[str]]:
+        """How a parameter and the rule's entries look, all but their numbers; and the names of other entries."""
+        form = self.form(parameter)
+        own = self._own_names.get(form) or self.own_names(parameter)
+        looks = (form, *[(name, seen(value)) for name, value in kept.items() if name in own])
+        return looks, [name for name in kept if name not in own] if len(looks) <= len(kept) else []
+
+    def place_of(self, label: str, parameter: Parameter) -> str:
+        """What messages call the state of a parameter of an optimizer."""
+        return f"{label}: the state of a parameter of shape {tuple(self.array(parameter).shape)}"
 
     def settle(self, parameter: Parameter, kept: Kept) -> None:
         """Have numbers that `check` has passed as the library keeps them, whoever has set them."""

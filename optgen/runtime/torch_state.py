@@ -17,6 +17,7 @@ from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
 from optgen.runtime.per_parameter import GroupStep
+from optgen.runtime.state_checks import seen
 from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
 from optgen.runtime.torch_ready import Ready
@@ -84,6 +85,9 @@ class TorchLayout(StateLayout):
 
     def array(self, parameter: Tensor) -> Tensor:
         return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
+
+    def form(self, parameter: Tensor) -> tuple[Any, ...]:
+        return seen(parameter)
 
     def counted(self, parameter: Tensor, kept: Kept, t: int) -> Tensor:
         if self.count in kept:

@@ -130,3 +130,22 @@ def test_numbers_of_the_model_outlive_a_groups_first_parameter(name, how):
         changed.step()
     for p, q in zip(parameters, others, strict=True):
         np.testing.assert_allclose(p.data, q.data, rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_remembered_of_states_does_not_grow_with_entries_of_others():
+    parameters, optimizer = made("Adam")
+    take(parameters, optimizer, 0)
+    sizes = set()
+    for length in range(1, 6):
+        for p in parameters:
+            optimizer._ready.clear()
+            optimizer.state[p] |= {"history": np.zeros(length), f"of_step_{length}": length}
+        take(parameters, optimizer, length)
+        sizes.add(sum(len(layout._passed) for layout in optimizer._layouts.values()))
+    assert len(sizes) == 1
+    assert sizes.pop() > 0
+    # An entry of another option is seen beside them, also where the rule's own look as they did.
+    optimizer._ready.clear()
+    optimizer.state[parameters[1]]["max_exp_avg_sq"] = np.zeros_like(parameters[1].data)
+    with pytest.raises(TreeMismatch, match=r"Adam: the state of a parameter of shape .* holds .*max_exp_avg_sq"):
+        take(parameters, optimizer, 6)
