@@ -8,6 +8,7 @@ import queue
 import selectors
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +41,7 @@ class Worker:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         command = [sys.executable, "-m", "tools.fuzzing.worker"]
         self.done, self.said = 0, b""
-        self.errors = Path(f"/tmp/fuzz-worker-{os.getpid()}-{id(self)}.log").open("w+")  # noqa: SIM115
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         return subprocess.Popen(
             command,
             cwd=ROOT,
@@ -57,7 +58,6 @@ class Worker:
             self.process.kill()
             self.process.wait()
             self.errors.close()
-            Path(self.errors.name).unlink(missing_ok=True)
             self.process = None
 
     def run(self, case: Case, targets: tuple[str, ...], limit: float) -> Outcome:
