@@ -151,9 +151,16 @@ class EagerTarget(Target):
         """What is held now."""
         arrays = [on_host(p if self.library == "torch" else p.data) for p in self.parameters]
         states = [self.optimizer.state.get(p, {}) for p in self.parameters]
+
+        def find(index: int, name: str) -> Any:
+            if name in states[index]:
+                return states[index][name]
+            # torch keeps the vectors of a tensor's axes as entries of their own.
+            return tuple(states[index][f"{name}_{axis}"] for axis in range(max(1, arrays[index].ndim)))
+
         return self.snapshot_of(
             arrays,
-            lambda index, name: states[index][name],
+            find,
             lambda name: next(kept[name] for kept in states if name in kept),
         )
 
