@@ -48,6 +48,11 @@ class _Group(click.Group):
             ctx.exit(130)  # what a shell reports of a command that was interrupted
 
 
+def _print(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Write text that may come from a spec or a path: a terminal takes no orders from it."""
+    click.echo(terminal(text) + end, nl=False, err=err)
+
+
 def _complain(text: str) -> None:
     """Write to standard error as it is; in red on a terminal."""
     click.secho(terminal(text), err=True, fg="red")
@@ -75,7 +80,7 @@ def build(names: tuple[str, ...], watch: bool, specs: Path | None, output: Path 
         Path("specs").is_dir() and Path("optgen").is_dir() and Path("specs").resolve() != source.resolve()
     )
     if specs is None and checkout_folder() is None and is_beside_others:
-        click.echo(f"note: this builds {source}; for specs/ of this checkout: pip install -e .", err=True)
+        _print(f"note: this builds {source}; for specs/ of this checkout: pip install -e .", err=True)
     if watch:
         _watch(source, target, names)
     elif not _build_once(source, target, names):
@@ -101,10 +106,10 @@ def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> No
         if stale and not differences:
             _complain(f"{_counted(len(stale), 'difference')} of the documentation from the specs; run: optgen docs")
             for difference in stale:
-                click.echo(difference.diff, nl=False)
+                _print(difference.diff, end="")
             sys.exit(1)
     for difference in differences:
-        click.echo(terminal(difference.diff), nl=False)
+        _print(difference.diff, end="")
     foreign = [difference.path for difference in differences if difference.foreign]
     if len(differences) > len(foreign):
         _complain(
@@ -129,7 +134,7 @@ def docs() -> None:
         raise click.ClickException("pictures are drawn by matplotlib: pip install -e '.[docs]'")
     written = 0
     for relative in write_docs(specs_folder(), root):
-        click.echo(f"wrote {relative}")
+        _print(f"wrote {relative}")
         written += 1
     click.echo(f"{_counted(written, 'file')} of the documentation changed")
 
@@ -226,7 +231,7 @@ def _watch(specs: Path, output: Path, names: tuple[str, ...]) -> None:
         raise click.ClickException("--watch needs the package watchfiles: pip install 'optgen[watch]'") from None
     _known_names(names, specs)  # a name that is wrong from the start is a mistake, not an edit
     _build_for_now(specs, output, names, quiet=False)
-    click.echo(f"watching {specs}; stop with Ctrl-C")
+    _print(f"watching {specs}; stop with Ctrl-C")
     first = True
     # Not a KeyboardInterrupt: one that is raised while an object is being deleted is lost.
     stop = threading.Event()
@@ -381,7 +386,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequen
             cell.rjust(width) if column in numbers else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
-        click.echo("  ".join(cells).rstrip())
+        _print("  ".join(cells).rstrip())
 
 
 @main.command()
@@ -412,7 +417,7 @@ def new(name: str, folder: Path | None) -> None:
     except FileExistsError:
         raise click.ClickException(f"{path} exists already") from None
     then = f"optgen.load({str(path)!r}) in a script" if folder else f"optgen build {name}"
-    click.echo(f"wrote {path}; edit it, then: {then}")
+    _print(f"wrote {path}; edit it, then: {then}")
 
 
 @main.command()

@@ -416,3 +416,13 @@ def test_new_spec_in_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     error = f"Error: {tmp_path}/file/mine: Not a directory\n"
     assert said(run("new", "mine", "--folder", tmp_path / "file" / "mine")) == (1, "", error)
+
+
+def test_a_difference_of_the_documentation_gives_a_terminal_no_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "checkout_folder", lambda: ROOT)
+    monkeypatch.setattr(cli, "_folders", lambda specs, output: (ROOT / "specs", ROOT / "generated"))
+    monkeypatch.setattr(building, "check", lambda *arguments: [])
+    stale = [building.Difference("docs/catalogue.md", "+title \x1b[2J\n")]
+    monkeypatch.setattr("optgen.docs.write.check_docs", lambda *arguments: stale)
+    shown = CliRunner().invoke(cli.main, ["check"])
+    assert (shown.exit_code, shown.stdout) == (1, "+title \\x1b[2J\n")
