@@ -7,7 +7,6 @@ pages and in a terminal, where a line break, a quote or a `*/` would end what th
 
 from __future__ import annotations
 
-import html as _html
 import re
 import urllib.parse
 from collections.abc import Iterable
@@ -85,7 +84,9 @@ def latex(text: str) -> str:
 
 def html(text: str) -> str:
     """Text in HTML, or as the value of an attribute."""
-    return _html.escape(visible(text))
+    import html as library  # not with every front-end, which needs no table of entities
+
+    return library.escape(visible(text))
 
 
 def markdown(text: str) -> str:

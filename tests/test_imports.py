@@ -23,3 +23,9 @@ print(sorted(name for name in sys.modules if name.startswith(("optgen.compiler.a
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n[]\n"
+
+
+def test_errors_load_no_table_of_entities():
+    script = "import sys, optgen.errors; print('html' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
