@@ -1,4 +1,4 @@
-"""Rules that once failed in some target, and those written by hand beside them, in every target that there is."""
+"""Rules that once failed in some target, and those written by hand beside them, together in every target there is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.fuzzing.choosing import TARGETS
 from tools.fuzzing.pool import Worker
 from tools.fuzzing.report import environment, read_cases, targets_of
 
@@ -36,3 +37,7 @@ def test_rules_of_the_corpus(name, workers):
             outcome = workers[interpreted].run(case, some, 60.0)
             assert outcome.refused == ""
             assert [(f.target, f.kind, f.what, f.detail) for f in outcome.failures] == []
+
+
+def test_the_corpus_as_a_whole_is_run_in_every_target():
+    assert {target for case in CORPUS.values() for target in targets_of(case)} >= set(TARGETS)

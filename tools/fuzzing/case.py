@@ -43,7 +43,8 @@ class Case:
         wraps: the name of an optimizer of the catalogue, or the case whose rule is wrapped; None for neither. It is
             called `base` in the equations.
         arguments: values given when the optimizer is built, by the names of hyperparameters and options.
-        targets: the targets to run, `TARGET DTYPE`; all that fit if empty.
+        targets: the only targets to run, `TARGET DTYPE`; some of all by turns if empty.
+        failed: those in which it once failed, which are run in any case.
         seed: what it was made from, -1 if by hand.
         note: what failed, for the corpus.
     """
@@ -56,6 +57,7 @@ class Case:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     model: Model = field(default_factory=Model)
     targets: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     seed: int = -1
     note: str = ""
 
@@ -91,8 +93,9 @@ def to_dict(case: Case) -> dict[str, Any]:
         value = getattr(case, name)
         if value not in ("", -1) and value != {}:
             found[name] = dict(value) if isinstance(value, Mapping) else value
-    if case.targets:
-        found["targets"] = list(case.targets)
+    for name in ("targets", "failed"):
+        if getattr(case, name):
+            found[name] = list(getattr(case, name))
     if case.wraps is not None:
         found["wraps"] = case.wraps if isinstance(case.wraps, str) else to_dict(case.wraps)
     told = {n: getattr(model, n) for n in ("seed", "steps", "special", "layout", "start")}
@@ -108,12 +111,13 @@ def from_dict(found: Mapping[str, Any]) -> Case:
     if "special" in model:
         model["special"] = tuple(model["special"])
     wraps = found.get("wraps")
-    rest = {name: value for name, value in found.items() if name not in ("model", "wraps", "targets")}
+    rest = {name: value for name, value in found.items() if name not in ("model", "wraps", "targets", "failed")}
     rest["equations"] = rest["equations"].strip()
     return Case(
         **rest,
         wraps=from_dict(wraps) if isinstance(wraps, Mapping) else wraps,
         targets=tuple(found.get("targets", ())),
+        failed=tuple(found.get("failed", ())),
         model=Model(**model),
     )
 

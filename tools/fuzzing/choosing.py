@@ -12,7 +12,11 @@ TARGETS: tuple[str, ...] = (
     *(f"{name} {dtype}" for name in JAX for dtype in ("float32", "float64")),
     *(f"{name} float32" for name in TRITON),
     *(f"{name} {dtype}" for name in (*EAGER[:2], *JAX) for dtype in ("bfloat16", "float16")),
+    # Tensors of several dtypes in one model.
+    *(f"{name} float32+float64+bfloat16" for name in (*EAGER[:2], *JAX)),
+    *(f"{name} float32+float64" for name in EAGER[2:]),
 )
+MIXED = tuple(target for target in TARGETS if "+" in target)
 #: What Triton's interpreter needs, and everything else must not have.
 INTERPRETED = {"TRITON_INTERPRET": "1"}
 
@@ -33,10 +37,8 @@ def matching(patterns: str) -> tuple[str, ...]:
 
 
 def turned(number: int) -> tuple[str, ...]:
-    """All targets, but of JAX's, which take long to compile, three: which ones depends on a number."""
-    jax = [target for target in TARGETS if target.startswith("jax")]
-    kept = {jax[(number + 5 * turn) % len(jax)] for turn in range(3)}
-    return tuple(target for target in TARGETS if not target.startswith("jax") or target in kept)
+    """Every eighth target; a number says which, so that numbers that follow each other make up all of them."""
+    return TARGETS[number % 8 :: 8]
 
 
 def sampled(seed: int) -> tuple[str, ...]:
@@ -53,4 +55,6 @@ def sampled(seed: int) -> tuple[str, ...]:
         found.append(f"jax-native-{chance.choice(('apply', 'apply', 'update'))} {chance.choice(dtypes)}")
     if chance.random() < 0.08:
         found.append(f"{chance.choice((*EAGER[:2], *JAX))} {chance.choice(('bfloat16', 'float16'))}")
+    if chance.random() < 0.15:
+        found.append(chance.choice(MIXED))
     return tuple(dict.fromkeys(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from optgen.custom import CustomOptimizer, Definition
 from optgen.errors import SpecError
 from tools.fuzzing.case import NARROW, Case
 from tools.fuzzing.intervals import DOUBLE_PRECISION, SINGLE_PRECISION, Interval, Intervals, exactly
-from tools.fuzzing.models import Data, numpy_dtype
+from tools.fuzzing.models import Data, dtypes_of, numpy_dtype
 from tools.fuzzing.targets import make_target, prepare, state_of
 
 
@@ -168,9 +168,10 @@ def _of_exception(target: str, error: BaseException) -> Failure:
 def _run_target(case: Case, found: Compiled, target: str, outcome: Outcome) -> Failure | None:
     """Steps of one target; what is wrong with them, if anything."""
     name, dtype = target.split()
-    precision = DOUBLE_PRECISION if dtype == "float64" else SINGLE_PRECISION
+    dtypes = dtypes_of(dtype, len(case.model.shapes))
+    precision = DOUBLE_PRECISION if set(dtypes) == {"float64"} else SINGLE_PRECISION
     reference = Interpreter(found.rule, found.values, Intervals(precision))
-    data = Data(case.model, dtype)
+    data = Data(case.model, dtypes)
     driver = make_target(name, found.made, case, reference)
     current: ModelState
     try:
@@ -178,19 +179,22 @@ def _run_target(case: Case, found: Compiled, target: str, outcome: Outcome) -> F
         current = reference.init([p.astype(np.float64) for p in data.parameters()])
         if name.startswith("jax"):
             snapshot = driver.snapshot()
-            wrong = _compare(current, snapshot, dtype, None, outcome)
+            wrong = _compare(current, snapshot, dtypes, None, outcome)
             if wrong:
                 return Failure(target, "wrong", f"initial {wrong[0]}", wrong[1])
         for step in range(case.model.steps):
             gradients, inputs = data.gradients(step), data.inputs(found.rule, step)
             wide = [np.asarray(g, np.float64) for g in gradients]
-            allowed = reference.step(current, wide, {n: _wide(v) for n, v in inputs.items()})
+            wide_inputs = {n: _wide(v) for n, v in inputs.items()}
+            allowed = reference.step(current, wide, wide_inputs)
+            if precision is SINGLE_PRECISION and "float64" in dtypes:
+                _sharpen(allowed, dtypes, found, current, wide, wide_inputs)
             before = [np.asarray(_plain(tensor.theta), np.float64) for tensor in current.tensors]
             driver.step(gradients, inputs)
             outcome.steps[target] = outcome.steps.get(target, 0) + 1
             snapshot = driver.snapshot()
             update = before if name.endswith("update") else None
-            wrong = _compare(allowed, snapshot, dtype, update, outcome)
+            wrong = _compare(allowed, snapshot, dtypes, update, outcome)
             if wrong:
                 what = ", ".join([wrong[0], *features(reference)])
                 return Failure(target, "wrong", what, f"step {step + 1}: {wrong[1]}")
@@ -198,6 +202,27 @@ def _run_target(case: Case, found: Compiled, target: str, outcome: Outcome) -> F
     except Exception as error:  # noqa: BLE001
         return _of_exception(target, error)
     return None
+
+
+class _Telling(Intervals):
+    """Intervals of float64 that tell whether anything was folded over the model."""
+
+    folds = False
+
+    def total(self, operation: str, values: Sequence[Interval]) -> Interval:
+        self.folds = True
+        return super().total(operation, values)
+
+
+def _sharpen(
+    allowed: ModelState, dtypes: list[str], found: Compiled, current: ModelState, gradients: list[Any], inputs: Any
+) -> None:
+    """Let float64 tensors be off by no more than float64 is, unless they learn of tensors in less."""
+    arithmetic = _Telling(DOUBLE_PRECISION)
+    exact = Interpreter(found.rule, found.values, arithmetic).step(current, gradients, inputs)
+    for index, dtype in enumerate(dtypes):
+        if dtype == "float64" and not arithmetic.folds:
+            allowed.tensors[index] = exact.tensors[index]
 
 
 def _wide(value: Any) -> Any:
@@ -213,10 +238,11 @@ def _given(value: Any) -> Interval:
 
 
 def _compare(
-    allowed: ModelState, snapshot: Snapshot, dtype: str, update: list[Any] | None, outcome: Outcome
+    allowed: ModelState, snapshot: Snapshot, dtypes: list[str], update: list[Any] | None, outcome: Outcome
 ) -> tuple[str, str] | None:
     """The first number that cannot be right: what it is, and for the reader what it should be."""
     for index, (tensor, parameter) in enumerate(zip(allowed.tensors, snapshot.parameters, strict=True)):
+        dtype = dtypes[index]
         theta = stored(tensor.theta, dtype, None if update is None else update[index])
         wrong = _outside(theta, parameter, outcome)
         if wrong:
@@ -225,7 +251,9 @@ def _compare(
         wrong_state = _compare_states(tensor.history, kept, dtype, outcome)
         if wrong_state:
             return f"state {wrong_state[0]}", f"{wrong_state[1]} of tensor {index}, shape {parameter.shape}"
-    wrong_state = _compare_states(allowed.shared, snapshot.shared, dtype, outcome)
+    # What is kept once may be kept in any tensor's dtype.
+    coarsest = max(dtypes, key=lambda dtype: _STORED[dtype][0])
+    wrong_state = _compare_states(allowed.shared, snapshot.shared, coarsest, outcome)
     return (f"shared state {wrong_state[0]}", wrong_state[1]) if wrong_state else None
 
 

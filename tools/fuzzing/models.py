@@ -63,29 +63,43 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     return np.dtype(getattr(ml_dtypes, name, name))
 
 
+def dtypes_of(name: str, count: int) -> list[str]:
+    """The dtype of each of some tensors, from the name of one or of several joined by `+`, which take turns."""
+    names = name.split("+")
+    return [names[index % len(names)] for index in range(count)]
+
+
 class Data:
-    """The arrays of a model, the same whenever they are asked for."""
+    """The arrays of a model, the same whenever they are asked for.
 
-    def __init__(self, model: Model, dtype: str) -> None:
+    Args:
+        model: the model.
+        dtypes: one for each tensor.
+    """
+
+    def __init__(self, model: Model, dtypes: Sequence[str]) -> None:
         self.model = model
-        self.dtype = numpy_dtype(dtype)
+        self.tensors = [(shape, numpy_dtype(name)) for shape, name in zip(model.shapes, dtypes, strict=True)]
 
-    def _normal(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray[Any, Any]:
+    def _normal(
+        self, generator: np.random.Generator, shape: Sequence[int], dtype: np.dtype[Any]
+    ) -> np.ndarray[Any, Any]:
         # Rounded to float32 first, so that all dtypes start from about the same numbers.
-        return generator.normal(size=tuple(shape)).astype(np.float32).astype(self.dtype)
+        return np.array(generator.normal(size=tuple(shape)).astype(np.float32).astype(dtype))
 
     def parameters(self) -> list[np.ndarray[Any, Any]]:
         """The parameters before the first step."""
         generator = np.random.default_rng([self.model.seed, 0])
         start = np.float64(self.model.start)
         return [
-            np.asarray(start * self._normal(generator, s).astype(float)).astype(self.dtype) for s in self.model.shapes
+            np.asarray(start * self._normal(generator, shape, dtype).astype(float)).astype(dtype)
+            for shape, dtype in self.tensors
         ]
 
     def gradients(self, step: int) -> list[np.ndarray[Any, Any]]:
         """The gradients of a step, counted from 0."""
         generator = np.random.default_rng([self.model.seed, 1, step])
-        found = [np.array(self._normal(generator, shape)) for shape in self.model.shapes]
+        found = [self._normal(generator, shape, dtype) for shape, dtype in self.tensors]
         for name, value in (("zeros", 0.0), ("nan", np.nan), ("inf", np.inf)):
             for gradient in found if name in self.model.special else ():
                 if gradient.size > (1 if name != "zeros" else 0) and generator.random() < 0.7:
@@ -101,9 +115,9 @@ class Data:
         for given in rule.inputs:
             match given.kind:
                 case "tensor":
-                    found[given.name] = [np.array(self._normal(generator, ())) for _ in self.model.shapes]
+                    found[given.name] = [self._normal(generator, (), dtype) for _, dtype in self.tensors]
                 case "element":
-                    found[given.name] = [np.array(self._normal(generator, shape)) for shape in self.model.shapes]
+                    found[given.name] = [self._normal(generator, shape, dtype) for shape, dtype in self.tensors]
                 case _:
                     found[given.name] = float(np.float32(generator.normal()))
         return found

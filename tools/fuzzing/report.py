@@ -55,7 +55,7 @@ def signature(failure: Failure) -> str:
     """What failures have in common that are most likely one fault."""
     name, _, dtype = failure.target.partition(" ")
     family = "-".join(name.split("-")[:2])
-    narrow = f" {dtype}" if dtype in ("bfloat16", "float16") else ""
+    narrow = f" {dtype}" if dtype not in ("float32", "float64", "") else ""
     return f"{family}{narrow}: {failure.kind}: {failure.what}"
 
 
@@ -141,8 +141,10 @@ def read_cases(path: Path) -> dict[str, Case]:
 
 
 def targets_of(case: Case, words: str = "") -> tuple[str, ...]:
-    """The targets that a case of the corpus is run on: those that it names, or all, JAX's by turns."""
-    return matching(words) if words else case.targets or turned(zlib.crc32(case.equations.encode()))
+    """The targets that a case of the corpus is run on: those that it names, or those that failed and some by turns."""
+    if words:
+        return matching(words)
+    return case.targets or tuple(dict.fromkeys((*case.failed, *turned(zlib.crc32(case.equations.encode())))))
 
 
 def replay(path: Path, words: str, workers: int, limit: float) -> int:
