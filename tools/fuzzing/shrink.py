@@ -262,6 +262,6 @@ def minimise_groups(
         if corpus is not None:
             corpus.mkdir(parents=True, exist_ok=True)
             stem = re.sub(r"\W+", "-", name.lower())[:50].strip("-")
-            (corpus / f"{stem}-{case.seed}.toml").write_text(to_toml(replace(small, targets=())))
+            (corpus / f"{stem}-{case.seed}.toml").write_text(to_toml(replace(small, targets=(), failed=(failure.target,))))
     for worker in workers.values():
         worker.close()
