@@ -28,7 +28,7 @@ from optgen.spec.reader import parse_spec, read_text
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What an optimizer is compiled from: text and plain values, which is what pickles hold.
+    """Source of an optimizer: text and plain values, which is what pickles hold.
 
     Attributes:
         text: equations, or the text of a spec file.
@@ -47,7 +47,7 @@ class Definition:
     counts: Mapping[str, int | np.integer[Any]] = field(default_factory=dict)
 
     def spec(self) -> Spec:
-        """What the text says.
+        """Read the text.
 
         Raises:
             SpecError: a mistake in it, shown in place.
@@ -74,7 +74,7 @@ _compiled: WeakValueDictionary[str, CustomOptimizer] = WeakValueDictionary()
 
 
 def _unpickled(definition: Definition) -> CustomOptimizer:
-    """What a definition stands for: the very object where this process has it already."""
+    """Find the optimizer of a definition: the very object where this process has it already."""
     known = _compiled.get(repr(definition))
     return CustomOptimizer(definition) if known is None else known
 
@@ -111,7 +111,7 @@ class CustomOptimizer:
         return _unpickled, (self.definition,)
 
     def __deepcopy__(self, memo: dict[int, object]) -> CustomOptimizer:
-        """What was compiled is shared, not copied."""
+        """Share what was compiled instead of copying it."""
         return self
 
     @property

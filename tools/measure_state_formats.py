@@ -74,7 +74,7 @@ class Digits:
 
 
 def accuracy(state_dtype: str | None, seed: int) -> float:
-    """What share of digits a network knows after 30 epochs."""
+    """Share of digits that a network knows after 30 epochs."""
     digits = Digits(seed)
     optimizer = optgen.torch.AdamW(digits.parameters, lr=1e-3, state_dtype=state_dtype)
     for _ in range(30):

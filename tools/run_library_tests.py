@@ -222,7 +222,7 @@ def run(library: str) -> tuple[dict[str, str], str]:
 
 
 def exceptions_of(library: str) -> dict[str, str]:
-    """What does not hold of optgen in the tests of the installed release."""
+    """List what does not hold of optgen in the tests of the installed release."""
     return {**EXCEPTIONS, **OF_RELEASES.get((library, importlib.metadata.version(library)), {})}
 
 

@@ -203,7 +203,7 @@ class _Analyser:
         return symbol(self.reductions[value])
 
     def reduction_name(self, value: Reduce) -> str:
-        """What to call a reduction, if no other is called so."""
+        """Choose a name for a reduction that no other has."""
         operand = value.operand
         base = value.operation
         if isinstance(operand, sympy.Symbol):

@@ -1,4 +1,4 @@
-"""What the cases of a rule have in common: folds over the model, and numbers kept once for all tensors.
+"""Common ground of a rule's cases: folds over the model, and numbers kept once for all tensors.
 
 A tensor takes one case, and a fold over the model takes its part from each tensor, so a fold is one and the same in all
 cases, whatever the value that it folds is called there. All other numbers may differ from case to case.
@@ -105,7 +105,7 @@ def told_apart(cases: Sequence[CaseFolds]) -> dict[Place, object] | None:
 
 
 class Meanings:
-    """What numbers are computed from, so that those of different cases can be compared."""
+    """List what numbers are computed from, so that those of different cases can be compared."""
 
     def __init__(self) -> None:
         self._numbers: dict[Expr, int] = {}

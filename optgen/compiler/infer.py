@@ -214,7 +214,7 @@ class KindInference:
             raise self.fail(node, "this is a condition, not a number", "write where(condition, 1, 0)")
 
     def joined(self, node: Node, kinds: tuple[Kind, ...]) -> Kind:
-        """What the kinds below a node join to."""
+        """Join the kinds below a node."""
         kind = kinds[0]
         for other in kinds[1:]:
             try:

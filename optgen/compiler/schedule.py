@@ -119,7 +119,7 @@ class _Scheduler:
         return levels
 
     def find_fixed_roots(self) -> dict[tuple[Kind, int], list[str]]:
-        """What the pass of a domain and level exists for, but for numbers of elements, which a pass stores at will."""
+        """Roots of the pass of a domain and level, without numbers of elements, which a pass stores at will."""
         found: dict[tuple[Kind, int], list[str]] = {}
         for definition in self.program.definitions:
             name, value, level = definition.name, definition.value, self.levels[definition.name]
@@ -290,7 +290,7 @@ class _Scheduler:
         return sum(self.kinds[name] is Kind.ELEMENT for name in self.trace(roots, available)[0])
 
     def trace(self, roots: list[str], stored: set[str]) -> tuple[list[str], set[str]]:
-        """What has to be loaded, and what computed, so that the roots of a pass are known."""
+        """Find what has to be loaded, and what computed, so that the roots of a pass are known."""
         loads: dict[str, None] = {}
         needed: set[str] = set()
         domains = {

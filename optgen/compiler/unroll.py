@@ -393,7 +393,7 @@ class Unroller:
 
 
 def _operands(node: Node) -> tuple[Node, ...]:
-    """What an expression is computed from: all below it but indices."""
+    """List what an expression is computed from: all below it but indices."""
     return () if isinstance(node, Indexed) else children(node)
 
 

@@ -77,7 +77,7 @@ class Entry:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """What gives it in another process."""
+        """Name what gives it in another process."""
         return (catalogue_entry, (self.manifest.name,)) if self.in_catalogue else (getattr, (self.owner, "entry"))
 
     def variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:

@@ -1,4 +1,4 @@
-"""What a rule's step is given besides gradients: by the caller, by keys, and by other transformations."""
+"""Inputs of a rule's step besides gradients: from the caller, from keys, and from other transformations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What one step is given.
+    """Inputs of one step.
 
     Attributes:
         values: the rule's inputs; one for each tensor of those that are.
@@ -88,7 +88,7 @@ class Inputs:
         extra: Mapping[str, Any],
         axes: tuple[str, ...],
     ) -> Given:
-        """What a step is given.
+        """Collect the inputs of a step.
 
         Args:
             model: the tensors.

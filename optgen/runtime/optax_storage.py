@@ -177,7 +177,7 @@ class Storage:
             raise TreeMismatch(f"{where} has shape {found}, expected {wanted} for a gradient of shape {shape}")
 
     def _several(self, name: str, info: StateInfo, stored: Any) -> Any:
-        """What is stored, where it consists of several arrays, in the container that `stored` makes.
+        """Read what is stored, where it consists of several arrays, in the container that `stored` makes.
 
         Some frameworks keep such arrays in containers of their own; flax.nnx does in mappings.
         """

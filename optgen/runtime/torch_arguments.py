@@ -1,4 +1,4 @@
-"""What torch's optimizers take as arguments, and how the values of a group are read."""
+"""Arguments of torch's optimizers, and how the values of a group are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a group's arguments stand for.
+    """Values of a group's arguments.
 
     Attributes:
         count: how many entries the group has.
@@ -33,7 +33,7 @@ class Choice:
 
 
 def check_flags(label: str, group: Mapping[str, Any]) -> None:
-    """What torch refuses of its own arguments, with its kind of error."""
+    """Refuse what torch refuses of its own arguments, with its kind of error."""
     for name in ("foreach", "fused", "capturable", "differentiable", "skip_nonfinite"):
         if not isinstance(group.get(name), bool | None):
             raise HyperparameterTypeError(f"{label}: {name} is True or False, not {group[name]!r}")

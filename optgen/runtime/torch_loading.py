@@ -1,4 +1,4 @@
-"""What an optimizer of torch loads: checked and converted once the user's own hooks have had it, before torch takes it.
+"""Checkpoints for torch: checked and converted once the user's own hooks have had them, before torch takes them.
 
 torch rounds every entry of a parameter's state to the parameter's dtype on its way; what the rule keeps passes hidden,
 since bfloat16 parameters have float32 moments here. Entries of others, such as averages of a wrapper, torch takes as it

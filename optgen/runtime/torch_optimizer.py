@@ -66,7 +66,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     @property
     def _fixed(self) -> dict[str, Any]:
-        """What torch's groups of this name hold beside arguments."""
+        """Entries that torch's groups of this name hold beside arguments."""
         return FIXED.get((self.dialect.library, self.dialect.name), {})
 
     @property
@@ -274,7 +274,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             self._captured.append(ready)
 
     def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any], steps: dict[int, TorchStep]) -> Work:
-        """What a group's step takes; everything that can be refused is refused here.
+        """Prepare a group's step; everything that can be refused is refused here.
 
         Args:
             index: of the group.

@@ -241,7 +241,7 @@ def same(a: Node, b: Node) -> bool:
 
 
 def _own(node: Node) -> tuple[object, ...]:
-    """What a node says by itself, without what is below it."""
+    """Content of a node itself, without what is below it."""
     match node:
         case Number(value=value) | Text(value=value):
             return type(node), value

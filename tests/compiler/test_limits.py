@@ -58,7 +58,7 @@ def spec_of(equations: str) -> Spec:
 
 
 def deep(frames: int, run: Callable[[], Any]) -> Any:
-    """What a function gives that is called by many others, one inside the other, as in frameworks."""
+    """Result of a function that is called by many others, one inside the other, as in frameworks."""
     return run() if frames == 0 else deep(frames - 1, run)
 
 

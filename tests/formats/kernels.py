@@ -1,4 +1,4 @@
-"""What kernels store of numbers in formats, in a process of its own: prints how many bits differ from numpy's.
+"""Numbers that kernels store in formats, in a process of its own: prints how many bits differ from numpy's.
 
     python -m tests.formats.kernels BACKEND
 

@@ -1,4 +1,4 @@
-"""What is pickled, by pickle or as clusters do it by cloudpickle, goes on with the same bits in another process."""
+"""Pickles, by pickle or as clusters make them by cloudpickle, go on with the same bits in another process."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def go_on_elsewhere(made: dict[str, Training], library: Any, file: Path) -> None
 
 
 def test_optimizers_of_the_catalogue(tmp_path: Path) -> None:
-    """What keeps numbers, rows and columns, histories; schedulers are pickled with their optimizers."""
+    """Rules that keep numbers, rows and columns, histories; schedulers are pickled with their optimizers."""
     made: dict[str, Training] = {
         f"optim.{name}": Optim(getattr(optgen.optim, name), optgen.optim.StepLR(0.01, 2))
         for name in ("Adafactor", "Adam", "LBFGS", "SM3")
@@ -173,7 +173,7 @@ def test_what_was_defined_is_itself(library: str) -> None:
 
 
 def test_every_transformation() -> None:
-    """What it starts from is the same."""
+    """Both start from the same values."""
     params = {"w": jnp.ones((3, 4)), "b": jnp.ones(3)}
     for name in dir(optgen.optax):
         if name in ("apply_gradients", "lookahead") or hasattr(optax.schedules, name):

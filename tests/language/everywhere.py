@@ -23,7 +23,7 @@ STEPS = 5
 
 
 class Parameter:
-    """What lucid's interface steps."""
+    """A parameter as lucid's interface steps it."""
 
     def __init__(self, data: Array) -> None:
         self.data = data

@@ -91,7 +91,7 @@ def test_a_rule_that_looks_at_the_whole_model_refuses_shared_memory():
 
 
 def test_numbers_in_one_place():
-    """What is written last stays, as numpy has it; kernels do not run on such."""
+    """The number written last stays, as numpy has it; kernels do not run on such."""
     found = []
     for backend in ("native", "arrays"):
         with pytest.MonkeyPatch.context() as patched:

@@ -1,4 +1,4 @@
-"""What is kept for parameters: set by hand, loaded, shared with wrappers; refused before anything moves."""
+"""State of parameters: set by hand, loaded, shared with wrappers; refused before anything moves."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_program_that_is_no_compiler(text, told, tmp_path):
 
 
 def test_one_that_does_better_afterwards(tmp_path, monkeypatch):
-    """What it made before is not found again."""
+    """Libraries that it made before are not found again."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     wrong = made(tmp_path / "cc", 'while [ "$1" != -o ]; do shift || exit 0; done; echo text > "$2"')
     monkeypatch.setattr(build, "compiler", lambda: (wrong,))

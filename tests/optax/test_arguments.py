@@ -1,4 +1,4 @@
-"""What arguments of the front-end may be: masks of any class, arrays that stay the caller's, numbers as arrays."""
+"""Values that arguments of the front-end may have: masks of any class, arrays of the caller, numbers as arrays."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class _Parameter:
 
 
 def on_arrays(step: Callable[[CustomOptimizer], list[np.ndarray]]) -> Callable[[CustomOptimizer], list[np.ndarray]]:
-    """The same without kernels."""
+    """Have a step made without kernels."""
 
     def run(optimizer: CustomOptimizer) -> list[np.ndarray]:
         before = os.environ.get("OPTGEN_BACKEND")

@@ -183,7 +183,7 @@ def code(text: str) -> str:
 
 
 def tokens_of_c(text: str, folder: Path) -> str:
-    """What a compiler gets of a file of C, with trigraphs; nothing in its comments is worth a warning."""
+    """A file of C as a compiler reads it, with trigraphs; nothing in its comments is worth a warning."""
     path = folder / "kernel.c"
     path.write_bytes(text.encode())
     command = ["cc", "-std=c11", "-trigraphs", "-Wall", "-Werror", f"-I{HEADERS}", "-E", "-P", str(path)]

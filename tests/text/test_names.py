@@ -88,7 +88,7 @@ def test_no_argument_of_a_front_end_is_left_to_a_spec() -> None:
 
 
 def test_no_entry_of_a_group_is_left_to_a_spec() -> None:
-    """What torch and its schedulers write into groups of parameters."""
+    """Entries that torch and its schedulers write into groups of parameters."""
     adam = optgen.load("adam").torch
     found: set[str] = set()
     schedulers = torch.optim.lr_scheduler

@@ -25,7 +25,7 @@ APART = {"Adafactor", "LBFGS", "Novograd", "SM3", "history"}
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What each of two processes has found."""
+    """Findings of each of two processes."""
     folder = tmp_path_factory.mktemp("sharded")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     script = [sys.executable, "-W", "ignore", "tests/torch/sharded.py"]
@@ -49,7 +49,7 @@ def found(tmp_path_factory):
 
 
 def check(found, kind, refused):
-    """What should be refused is, in both processes and by optgen's own error; all else is what whole tensors give."""
+    """Refusals happen in both processes and by optgen's own error; all else is what whole tensors give."""
     for results in found:
         told = {name: value for name, value in results[kind].items() if isinstance(value, str)}
         assert set(told) == refused

@@ -1,4 +1,4 @@
-"""What is kept for parameters: set by hand, loaded, shared with wrappers, moved between places, seen by others."""
+"""State of parameters: set by hand, loaded, shared with wrappers, moved between places, seen by others."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def turned(number: int) -> tuple[str, ...]:
 
 
 def sampled(seed: int) -> tuple[str, ...]:
-    """What a rule is run on where not all targets are asked for: cheap ones often, compiled ones now and then."""
+    """Choose targets for a rule where not all are asked for: cheap ones often, compiled ones now and then."""
     chance = random.Random(seed)
     found = ["numpy-arrays float64", f"torch-arrays {chance.choice(('float32', 'float32', 'float64'))}"]
     found.append(f"{chance.choice(('torch', 'torch', 'numpy'))}-native {chance.choice(('float32', 'float64'))}")

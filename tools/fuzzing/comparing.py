@@ -28,7 +28,7 @@ from tools.fuzzing.targets import make_target, prepare, state_of
 
 @dataclass(slots=True)
 class Failure:
-    """What is wrong with one target.
+    """A fault of one target.
 
     Attributes:
         target: which, with its dtype.
@@ -45,7 +45,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a case.
+    """Result of running a case.
 
     Attributes:
         refused: the compiler's message, if it refused the rule.
@@ -73,7 +73,7 @@ class Compiled:
 
 
 def defined(case: Case, name: str) -> Definition:
-    """What a case's optimizer is compiled from."""
+    """Definition that a case's optimizer is compiled from."""
     wraps = defined(case.wraps, "inner") if isinstance(case.wraps, Case) else case.wraps
     return Definition(case.spec(name), f"{name}.toml", wraps)
 
@@ -142,7 +142,7 @@ def run_case(case: Case, targets: tuple[str, ...], tell: Callable[[str], None] =
 
 
 def features(reference: Interpreter) -> list[str]:
-    """What a rule's states are like, to tell faults apart."""
+    """Describe a rule's states, to tell faults apart."""
     states = [{s.name: (s.kind, s.depth) for s in program.states} for program in reference.programs]
     every = [found for kept in states for found in kept.items()]
     said = [f"history of {kind.value}" for kind in Kind if any(k is kind and d > 1 for _, (k, d) in every)]
@@ -274,7 +274,7 @@ def _compare_states(
 
 
 def stored(value: Interval, dtype: str, before: Any) -> Interval:
-    """What a number may be once it is rounded to the dtype of the array that keeps it.
+    """Widen an interval by the rounding to the dtype of the array that keeps the number.
 
     Args:
         value: the number.
@@ -316,7 +316,7 @@ _STORED = {dtype: _stored(dtype) for dtype in ("float32", "float64", *NARROW)}
 
 
 def _outside(expected: Interval, actual: Any, outcome: Outcome) -> str:
-    """What is wrong with an array; empty if nothing is."""
+    """Describe what is wrong with an array; empty if nothing is."""
     actual = np.asarray(actual, np.float64)
     if np.shape(expected.value) != actual.shape:
         shape = np.broadcast_shapes(np.shape(expected.value), actual.shape)

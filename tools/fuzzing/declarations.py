@@ -1,4 +1,4 @@
-"""What a random rule declares: hyperparameters, options, inputs, a wrapped rule, and the states that it will have."""
+"""Declarations of a random rule: hyperparameters, options, inputs, a wrapped rule, and the states that it will have."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Value:
 
 @dataclass(slots=True)
 class Scope:
-    """What can be read at some place of a rule."""
+    """Values that can be read at some place of a rule."""
 
     values: list[Value] = field(default_factory=list)
     #: Whether folds over the model are allowed: not under a condition on the shape.
@@ -65,7 +65,7 @@ class Scope:
         self.values.append(Value(text, kinds, differs))
 
     def leaves(self, kind: Kind, exact: bool) -> list[Value]:
-        """What has a kind, or fits it."""
+        """Find values that have a kind, or fit it."""
         if exact:
             return [value for value in self.values if value.kinds == {kind}]
         return [value for value in self.values if value.kinds <= BELOW[kind]]

@@ -52,7 +52,7 @@ class Interval:
     per_step: bool = False
 
     def reshape(self, shape: tuple[int, ...]) -> Interval:
-        """The same numbers in another shape."""
+        """Give the numbers another shape."""
         return Interval(*(np.reshape(part, shape) for part in self._parts()), self.per_step)
 
     def _parts(self) -> tuple[Any, Any, Any, Any]:

@@ -98,7 +98,7 @@ class Worker:
             return Outcome(**told, failures=failures)
 
     def _line(self, limit: float) -> str | None:
-        """What the process says next; empty if it has ended, None if it says nothing in time."""
+        """Read what the process says next; empty if it has ended, None if it says nothing in time."""
         assert self.process is not None
         assert self.process.stdout is not None
         pipe = self.process.stdout.fileno()

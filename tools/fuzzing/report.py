@@ -21,7 +21,7 @@ from tools.fuzzing.rules import Rules
 
 @dataclass(slots=True)
 class Tally:
-    """What has come of all cases so far."""
+    """Figures of all cases so far."""
 
     rules: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class Tally:
 
 
 def signature(failure: Failure) -> str:
-    """What failures have in common that are most likely one fault."""
+    """Name what failures have in common that are most likely one fault."""
     name, _, dtype = failure.target.partition(" ")
     family = "-".join(name.split("-")[:2])
     narrow = f" {dtype}" if dtype not in ("float32", "float64", "") else ""
@@ -71,7 +71,7 @@ def made(seed: int) -> Case:
 
 
 def environment(targets: tuple[str, ...]) -> dict[str, str]:
-    """What processes that run some targets need."""
+    """Environment that processes which run some targets need."""
     return dict(INTERPRETED) if any(t.startswith("triton") for t in targets) else {}
 
 

@@ -230,7 +230,7 @@ def tidied(case: Case) -> Case:
 
 
 def likeness(failure: Failure) -> tuple[str, str]:
-    """What has to stay as it is while a case gets smaller."""
+    """Features that have to stay while a case gets smaller."""
     return failure.kind, failure.what.partition(":")[0] if failure.kind == "exception" else ""
 
 
@@ -262,6 +262,8 @@ def minimise_groups(
         if corpus is not None:
             corpus.mkdir(parents=True, exist_ok=True)
             stem = re.sub(r"\W+", "-", name.lower())[:50].strip("-")
-            (corpus / f"{stem}-{case.seed}.toml").write_text(to_toml(replace(small, targets=(), failed=(failure.target,))))
+            (corpus / f"{stem}-{case.seed}.toml").write_text(
+                to_toml(replace(small, targets=(), failed=(failure.target,)))
+            )
     for worker in workers.values():
         worker.close()

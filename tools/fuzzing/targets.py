@@ -92,7 +92,7 @@ class Target:
     def snapshot_of(
         self, parameters: Sequence[Array], find: Callable[[int, str], Any], find_shared: Callable[[str], Any]
     ) -> Snapshot:
-        """What is kept, given how to find each state."""
+        """Make a snapshot, given how to find each state."""
         shared: dict[str, list[Any]] = {}
         states = []
         for index, parameter in enumerate(parameters):
@@ -148,7 +148,7 @@ class EagerTarget(Target):
         self.t += 1
 
     def snapshot(self) -> Snapshot:
-        """What is held now."""
+        """Take a snapshot."""
         arrays = [on_host(p if self.library == "torch" else p.data) for p in self.parameters]
         states = [self.optimizer.state.get(p, {}) for p in self.parameters]
 
@@ -235,7 +235,7 @@ class JaxTarget(Target):
         self.t += 1
 
     def snapshot(self) -> Snapshot:
-        """What is held now."""
+        """Take a snapshot."""
         return self.snapshot_of(
             [on_host(p) for p in self.parameters],
             lambda index, name: getattr(self.state, name)[index],
@@ -262,7 +262,7 @@ def make_target(name: str, made: CustomOptimizer, case: Case, reference: Interpr
 
 
 def state_of(snapshot: Snapshot, t: int, given: Callable[[Any], Any]) -> ModelState:
-    """What a target holds, as the reference takes it."""
+    """Convert a snapshot to a state of the reference."""
     from optgen.compiler.interpret import TensorState
 
     def history(states: Mapping[str, list[Any]]) -> dict[str, list[Any]]:

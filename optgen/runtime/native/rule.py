@@ -48,7 +48,7 @@ def numpy_memory(array: np.ndarray) -> Memory:
 
 @functools.cache
 def _name(dtype: np.dtype) -> str:
-    """What `places.TYPES` calls a dtype; numpy makes the name anew whenever it is asked."""
+    """Name of a dtype in `places.TYPES`; numpy makes the name anew whenever it is asked."""
     return dtype.name if dtype.isnative else f"{dtype.name} in the other byte order"
 
 

@@ -37,7 +37,7 @@ _TAKEN = re.compile(
 
 
 def c_name(name: str) -> str:
-    """What a name of the equations is called in C: a name that means something there gets one more letter."""
+    """Spell a name of the equations in C: one that means something there gets one more letter."""
     plain = name.rstrip("_")
     return f"{name}_" if plain in _WORDS or _TAKEN.fullmatch(plain) else name
 
