@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import optgen
-from optgen import cli
+from optgen import _cache, cli
 from optgen.compiler import build as building
 from optgen.compiler.build import generate_file
 from optgen.doctor import Finding
@@ -169,8 +169,8 @@ def test_output_that_cannot_be_written(output: Path, monkeypatch: pytest.MonkeyP
     def refuse(dir: Path, prefix: str) -> tuple[int, str]:
         raise PermissionError(13, "Permission denied", str(dir / prefix))
 
-    monkeypatch.setattr(building.tempfile, "mkstemp", refuse)
-    error = f"Error: cannot build into {output}: {output}/plain/.manifest.json.optgen-: Permission denied\n"
+    monkeypatch.setattr(_cache.tempfile, "mkstemp", refuse)
+    error = f"Error: cannot build into {output}: {output}/plain/{_cache.UNFINISHED}: Permission denied\n"
     assert said(run("build")) == (1, "", error)
 
 
