@@ -178,8 +178,9 @@ class TorchStep(GroupStep):
             return None
         formatted = {layout.names[name] for name in layout.formats}
         formatted |= set(map(scales_of, formatted))
-        beside = {layout.count, *(layout.names[name] for name in layout.of_step)} | formatted
-        own = [(name, self.kept(p)[name]) for p in parameters for name in layout.kept_names(p)]
+        beside = {layout.names[name] for name in layout.of_step} | formatted
+        # Of a format that has just been chosen the count of steps may not be there yet.
+        own = [(n, self.kept(p)[n]) for p in parameters for n in layout.kept_names(p) if n != layout.count]
         bytes_ = [value for name, value in own if name in formatted]
         if not all(type(value) is Tensor and value.is_contiguous() for value in bytes_):
             return None

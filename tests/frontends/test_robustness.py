@@ -107,8 +107,8 @@ def test_the_count_stays_at_its_largest():
 
 def test_states_and_hyperparameters_of_any_name():
     made = optgen.define(
-        "named", "count[t] = count[t-1] + 1\ntheta[t] = theta[t-1] - lr*learning_rate*self*g/count[t]",
-        lr=0.1, learning_rate=1.0, self=1.0,
+        "named", "count[t] = count[t-1] + 1\ntheta[t] = theta[t-1] - lr*learning_rate*weights*g/count[t]",
+        lr=0.1, learning_rate=1.0, weights=1.0,
     )  # fmt: skip
     optimizer = made.optax()
     state = optimizer.init(jnp.ones(1))
@@ -116,7 +116,7 @@ def test_states_and_hyperparameters_of_any_name():
     for expected in (-0.1, -0.05):
         updates, state = optimizer.update(jnp.ones(1), state)
         np.testing.assert_allclose(updates, [expected], rtol=1e-12)
-    assert made.optim(self=2.0).argument("self") == 2.0
+    assert made.optim(weights=2.0).argument("weights") == 2.0
 
 
 def test_hyperparameters_that_are_arrays():

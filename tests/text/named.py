@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from optgen.custom import CustomOptimizer
-from optgen.spec.reader import parse_spec
+from optgen.custom import CustomOptimizer, Definition
 
 PARAMETERS = (np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3), np.linspace(0.5, 1.5, 4, dtype=np.float32))
 GRADIENTS = (np.cos(np.arange(6, dtype=np.float32)).reshape(2, 3), np.sin(np.arange(4, dtype=np.float32) + 1))
@@ -62,7 +61,7 @@ def made(role: str, names: Sequence[str]) -> CustomOptimizer:
     Raises:
         SpecError: one of the names is refused.
     """
-    return CustomOptimizer(parse_spec(rule(role, names), "named.toml"))
+    return CustomOptimizer(Definition(rule(role, names), "named.toml", None))
 
 
 def inputs(optimizer: CustomOptimizer, each: Callable[[str, np.ndarray], Any]) -> dict[str, Any]:

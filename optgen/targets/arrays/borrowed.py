@@ -19,6 +19,7 @@ def borrowed(program: Program) -> tuple[str, ...]:
         value = definition.value
         if isinstance(value, Reduce | Where) or not value.args:
             return True
-        return expression_kind(value, kinds) is not definition.kind
+        # A single number may be one of Python's, computed from shapes alone.
+        return definition.kind.is_scalar or expression_kind(value, kinds) is not definition.kind
 
     return tuple(name for name in program.outputs if name not in by_name or is_borrowed(by_name[name]))
