@@ -218,7 +218,7 @@ class Launcher:
             return 1
         count = count_of(Kind(launch.domain), shape)
         # The first one computes the tensor's numbers, also where it has no elements.
-        least = 1 if launch.totals else 0
+        least = 1 if any(argument.role == "tensor" for argument in launch.arguments) else 0
         return max(least, -(-count // self.sizes.chunk(count, model_size)))
 
     def parts_of(self, case: CasePlan, shape: tuple[int, ...], model_size: int) -> dict[str, int]:
