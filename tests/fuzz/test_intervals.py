@@ -158,3 +158,14 @@ def test_numbers_of_the_step_are_rounded_once_they_meet_tensors(number):
     assert not allowed.per_step
     assert is_inside(allowed, np.float32(number * 0.7) * values).all()
     assert not is_inside(allowed, np.float32(1.00001 * number * 0.7) * values).any()
+
+
+@pytest.mark.parametrize("operator", ["exp", "log", "sqrt", "tanh", "floor", "ceil"])
+def test_rising_functions_of_narrow_intervals_leave_something(operator):
+    """numpy's tanh falls by a unit in the last place where it goes from one piece of its table to the next."""
+    middle = np.arange(1, 10 * 32) / 32
+    low, high = middle * (1 - 4.5e-16), middle * (1 + 4.5e-16)
+    result = Intervals(DOUBLE_PRECISION).apply(operator, Interval(middle, low, high, np.zeros(low.shape, bool)))
+    for values in (low, middle, high):
+        numbers = NUMPY_FUNCTIONS[operator](values)
+        assert np.all((result.low <= numbers) & (numbers <= result.high))

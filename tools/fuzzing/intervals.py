@@ -310,9 +310,16 @@ def _where(condition: Interval, x: Interval, y: Interval) -> Found:
     return low, high, np.where(yes, x.nan, np.where(no, y.nan, x.nan | y.nan))
 
 
+def _ends(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Any, Any]:
+    """The hull of a rising function's values; numpy's vectorised functions may fall by a unit in the last place."""
+    ends = function(low), function(high)
+    is_empty = low > high
+    return np.where(is_empty, np.inf, np.minimum(*ends)), np.where(is_empty, -np.inf, np.maximum(*ends))
+
+
 def _rising(function: Callable[[Any], Any]) -> Callable[[Interval], Found]:
     def apply(x: Interval) -> Found:
-        return function(x.low), function(x.high), np.zeros(np.shape(x.low), bool)
+        return *_ends(function, x.low, x.high), np.zeros(np.shape(x.low), bool)
 
     return apply
 
@@ -322,7 +329,7 @@ def _partial(function: Callable[[Any], Any]) -> Callable[[Interval], Found]:
 
     def apply(x: Interval) -> Found:
         nothing = x.high < 0
-        low, high = function(np.maximum(x.low, 0.0)), function(np.maximum(x.high, 0.0))
+        low, high = _ends(function, np.maximum(x.low, 0.0), np.maximum(x.high, 0.0))
         return np.where(nothing, np.inf, low), np.where(nothing, -np.inf, high), x.low < 0
 
     return apply
