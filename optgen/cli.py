@@ -303,7 +303,7 @@ def _shown(name: str, folder: Path, stage: str | None, target: str | None, varia
         from optgen.compiler.lr_schedule_pipeline import show_schedule
 
         return show_schedule(all_paths(folder)[name], target)
-    from optgen.spec.reader import read_spec
+    from optgen.language.reader import read_spec
 
     spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
     if target:
@@ -394,8 +394,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequen
 @click.option("--folder", type=_FOLDER, help="Where to write it.  [default: the catalogue's specs/]")
 def new(name: str, folder: Path | None) -> None:
     """Write a commented spec to start from."""
-    from optgen.spec.reader import parse_spec
-    from optgen.spec.starter import starter_spec
+    from optgen.language.reader import parse_spec
+    from optgen.language.starter import starter_spec
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise click.ClickException(
@@ -436,7 +436,7 @@ def verify(names: tuple[str, ...], target: str, gpus: tuple[str, ...], specs: Pa
     if unknown := set(gpus) - set(kernels.GPUS):
         raise click.ClickException(f"no GPU '{min(unknown)}'; there are: {', '.join(kernels.GPUS)}")
     from optgen.compiler.wrapping import wrapped_rule
-    from optgen.spec.reader import read_spec
+    from optgen.language.reader import read_spec
 
     folder = specs or specs_folder()
     known = _known_names(names, folder)

@@ -19,11 +19,11 @@ from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError, UnknownOptimizer
+from optgen.language.definition import Value, define_spec
+from optgen.language.model import Spec
+from optgen.language.reader import parse_spec, read_text
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.manifests import catalogue_names
-from optgen.spec.definition import Value, define_spec
-from optgen.spec.model import Spec
-from optgen.spec.reader import parse_spec, read_text
 
 
 @dataclass(frozen=True, slots=True)

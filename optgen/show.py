@@ -15,8 +15,8 @@ from optgen.compiler.schedule import Schedule
 from optgen.compiler.simplify import operations_per_element
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import UnknownOptimizer
-from optgen.spec.latex import equations_latex
-from optgen.spec.model import Spec
+from optgen.language.latex import equations_latex
+from optgen.language.model import Spec
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optgen.spec.model import Input
+from optgen.language.model import Input
 from optgen.targets.manifest import Manifest
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from optgen._paths import specs_folder
-from optgen.spec.reader import read_spec
+from optgen.language.reader import read_spec
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "agreement.md").read_text()

@@ -11,8 +11,8 @@ import pytest
 
 from optgen._paths import specs_folder
 from optgen.errors import SpecError
+from optgen.language.reader import parse_spec
 from optgen.runtime.manifests import catalogue_manifest
-from optgen.spec.reader import parse_spec
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -31,9 +31,14 @@ from optgen._paths import specs_folder
 from optgen.compiler.choice import choose
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    OptionValue,
+    Spec,
+)
+from optgen.language.reader import read_spec
 from optgen.runtime.entry import catalogue_entry
-from optgen.spec.model import Argument, Dialect, OptionValue, Spec
-from optgen.spec.reader import read_spec
 
 STEPS = 20
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (4, 5), (2, 3, 4))

@@ -17,6 +17,7 @@ from optgen.brainpy.errors import in_brainpys_words
 from optgen.brainpy.files import read_states, write_states
 from optgen.brainpy.schedulers import Scheduler, make_schedule
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
+from optgen.language.model import Dialect
 from optgen.runtime.arguments import arguments_of, bind, settings, signature
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell
@@ -27,7 +28,6 @@ from optgen.runtime.own_arguments import ADDED, checked_flag
 from optgen.runtime.saved import STATE_FORMAT, count_of, expect, unpacked
 from optgen.runtime.stateful import GeneratedRule, check_identity
 from optgen.runtime.weights import Weights, flat_weights
-from optgen.spec.model import Dialect
 
 _NUMBERS = itertools.count()
 

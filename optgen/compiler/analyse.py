@@ -37,7 +37,18 @@ from optgen.compiler.operations import (
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce, State
 from optgen.compiler.rule import Rule
 from optgen.errors import SpecError
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded
+from optgen.language.syntax import (
+    Binary,
+    Call,
+    Compare,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Timed,
+    Unary,
+    folded,
+)
 
 
 def analyse(rule: Rule) -> tuple[Program, ...]:

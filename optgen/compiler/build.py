@@ -16,7 +16,7 @@ import msgspec
 from optgen._cache import UNFINISHED, cache_root, compiler_key, write_whole
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import OptgenError, SpecError
-from optgen.spec.reader import read_spec
+from optgen.language.reader import read_spec
 
 #: The folder of learning-rate schedules, among specs and among generated code.
 SCHEDULES = "schedules"
@@ -75,7 +75,7 @@ def generate_schedule_file(path: Path) -> dict[str, str]:
         SpecError: the spec is wrong, or its name is not its file's.
     """
     from optgen.compiler.lr_schedule_pipeline import generate_schedule
-    from optgen.spec.lr_schedule_reader import schedule_at
+    from optgen.language.lr_schedule_reader import schedule_at
 
     return dict(generate_schedule(schedule_at(path)))
 

@@ -17,8 +17,8 @@ from optgen.compiler.operations import substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce
 from optgen.compiler.rule import Equation
 from optgen.errors import SpecError
-from optgen.spec.source import Source, Span
-from optgen.spec.syntax import Call
+from optgen.language.source import Source, Span
+from optgen.language.syntax import Call
 
 #: Where a fold stands: the file, the stretch of text, and the turns of the loops around it.
 Place = tuple[str, Span, tuple[str | int, ...]]

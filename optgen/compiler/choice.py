@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from optgen.spec.model import Dialect, Hyperparameter, Option, OptionValue, Spec
+from optgen.language.model import (
+    Dialect,
+    Hyperparameter,
+    Option,
+    OptionValue,
+    Spec,
+)
 
 #: The most choices that are generated ahead, where the defaults alone are not more.
 MAX_AHEAD = 6

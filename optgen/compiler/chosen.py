@@ -6,8 +6,20 @@ from dataclasses import replace
 
 from optgen.compiler.choice import Choice
 from optgen.compiler.conditions import combined
-from optgen.spec.model import Spec
-from optgen.spec.syntax import Assign, Compare, For, If, Indexed, Name, Node, Number, Statement, Text, assignments
+from optgen.language.model import Spec
+from optgen.language.syntax import (
+    Assign,
+    Compare,
+    For,
+    If,
+    Indexed,
+    Name,
+    Node,
+    Number,
+    Statement,
+    Text,
+    assignments,
+)
 
 
 def chosen_body(spec: Spec, choice: Choice) -> tuple[Statement, ...]:

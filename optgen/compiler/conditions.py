@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from optgen.spec.language import SHAPE_NAMES
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Unary, walk
+from optgen.language.language import SHAPE_NAMES
+from optgen.language.syntax import (
+    Binary,
+    Call,
+    Compare,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Unary,
+    walk,
+)
 
 
 def combined(node: Node, decide: Callable[[Node], bool | Node]) -> bool | Node:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from optgen.compiler.choice import Choice, default_choice
-from optgen.spec.model import Spec
-from optgen.spec.syntax import Name, Node, assignments, walk
+from optgen.language.model import Spec
+from optgen.language.syntax import (
+    Name,
+    Node,
+    assignments,
+    walk,
+)
 
 
 class Hints:

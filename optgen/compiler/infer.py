@@ -8,9 +8,21 @@ from optgen.compiler.kinds import Kind, KindMismatch, join, reduced, reducible
 from optgen.compiler.rule import Case, Equation, Rule
 from optgen.compiler.signatures import Signatures
 from optgen.errors import SpecError
-from optgen.spec.language import REDUCTIONS
-from optgen.spec.source import Source
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded, walk
+from optgen.language.language import REDUCTIONS
+from optgen.language.source import Source
+from optgen.language.syntax import (
+    Binary,
+    Call,
+    Compare,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Timed,
+    Unary,
+    folded,
+    walk,
+)
 
 #: How a kind is spoken of in messages.
 SPOKEN = {

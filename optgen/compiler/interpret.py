@@ -18,7 +18,18 @@ from optgen.compiler.cases import Place, place_of
 from optgen.compiler.infer import is_reduction
 from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.compiler.rule import Case, Equation, Rule
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, folded
+from optgen.language.syntax import (
+    Binary,
+    Call,
+    Compare,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Timed,
+    Unary,
+    folded,
+)
 
 #: A number or array of whatever arithmetic is in use.
 Value = Any

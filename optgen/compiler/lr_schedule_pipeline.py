@@ -10,9 +10,9 @@ from pathlib import Path
 
 from optgen.compiler.lr_schedule_program import schedule_program
 from optgen.escaping import visible
-from optgen.spec.latex import equations_latex
-from optgen.spec.lr_schedule_model import LrSchedule, printable
-from optgen.spec.lr_schedule_reader import schedule_at
+from optgen.language.latex import equations_latex
+from optgen.language.lr_schedule_model import LrSchedule, printable
+from optgen.language.lr_schedule_reader import schedule_at
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.header import spec_digest
 from optgen.targets.lr_schedule.emit import emit_host, emit_jax

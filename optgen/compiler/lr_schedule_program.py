@@ -24,9 +24,9 @@ from optgen.compiler.operations import (
     substitute,
     symbol,
 )
-from optgen.spec.lr_schedule_check import RESULT, is_static
-from optgen.spec.lr_schedule_model import LrSchedule
-from optgen.spec.syntax import (
+from optgen.language.lr_schedule_check import RESULT, is_static
+from optgen.language.lr_schedule_model import LrSchedule
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,

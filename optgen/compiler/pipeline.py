@@ -22,8 +22,8 @@ from optgen.compiler.schedule import schedules
 from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
 from optgen.escaping import visible
-from optgen.spec.latex import equations_latex
-from optgen.spec.model import Hyperparameter, Input, Spec
+from optgen.language.latex import equations_latex
+from optgen.language.model import Hyperparameter, Input, Spec
 from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero

@@ -9,7 +9,7 @@ from sympy import Expr
 
 from optgen.compiler.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind, join
 from optgen.compiler.operations import names_in
-from optgen.spec.model import Hyperparameter, Input
+from optgen.language.model import Hyperparameter, Input
 
 #: The form in which a rule is computed: the amount to add to the parameter, or the new parameter itself.
 UPDATE, PARAMETER = "theta_update", "theta_new"

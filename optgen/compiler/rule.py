@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optgen.spec.model import Hyperparameter, Input
-from optgen.spec.source import Source
-from optgen.spec.syntax import Node
+from optgen.language.model import Hyperparameter, Input
+from optgen.language.source import Source
+from optgen.language.syntax import Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,19 @@ from collections.abc import Hashable
 
 from optgen.compiler.cases import place_of
 from optgen.compiler.rule import Case
-from optgen.spec.syntax import Binary, Call, Compare, Logical, Name, Node, Number, Timed, Unary, children, folded
+from optgen.language.syntax import (
+    Binary,
+    Call,
+    Compare,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Timed,
+    Unary,
+    children,
+    folded,
+)
 
 
 class Signatures:

@@ -40,7 +40,7 @@ from optgen.compiler.operations import (
     transform,
 )
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
-from optgen.spec.language import GENERATED_WORDS, RESERVED
+from optgen.language.language import GENERATED_WORDS, RESERVED
 
 EXACT, ROUNDING = "exact", "rounding"
 

@@ -13,9 +13,16 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.rule import Case, Rule
 from optgen.compiler.unroll import UndecidedShape, Unroller
 from optgen.errors import SpecError
-from optgen.spec.language import MATRIX_AXES_OPTION
-from optgen.spec.model import Spec
-from optgen.spec.syntax import Assign, Name, Node, is_initial, renamed, walk
+from optgen.language.language import MATRIX_AXES_OPTION
+from optgen.language.model import Spec
+from optgen.language.syntax import (
+    Assign,
+    Name,
+    Node,
+    is_initial,
+    renamed,
+    walk,
+)
 
 MAX_CASES = 8
 

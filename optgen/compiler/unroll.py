@@ -9,10 +9,10 @@ from optgen.compiler.conditions import combined, compare, only_shape
 from optgen.compiler.hints import Hints
 from optgen.compiler.rule import Case, Equation, Rule
 from optgen.errors import SpecError
-from optgen.spec.language import REDUCTIONS, SHAPE_NAMES
-from optgen.spec.model import Spec
-from optgen.spec.source import Source, Span
-from optgen.spec.syntax import (
+from optgen.language.language import REDUCTIONS, SHAPE_NAMES
+from optgen.language.model import Spec
+from optgen.language.source import Source, Span
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,

@@ -8,9 +8,9 @@ from optgen.compiler.choice import default_choice
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
-from optgen.spec.model import Spec
-from optgen.spec.reader import read_spec
-from optgen.spec.tables import suggestion
+from optgen.language.model import Spec
+from optgen.language.reader import read_spec
+from optgen.language.tables import suggestion
 
 
 def wrapped_rule(spec: Spec, folder: Path, around: tuple[str, ...] = ()) -> Rule | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from optgen.compiler.lr_schedule_pipeline import manifest_of
 from optgen.docs.reference import Row
 from optgen.escaping import html, markdown, markdown_code, markdown_link, markdown_math
+from optgen.language.domain import Domain
+from optgen.language.lr_schedule_reader import read_schedule
 from optgen.runtime.lr_schedule_arguments import schedule_signature
-from optgen.spec.domain import Domain
-from optgen.spec.lr_schedule_reader import read_schedule
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 

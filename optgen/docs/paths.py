@@ -13,7 +13,7 @@ from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.spec.model import Spec
+from optgen.language.model import Spec
 
 Point = npt.NDArray[np.float64]
 

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from optgen.compiler.kinds import Kind
 from optgen.escaping import markdown, markdown_code, markdown_link, markdown_math
-from optgen.spec.latex import equations_latex
-from optgen.spec.model import Argument, Dialect, Option, Spec
+from optgen.language.latex import equations_latex
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    Option,
+    Spec,
+)
 from optgen.targets.manifest import CaseInfo, Manifest, StateInfo
 
 #: Bytes of a number that is kept, for parameters of any dtype but float64.

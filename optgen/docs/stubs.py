@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from optgen.brainpy.schedulers import counters
 from optgen.escaping import python_docstring
+from optgen.language.model import Argument, Dialect, Option
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
 from optgen.runtime.arguments import takes_schedule
@@ -14,7 +15,6 @@ from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
 from optgen.runtime.optax_arguments import LIBRARY
 from optgen.runtime.own_arguments import added, own_argument
-from optgen.spec.model import Argument, Dialect, Option
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest
 

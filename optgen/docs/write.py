@@ -18,9 +18,9 @@ from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
 from optgen.docs.stubs import brainpy_stub, grouped_stub, optax_stub, optim_stub, schedules_stub
 from optgen.escaping import markdown, markdown_code
-from optgen.spec.latex import equations_latex
-from optgen.spec.model import Spec
-from optgen.spec.reader import read_spec
+from optgen.language.latex import equations_latex
+from optgen.language.model import Spec
+from optgen.language.reader import read_spec
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 from optgen.targets.manifest import Manifest, read_manifest
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
+from optgen.language.model import Dialect
 from optgen.optim.groups import Group
 from optgen.optim.rates import Rated
 from optgen.optim.restoring import load, save
@@ -24,7 +25,6 @@ from optgen.runtime.own_arguments import ADDED, checked_flag
 from optgen.runtime.stateful import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, rate_name
 from optgen.runtime.transformation import transformation
 from optgen.runtime.weights import Weights, flat_weights, shown
-from optgen.spec.model import Dialect
 
 
 class Optimizer(Rated):

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, StateMismatch
+from optgen.language.model import Dialect
 from optgen.runtime.arguments import bind
 from optgen.runtime.cells import HasValue, cell
 from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import spelled
 from optgen.runtime.lr_schedules import Schedule
-from optgen.spec.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import optax
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.language.model import OptionValue
 from optgen.optim.base import Optimizer
 from optgen.optim.schedulers import LRScheduler
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.stateful import OptaxRule, Rule
 from optgen.runtime.transformation import transformation
-from optgen.spec.model import OptionValue
 
 _SEARCHES = {
     "zoom": lambda: optax.scale_by_zoom_linesearch(max_linesearch_steps=100),

@@ -15,8 +15,15 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.spec.declarations import MAX_COUNT
-from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue, spelling
+from optgen.language.declarations import MAX_COUNT
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    Hyperparameter,
+    Option,
+    OptionValue,
+    spelling,
+)
 from optgen.targets.manifest import Manifest
 
 #: A learning rate that depends on the step: step count → value.

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from optgen.language.model import Dialect
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.pickled import DefinedType
-from optgen.spec.model import Dialect
 from optgen.targets.manifest import Manifest
 
 Made = TypeVar("Made")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from optgen.escaping import rest
+from optgen.language.model import Argument, Dialect
 from optgen.runtime.own_arguments import added, own_argument
-from optgen.spec.model import Argument, Dialect
 from optgen.targets.manifest import Manifest, VariantInfo
 
 

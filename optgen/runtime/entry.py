@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from optgen._paths import generated_folder, specs_folder
 from optgen.compiler.choice import Choice, choose, variant_name
+from optgen.language.model import OptionValue, Spec
 from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.native.choice import backend
-from optgen.spec.model import OptionValue, Spec
 from optgen.targets.manifest import Manifest, VariantInfo
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def catalogue_entry(name: str) -> Entry:
         return (generated_folder() / name / file).read_text()
 
     def read() -> Spec:
-        from optgen.spec.reader import read_spec
+        from optgen.language.reader import read_spec
 
         return read_spec(specs_folder() / f"{name}.toml", manifest.spec)
 

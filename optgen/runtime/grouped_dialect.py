@@ -6,12 +6,17 @@ import functools
 import inspect
 from dataclasses import replace
 
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    Hyperparameter,
+    OptionValue,
+)
 from optgen.runtime.arguments import signature
 from optgen.runtime.entry_names import without_axis
 from optgen.runtime.formats import without_scales
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 from optgen.runtime.own_arguments import ADDED
-from optgen.spec.model import Argument, Dialect, Hyperparameter, OptionValue
 from optgen.targets.manifest import Manifest
 
 #: What a library's optimizers take besides hyperparameters, with its defaults.

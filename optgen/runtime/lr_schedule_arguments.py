@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.language.lr_schedule_model import NumberList
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    Hyperparameter,
+    OptionValue,
+)
 from optgen.runtime.arguments import bind, check_option, check_value, signature
-from optgen.spec.lr_schedule_model import NumberList
-from optgen.spec.model import Argument, Dialect, Hyperparameter, OptionValue
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from optgen.escaping import rest
-from optgen.spec.model import Dialect
+from optgen.language.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 _RETURNS = {

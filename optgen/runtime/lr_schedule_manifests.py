@@ -9,8 +9,8 @@ from typing import Any
 
 from optgen._paths import generated_folder
 from optgen.errors import UnknownSchedule
+from optgen.language.model import Dialect
 from optgen.runtime.modules import module_from_text
-from optgen.spec.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest, read_schedule_manifest
 
 _FOLDER = "schedules"

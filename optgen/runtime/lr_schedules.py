@@ -13,10 +13,10 @@ import optax
 from jax import lax
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, UnknownSchedule
+from optgen.language.model import DIALECTS, Dialect
 from optgen.runtime.lr_schedule_arguments import ScheduleSettings, bound_settings, own_dialect, schedule_signature
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import generated_function, schedule_manifest, spelled
-from optgen.spec.model import DIALECTS, Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, TreeMismatch
+from optgen.language.model import Dialect
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
@@ -25,7 +26,6 @@ from optgen.runtime.own_arguments import checked_flag
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.state_layout import Kept
-from optgen.spec.model import Dialect
 
 Parameter = Any
 

@@ -14,10 +14,10 @@ import numpy as np
 import optax
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.language.model import Dialect, StateLayout
 from optgen.runtime.arguments import Settings, signature
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.own_arguments import ADDED, SKIP_NONFINITE, STATE_DTYPE, added, checked_flag
-from optgen.spec.model import Dialect, StateLayout
 from optgen.targets.manifest import Manifest
 
 #: Stands in a dialect for the default that the installed library has.

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from optgen.errors import InvalidHyperparameter, TreeMismatch
+from optgen.language.model import StateLayout
 from optgen.runtime.formats import Blocks
 from optgen.runtime.jax import complex_dtype
 from optgen.runtime.optax_arguments import Extras
 from optgen.runtime.state_dtypes import FLOAT32, asked_formats
-from optgen.spec.model import StateLayout
 from optgen.targets.manifest import VariantInfo
 
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from optgen.errors import TreeMismatch
-from optgen.spec.model import StateLayout, StatePart
-from optgen.spec.state_layouts import COUNT
+from optgen.language.model import StateLayout, StatePart
+from optgen.language.state_layouts import COUNT
 
 
 @dataclass(frozen=True, slots=True)

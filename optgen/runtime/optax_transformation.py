@@ -13,6 +13,7 @@ import optax
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
+from optgen.language.model import Dialect, StateLayout
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
 from optgen.runtime.formats import closed, is_stochastic
@@ -26,7 +27,6 @@ from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, check
 from optgen.runtime.pickled import PickledAsBuilt
 from optgen.runtime.split import axes_named
 from optgen.runtime.split_parts import check_formats, parts_of
-from optgen.spec.model import Dialect, StateLayout
 
 
 class Transformation(PickledAsBuilt):

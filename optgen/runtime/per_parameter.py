@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import TreeMismatch
+from optgen.language.model import Input
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
 from optgen.runtime.state_checks import is_complex
 from optgen.runtime.state_layout import Array, Kept, Parameter, StateLayout
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
-from optgen.spec.model import Input
 
 
 @dataclass(slots=True)

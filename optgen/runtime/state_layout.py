@@ -11,6 +11,7 @@ import numpy as np
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.language.model import Dialect
 from optgen.runtime.entry_names import entry_names
 from optgen.runtime.formats import (
     BFLOAT16,
@@ -29,7 +30,6 @@ from optgen.runtime.formats import (
 from optgen.runtime.in_place import InPlaceRule
 from optgen.runtime.state_checks import check_state, dtype_of, is_count, seen
 from optgen.runtime.variant import ArrayVariant
-from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
 
 #: A parameter's state as a library keeps it: name → array, or a tuple of them for one vector per axis.

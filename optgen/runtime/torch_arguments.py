@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.language.model import Dialect
 from optgen.runtime.torch_state import TorchLayout
-from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
 

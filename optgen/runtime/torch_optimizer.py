@@ -12,6 +12,7 @@ import torch
 from torch._compile import _disable_dynamo
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
+from optgen.language.model import Dialect
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
@@ -27,7 +28,6 @@ from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_sharded import Sharding, is_made_by_zero
 from optgen.runtime.torch_state import TorchLayout, TorchStep
 from optgen.runtime.triton_memory import is_capturing
-from optgen.spec.model import Dialect
 
 Tensor = torch.Tensor
 

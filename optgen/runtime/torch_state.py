@@ -11,6 +11,7 @@ import torch
 
 from optgen.compiler.kinds import Kind
 from optgen.errors import TreeMismatch
+from optgen.language.model import Dialect
 from optgen.runtime.entry_names import axis_entry
 from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
@@ -23,7 +24,6 @@ from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_sharded import Sharding, as_placed, described, is_sharded
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
-from optgen.spec.model import Dialect
 from optgen.targets.manifest import StateInfo
 
 Tensor = torch.Tensor

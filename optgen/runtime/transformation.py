@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from optgen.errors import TreeMismatch
+from optgen.language.model import Dialect
 from optgen.runtime.arguments import Settings, bind, dialect_of, settings
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry
@@ -21,7 +22,6 @@ from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, fr
 from optgen.runtime.optax_transformation import Transformation
 from optgen.runtime.optax_trees import all_finite, no_change
 from optgen.runtime.split import axes_named, split_along
-from optgen.spec.model import Dialect
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
 

@@ -10,7 +10,7 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.program import Program
 from optgen.compiler.schedule import Schedule
 from optgen.errors import OptgenError
-from optgen.spec.model import Spec
+from optgen.language.model import Spec
 
 
 class UnsupportedByTarget(OptgenError, NotImplementedError):

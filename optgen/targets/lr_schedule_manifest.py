@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.spec.lr_schedule_model import Constraint, NumberList
-from optgen.spec.model import Dialect, Hyperparameter, Option, Reference
+from optgen.language.lr_schedule_model import Constraint, NumberList
+from optgen.language.model import (
+    Dialect,
+    Hyperparameter,
+    Option,
+    Reference,
+)
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
@@ -17,7 +22,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class LrScheduleManifest:
-    """A generated schedule; for its fields see `optgen.spec.lr_schedule_model.LrSchedule`.
+    """A generated schedule; for its fields see `optgen.language.lr_schedule_model.LrSchedule`.
 
     Attributes:
         digest: the sha256 of the text of the spec at `spec`.

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.spec.model import Dialect, Hyperparameter, Input, Option, OptionValue, Reference, StateEntry
+from optgen.language.model import (
+    Dialect,
+    Hyperparameter,
+    Input,
+    Option,
+    OptionValue,
+    Reference,
+    StateEntry,
+)
 from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optgen._paths import specs_folder
-from optgen.spec.reader import read_spec
+from optgen.language.reader import read_spec
 from tests.language.trajectories import Array, Trajectory, difference, distance, problem, rule_of, run_rule
 
 Printed = Callable[[Sequence[Array], Trajectory], Iterator[list[Array]]]

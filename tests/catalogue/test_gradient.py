@@ -14,8 +14,8 @@ from optgen.compiler.simplify import simplify
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64
 from optgen.compiler.wrapping import wrapped_rule
-from optgen.spec.definition import define_spec
-from optgen.spec.reader import read_spec
+from optgen.language.definition import define_spec
+from optgen.language.reader import read_spec
 from tests.language.trajectories import difference, numbers, problem, run_optax, run_rule
 from tests.targets.jax_target import compile_target, hyperparameters_of
 

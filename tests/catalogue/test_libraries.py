@@ -13,8 +13,8 @@ import torch
 
 from optgen._paths import specs_folder
 from optgen.compiler.specialise import specialise
-from optgen.spec.model import Dialect, Spec, spelling
-from optgen.spec.reader import read_spec
+from optgen.language.model import Dialect, Spec, spelling
+from optgen.language.reader import read_spec
 from tests.catalogue import adam_cases, classic_cases, matrix_cases
 from tests.catalogue.cases import Cases
 from tests.language.trajectories import difference, distance, in_dialect, problem, run_optax, run_rule, run_torch

@@ -12,8 +12,8 @@ import pytest
 
 from optgen._paths import specs_folder
 from optgen.compiler.interpret import Interpreter
-from optgen.spec.model import spelling
-from optgen.spec.reader import read_spec
+from optgen.language.model import spelling
+from optgen.language.reader import read_spec
 from tests.language.trajectories import difference, distance, problem, rule_of, run_optax, run_rule
 
 SHAPES = ((3,), (4, 5), (2, 3, 4))

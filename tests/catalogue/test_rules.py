@@ -23,8 +23,8 @@ from optgen.compiler.schedule import schedule
 from optgen.compiler.simplify import simplify
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
-from optgen.spec.model import Spec
-from optgen.spec.reader import parse_spec, read_spec
+from optgen.language.model import Spec
+from optgen.language.reader import parse_spec, read_spec
 from tests.language.trajectories import (
     Array,
     Trajectory,

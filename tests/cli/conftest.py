@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optgen.spec.starter import starter_spec
+from optgen.language.starter import starter_spec
 from tests.cli.specs import PLAIN
 
 

@@ -18,10 +18,10 @@ from optgen import _cache, cli
 from optgen.compiler import build as building
 from optgen.compiler.build import generate_file
 from optgen.doctor import Finding
+from optgen.language.latex import equations_latex
+from optgen.language.reader import read_spec
+from optgen.language.starter import starter_spec
 from optgen.runtime import lr_schedule_manifests, manifests
-from optgen.spec.latex import equations_latex
-from optgen.spec.reader import read_spec
-from optgen.spec.starter import starter_spec
 from tests.cli.specs import PLAIN, edit, wrote
 
 ROOT = Path(__file__).resolve().parents[2]

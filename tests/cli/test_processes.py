@@ -16,7 +16,7 @@ import pytest
 
 import optgen
 from optgen.compiler.build import generate_file
-from optgen.spec.starter import starter_spec
+from optgen.language.starter import starter_spec
 from tests.cli.specs import PLAIN, edit, wrote
 
 ROOT = Path(__file__).resolve().parents[2]

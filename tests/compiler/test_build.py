@@ -19,7 +19,7 @@ from optgen._cache import UNFINISHED
 from optgen.compiler import build as building
 from optgen.compiler.build import Built, Difference, all_paths, build, check, generate_file, spec_paths
 from optgen.errors import SpecError
-from optgen.spec.starter import starter_spec
+from optgen.language.starter import starter_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, random_tensors
 from optgen.errors import SpecError
-from optgen.spec.definition import define_spec
+from optgen.language.definition import define_spec
 from tests.targets import eager_target, jax_target, native_target
 
 SHAPES = ((5, 3), (7,), (2, 3, 4), (), (40,), (4, 6))

@@ -15,8 +15,8 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64
 from optgen.errors import SpecError
-from optgen.spec.definition import define_spec
-from optgen.spec.model import Spec
+from optgen.language.definition import define_spec
+from optgen.language.model import Spec
 from tests.targets import eager_target, native_target
 
 LAST = "theta[t] = theta[t-1] - lr*d"

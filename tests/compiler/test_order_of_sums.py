@@ -7,7 +7,7 @@ import pytest
 from optgen.compiler.choice import default_choice
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import within_float64
-from optgen.spec.definition import define_spec
+from optgen.language.definition import define_spec
 from tests.targets import eager_target, jax_target, native_target
 
 SHAPES = ((5, 3), (70,), (20, 30, 4), (300,))

@@ -9,7 +9,7 @@ import pytest
 import optgen
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.pipeline import compile_variant, generate
-from optgen.spec.reader import read_spec
+from optgen.language.reader import read_spec
 from optgen.targets.kernels.plan import read_plan
 
 SPECS = Path(__file__).parents[2] / "specs"

@@ -25,11 +25,11 @@ from optgen.compiler.simplify import EXACT, REWRITES, operations_per_element, si
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import random_inputs, random_tensors, relative_difference, within_float32
 from optgen.compiler.wrapping import wrapped_rule
+from optgen.language.definition import define_spec
+from optgen.language.language import GENERATED_WORDS, RESERVED
+from optgen.language.reader import read_spec
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.modules import module_from_text
-from optgen.spec.definition import define_spec
-from optgen.spec.language import GENERATED_WORDS, RESERVED
-from optgen.spec.reader import read_spec
 from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import emit_jax
 from optgen.targets.arrays.printer import ArrayPrinter

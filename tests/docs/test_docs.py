@@ -23,11 +23,11 @@ from optgen.compiler.chosen import chosen_body
 from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
+from optgen.language.latex import equations_latex
+from optgen.language.reader import parse_spec, read_spec
 from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_manifests import schedule_names, spelled
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
-from optgen.spec.latex import equations_latex
-from optgen.spec.reader import parse_spec, read_spec
 
 ROOT = Path(__file__).parents[2]
 FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]

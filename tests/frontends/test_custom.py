@@ -10,7 +10,7 @@ import pytest
 import optgen
 from optgen._paths import specs_folder
 from optgen.errors import InvalidHyperparameter, SpecError
-from optgen.spec.starter import starter_spec
+from optgen.language.starter import starter_spec
 
 SOPHON = """
     m[t] = beta1*m[t-1] + (1 - beta1)*g

@@ -18,8 +18,8 @@ import pytest
 
 import optgen.optax
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, OptgenError, TreeMismatch
+from optgen.language.reader import parse_spec
 from optgen.runtime.ondemand import _Cached, _digest
-from optgen.spec.reader import parse_spec
 
 #: Every factory with its defaults, and each argument that changes the formula.
 CASES = [

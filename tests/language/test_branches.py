@@ -17,8 +17,8 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.custom import CustomOptimizer, define
 from optgen.errors import SpecError
-from optgen.spec.definition import define_spec
-from optgen.spec.reader import parse_spec
+from optgen.language.definition import define_spec
+from optgen.language.reader import parse_spec
 from tests.language.trajectories import Array, Trajectory, difference, problem, rule_of, run_optax, run_rule
 
 HEAVY = "v[t] = mu*v[t-1] + g\ntheta[t] = theta[t-1] - lr*v[t]"

@@ -10,7 +10,7 @@ from optgen.compiler.interpret import Interpreter
 from optgen.compiler.kinds import inverse_order, matrix_order
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64
-from optgen.spec.reader import parse_spec
+from optgen.language.reader import parse_spec
 from tests.targets.jax_target import compile_target
 
 SPEC = parse_spec(

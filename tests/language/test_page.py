@@ -14,11 +14,16 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import MAX_CASES, specialise
 from optgen.compiler.unroll import MAX_EQUATIONS
 from optgen.errors import SpecError
-from optgen.spec.declarations import INPUT_KINDS, MAX_COUNT
-from optgen.spec.language import EXTENTS, FUNCTIONS, REDUCTIONS, SHAPE_NAMES
-from optgen.spec.model import DIALECTS, Spec
-from optgen.spec.reader import MAX_FILE, parse_spec, read_spec
-from optgen.spec.tokens import MAX_TEXT
+from optgen.language.declarations import INPUT_KINDS, MAX_COUNT
+from optgen.language.language import (
+    EXTENTS,
+    FUNCTIONS,
+    REDUCTIONS,
+    SHAPE_NAMES,
+)
+from optgen.language.model import DIALECTS, Spec
+from optgen.language.reader import MAX_FILE, parse_spec, read_spec
+from optgen.language.tokens import MAX_TEXT
 from tests.language.trajectories import difference, problem, rule_of, run_rule
 
 ROOT = Path(__file__).parents[2]

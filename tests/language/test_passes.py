@@ -8,8 +8,8 @@ import pytest
 
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
-from optgen.spec.model import Spec
-from optgen.spec.reader import read_spec
+from optgen.language.model import Spec
+from optgen.language.reader import read_spec
 from tests.language.passes import largest_difference
 from tests.language.trajectories import problem, rule_of
 

@@ -12,7 +12,7 @@ from optgen.compiler.choice import default_choice
 from optgen.compiler.infer import infer_kinds
 from optgen.compiler.kinds import Kind
 from optgen.compiler.specialise import specialise
-from optgen.spec.definition import define_spec
+from optgen.language.definition import define_spec
 from tests.language.everywhere import apart, apart_of
 
 TOLERANCE = 1e-12

@@ -19,7 +19,7 @@ from optgen.compiler.choice import Choice, choose, dialect_defaults
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.spec.model import Dialect, OptionValue, Spec
+from optgen.language.model import Dialect, OptionValue, Spec
 
 Array = npt.NDArray[np.float64]
 Trajectory = list[list[Array]]

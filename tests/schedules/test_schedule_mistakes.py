@@ -6,7 +6,7 @@ import pytest
 
 from optgen.compiler.lr_schedule_pipeline import generate_schedule
 from optgen.errors import SpecError
-from optgen.spec.lr_schedule_reader import parse_schedule
+from optgen.language.lr_schedule_reader import parse_schedule
 
 GOOD = """\
 [schedule]

@@ -15,8 +15,8 @@ import pytest
 from optgen._paths import specs_folder
 from optgen.compiler.build import generate_schedule_file
 from optgen.compiler.lr_schedule_pipeline import generate_schedule
+from optgen.language.lr_schedule_reader import parse_schedule
 from optgen.runtime.lr_schedule_manifests import schedule_manifest, schedule_names
-from optgen.spec.lr_schedule_reader import parse_schedule
 
 WORDS = {
     **{name: getattr(math, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "floor", "ceil", "pi")},

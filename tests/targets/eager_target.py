@@ -12,11 +12,11 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.verify import Array, Inputs, Snapshot
+from optgen.language.model import Spec
 from optgen.runtime import numpy as on_numpy
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.torch import TorchVariant
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.spec.model import Spec
 
 
 class EagerTarget:

@@ -14,9 +14,9 @@ from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import Array, Inputs, Snapshot
+from optgen.language.model import Spec
 from optgen.runtime.jax import JaxVariant, ModelState
 from optgen.runtime.modules import module_from_text
-from optgen.spec.model import Spec
 
 
 class JaxTarget:

@@ -11,12 +11,12 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.pipeline import compile_optimizer, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.verify import Array, Inputs
+from optgen.language.model import Spec
 from optgen.runtime import numpy as on_numpy
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.native.library import Kernels, Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.variant import ModelState
-from optgen.spec.model import Spec
 from optgen.targets.native.emit import emit_native
 from tests.targets.eager_target import EagerTarget
 

@@ -27,8 +27,8 @@ from optgen.compiler.verify import (
     within_float32,
 )
 from optgen.compiler.wrapping import wrapped_rule
-from optgen.spec.reader import read_spec
-from optgen.spec.syntax import Call, walk
+from optgen.language.reader import read_spec
+from optgen.language.syntax import Call, walk
 from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
 
 SPECS = {path.stem: read_spec(path) for path in sorted(specs_folder().glob("*.toml"))}

@@ -14,9 +14,9 @@ from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.pipeline import generate
 from optgen.compiler.verify import allowed_step, follow_float64, largest_fraction, random_tensors
+from optgen.language.definition import define_spec
+from optgen.language.reader import parse_spec
 from optgen.runtime.modules import module_from_text
-from optgen.spec.definition import define_spec
-from optgen.spec.reader import parse_spec
 from tests.targets.jax_target import JaxTarget, compile_target
 
 SHAPES = ((), (0,), (1,), (7,), (5, 3), (3, 0), (0, 4), (2, 3, 4))

@@ -11,9 +11,9 @@ from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, random_tensors, within_float32
-from optgen.spec.definition import define_spec
-from optgen.spec.model import Spec
-from optgen.spec.reader import parse_spec
+from optgen.language.definition import define_spec
+from optgen.language.model import Spec
+from optgen.language.reader import parse_spec
 from tests.targets import eager_target, jax_target, native_target
 
 LAST = "theta[t] = theta[t-1] - lr*d"

@@ -13,7 +13,7 @@ import pytest
 
 from optgen.compiler.pipeline import compile_optimizer
 from optgen.errors import SpecError
-from optgen.spec.definition import define_spec
+from optgen.language.definition import define_spec
 from optgen.targets.triton.emit import emit_triton
 from tests.targets.triton_rules import batches, catalogue_names, small_rules
 

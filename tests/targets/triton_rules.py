@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from optgen._paths import specs_folder
-from optgen.spec.definition import define_spec
-from optgen.spec.model import Spec
-from optgen.spec.reader import parse_spec, read_spec
+from optgen.language.definition import define_spec
+from optgen.language.model import Spec
+from optgen.language.reader import parse_spec, read_spec
 
 _EQUATIONS: dict[str, tuple[str, dict[str, float]]] = {
     # Folds over the model, of elements and of numbers of tensors; a state of the model with a history.

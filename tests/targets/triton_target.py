@@ -12,11 +12,11 @@ from optgen.compiler.choice import Choice
 from optgen.compiler.pipeline import compile_optimizer, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.verify import Array, Inputs
+from optgen.language.model import Spec
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.torch import TorchVariant
 from optgen.runtime.triton import TritonRule
 from optgen.runtime.triton_launch import Launcher, Sizes
-from optgen.spec.model import Spec
 from optgen.targets.triton.emit import emit_triton
 from tests.targets.eager_target import EagerTarget
 

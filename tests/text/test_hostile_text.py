@@ -28,15 +28,15 @@ from optgen.compiler.pipeline import generate
 from optgen.docs.write import Documented, text_files
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
+from optgen.language.lr_schedule_model import LrSchedule
+from optgen.language.lr_schedule_reader import parse_schedule
+from optgen.language.model import Spec
+from optgen.language.reader import parse_spec
+from optgen.language.syntax import Statement
 from optgen.runtime.docstrings import described
 from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.modules import module_from_text
-from optgen.spec.lr_schedule_model import LrSchedule
-from optgen.spec.lr_schedule_reader import parse_schedule
-from optgen.spec.model import Spec
-from optgen.spec.reader import parse_spec
-from optgen.spec.syntax import Statement
 from tests.text.hostile import ACCEPTED, BREAKS, CODE, REFUSED, SCHEDULE, SPEC, leaves, quoted, replaced, toml
 from tests.text.pages import renderers, tags_and_text
 

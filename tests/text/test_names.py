@@ -18,6 +18,15 @@ import torch
 
 import optgen
 from optgen.errors import SpecError
+from optgen.language.language import RESERVED
+from optgen.language.names import (
+    ARGUMENTS,
+    GENERATED,
+    INPUTS,
+    declared_problem,
+    name_problem,
+)
+from optgen.language.reader import parse_spec
 from optgen.optax import apply_gradients
 from optgen.optim.base import Optimizer as StatefulOptimizer
 from optgen.runtime.grouped_dialect import FLAGS
@@ -25,9 +34,6 @@ from optgen.runtime.lucid_optimizer import Optimizer as LucidOptimizer
 from optgen.runtime.optax_transformation import Transformation
 from optgen.runtime.own_arguments import ADDED
 from optgen.runtime.torch_optimizer import GeneratedOptimizer
-from optgen.spec.language import RESERVED
-from optgen.spec.names import ARGUMENTS, GENERATED, INPUTS, declared_problem, name_problem
-from optgen.spec.reader import parse_spec
 from optgen.targets.native.printer import c_name
 from tests.text.named import FRONT_ENDS, by_lucid, by_torch, made, rule
 

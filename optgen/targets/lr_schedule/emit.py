@@ -10,7 +10,7 @@ from sympy import Expr
 
 from optgen.compiler.lr_schedule_program import Branch, Let, Loop, LrScheduleProgram, Step, static_test
 from optgen.compiler.operations import Floor, is_reciprocal, multiply
-from optgen.spec.lr_schedule_model import LrSchedule
+from optgen.language.lr_schedule_model import LrSchedule
 from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.header import spec_digest
 from optgen.targets.host import HostPrinter

@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from optgen.errors import SpecError
-from optgen.spec.source import Source, Span
+from optgen.language.source import Source, Span
 
 MAX_TEXT = 64 * 1024
 MAX_TOKENS = 20_000

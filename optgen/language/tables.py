@@ -10,11 +10,11 @@ from typing import Any
 
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
-from optgen.spec.language import RESERVED
-from optgen.spec.names import declared_problem, name_problem
-from optgen.spec.source import Source
-from optgen.spec.symbols import symbol_problem
-from optgen.spec.tokens import MAX_NAME
+from optgen.language.language import RESERVED
+from optgen.language.names import declared_problem, name_problem
+from optgen.language.source import Source
+from optgen.language.symbols import symbol_problem
+from optgen.language.tokens import MAX_NAME
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*\Z")
 

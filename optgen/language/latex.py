@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from optgen.escaping import latex as escaped
-from optgen.spec.model import Spec
-from optgen.spec.syntax import (
+from optgen.language.model import Spec
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,

@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from optgen.errors import SpecError
-from optgen.spec.source import Source, Span
-from optgen.spec.tokens import NAME, NUMBER, OPERATOR, TEXT, WORD, Line, Token
+from optgen.language.source import Source, Span
+from optgen.language.tokens import (
+    NAME,
+    NUMBER,
+    OPERATOR,
+    TEXT,
+    WORD,
+    Line,
+    Token,
+)
 
 MAX_LINE_TOKENS = 2000
 MAX_BRACKETS = 50

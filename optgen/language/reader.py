@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from optgen.errors import SpecError
-from optgen.spec.check import check_spec
-from optgen.spec.declarations import read_hyperparameter, read_input, read_option, read_references, read_state
-from optgen.spec.dialects import read_dialects
-from optgen.spec.gradient import shared_declarations, taken_names, with_transformations
-from optgen.spec.implied import imply_domains
-from optgen.spec.language import parse_equations
-from optgen.spec.model import Preamble, Spec
-from optgen.spec.source import Source, Span
-from optgen.spec.tables import Tables, shortened, suggestion
-from optgen.spec.toml_errors import toml_error
+from optgen.language.check import check_spec
+from optgen.language.declarations import (
+    read_hyperparameter,
+    read_input,
+    read_option,
+    read_references,
+    read_state,
+)
+from optgen.language.dialects import read_dialects
+from optgen.language.gradient import shared_declarations, taken_names, with_transformations
+from optgen.language.implied import imply_domains
+from optgen.language.language import parse_equations
+from optgen.language.model import Preamble, Spec
+from optgen.language.source import Source, Span
+from optgen.language.tables import Tables, shortened, suggestion
+from optgen.language.toml_errors import toml_error
 
 MAX_FILE = 256 * 1024
 

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from optgen.escaping import is_link
-from optgen.spec.domain import Domain, parse_domain
-from optgen.spec.model import Hyperparameter, Input, Option, Reference, StateEntry
-from optgen.spec.tables import Tables
+from optgen.language.domain import Domain, parse_domain
+from optgen.language.model import (
+    Hyperparameter,
+    Input,
+    Option,
+    Reference,
+    StateEntry,
+)
+from optgen.language.tables import Tables
 
 INPUT_KINDS = ("step", "global", "tensor", "element")
 MAX_COUNT = 1000

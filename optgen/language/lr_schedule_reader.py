@@ -8,14 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from optgen.errors import SpecError
-from optgen.spec.declarations import demand, latex_name, read_hyperparameter, read_option, read_references
-from optgen.spec.dialects import read_dialects
-from optgen.spec.domain import Domain, parse_domain
-from optgen.spec.language import parse_equations
-from optgen.spec.lr_schedule_check import OWN_NAMES, check_schedule
-from optgen.spec.lr_schedule_model import Constraint, LrSchedule, NumberList, in_place_of
-from optgen.spec.reader import read_text, rule_start, spec_source, spec_tables
-from optgen.spec.tables import Tables, shortened, suggestion
+from optgen.language.declarations import (
+    demand,
+    latex_name,
+    read_hyperparameter,
+    read_option,
+    read_references,
+)
+from optgen.language.dialects import read_dialects
+from optgen.language.domain import Domain, parse_domain
+from optgen.language.language import parse_equations
+from optgen.language.lr_schedule_check import OWN_NAMES, check_schedule
+from optgen.language.lr_schedule_model import (
+    Constraint,
+    LrSchedule,
+    NumberList,
+    in_place_of,
+)
+from optgen.language.reader import (
+    read_text,
+    rule_start,
+    spec_source,
+    spec_tables,
+)
+from optgen.language.tables import Tables, shortened, suggestion
 
 _TABLES = ("schedule", "hyperparameters", "options", "equations", "dialect")
 _HEAD = ("name", "class", "title", "summary", "references", "base", "constraints")

@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 
 from optgen.errors import SpecError
-from optgen.spec.check import check_spec
-from optgen.spec.declarations import MAX_COUNT
-from optgen.spec.domain import Domain
-from optgen.spec.gradient import with_transformations
-from optgen.spec.implied import imply_domains
-from optgen.spec.language import RESERVED, parse_equations
-from optgen.spec.model import Hyperparameter, Option, Preamble, Spec
-from optgen.spec.names import declared_problem, name_problem
-from optgen.spec.source import Source, Span
+from optgen.language.check import check_spec
+from optgen.language.declarations import MAX_COUNT
+from optgen.language.domain import Domain
+from optgen.language.gradient import with_transformations
+from optgen.language.implied import imply_domains
+from optgen.language.language import RESERVED, parse_equations
+from optgen.language.model import (
+    Hyperparameter,
+    Option,
+    Preamble,
+    Spec,
+)
+from optgen.language.names import declared_problem, name_problem
+from optgen.language.source import Source, Span
 
 #: What `define` takes as a default.
 Value = float | bool | np.generic | None

@@ -6,11 +6,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.spec.language import MATRIX_AXES, MATRIX_AXES_OPTION, RESERVED, SHAPE_NAMES
-from optgen.spec.model import SHARED_WITH_WRAPPED, Spec, spelling
-from optgen.spec.source import Span
-from optgen.spec.state_layouts import unassigned_field
-from optgen.spec.syntax import (
+from optgen.language.language import (
+    MATRIX_AXES,
+    MATRIX_AXES_OPTION,
+    RESERVED,
+    SHAPE_NAMES,
+)
+from optgen.language.model import SHARED_WITH_WRAPPED, Spec, spelling
+from optgen.language.source import Span
+from optgen.language.state_layouts import unassigned_field
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,

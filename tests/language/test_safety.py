@@ -18,7 +18,7 @@ from optgen.compiler.analyse import analyse
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
-from optgen.spec.reader import MAX_FILE, parse_spec, read_spec
+from optgen.language.reader import MAX_FILE, parse_spec, read_spec
 
 ADAM = (Path(__file__).parents[2] / "specs" / "adam.toml").read_text(encoding="utf-8")
 START, END = (ADAM.index(mark) for mark in ("if weight_decay and", "'''\n\n[dialect.optax]"))

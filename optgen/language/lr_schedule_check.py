@@ -10,10 +10,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.spec.language import FUNCTIONS, LENGTH, REDUCTIONS, RESERVED
-from optgen.spec.lr_schedule_model import LrSchedule
-from optgen.spec.source import Span
-from optgen.spec.syntax import (
+from optgen.language.language import (
+    FUNCTIONS,
+    LENGTH,
+    REDUCTIONS,
+    RESERVED,
+)
+from optgen.language.lr_schedule_model import LrSchedule
+from optgen.language.source import Span
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optgen.errors import SpecError
-from optgen.spec.reader import parse_spec
+from optgen.language.reader import parse_spec
 
 HEAD = """
 [optimizer]

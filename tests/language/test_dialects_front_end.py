@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from optgen.errors import InvalidHyperparameter, SpecError
+from optgen.language.model import Argument
+from optgen.language.reader import parse_spec
 from optgen.runtime.arguments import settings
-from optgen.spec.model import Argument
-from optgen.spec.reader import parse_spec
 from optgen.targets.manifest import read_manifest
 
 SPEC = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from optgen.spec.domain import Domain
-from optgen.spec.source import Source
-from optgen.spec.syntax import Statement
+from optgen.language.domain import Domain
+from optgen.language.source import Source
+from optgen.language.syntax import Statement
 
 #: The libraries whose spelling of an optimizer a spec may hold.
 DIALECTS = ("optax", "torch", "braintools", "brainpy", "lucid")

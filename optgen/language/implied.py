@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from optgen.errors import Location, SpecError
-from optgen.spec.model import Hyperparameter
-from optgen.spec.source import Source, Span
-from optgen.spec.syntax import Binary, Name, Statement, expressions, walk
+from optgen.language.model import Hyperparameter
+from optgen.language.source import Source, Span
+from optgen.language.syntax import (
+    Binary,
+    Name,
+    Statement,
+    expressions,
+    walk,
+)
 
 
 def imply_domains(

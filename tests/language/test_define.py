@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from optgen.errors import SpecError
-from optgen.spec.definition import define_spec
-from optgen.spec.domain import Domain
-from optgen.spec.model import Option
+from optgen.language.definition import define_spec
+from optgen.language.domain import Domain
+from optgen.language.model import Option
 
 SGD = "theta[t] = theta[t-1] - lr*g"
 

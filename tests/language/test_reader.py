@@ -11,12 +11,20 @@ from hypothesis import strategies as st
 
 from optgen.compiler.choice import MAX_AHEAD, Choice, choices_ahead, default_choice, dialect_choice, dialect_defaults
 from optgen.errors import SpecError
-from optgen.spec.domain import Domain, parse_domain
-from optgen.spec.language import parse_equations
-from optgen.spec.model import Argument, Dialect, Hyperparameter, Input, Option, Reference, StateEntry
-from optgen.spec.reader import parse_spec, read_spec
-from optgen.spec.source import Source, Span
-from optgen.spec.syntax import (
+from optgen.language.domain import Domain, parse_domain
+from optgen.language.language import parse_equations
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    Hyperparameter,
+    Input,
+    Option,
+    Reference,
+    StateEntry,
+)
+from optgen.language.reader import parse_spec, read_spec
+from optgen.language.source import Source, Span
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,

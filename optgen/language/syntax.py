@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from optgen.spec.source import Span
+from optgen.language.source import Span
 
 
 @dataclass(frozen=True, slots=True)

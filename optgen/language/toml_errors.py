@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 from optgen.errors import SpecError
-from optgen.spec.positions import positions
-from optgen.spec.source import Source, Span
-from optgen.spec.tables import shortened
+from optgen.language.positions import positions
+from optgen.language.source import Source, Span
+from optgen.language.tables import shortened
 
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate inline", "Cannot mutate", "Cannot redefine")
 _QUOTE = ("Illegal character '\\n'", "Unterminated string", 'Expected "\'"', "Expected '\"'", "Expected \"'''\"")

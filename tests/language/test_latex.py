@@ -10,10 +10,10 @@ import pytest
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import MathTextParser
 
-from optgen.spec.latex import equations_latex
-from optgen.spec.model import Spec
-from optgen.spec.reader import parse_spec, read_spec
-from optgen.spec.starter import starter_spec
+from optgen.language.latex import equations_latex
+from optgen.language.model import Spec
+from optgen.language.reader import parse_spec, read_spec
+from optgen.language.starter import starter_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted((ROOT / "specs").glob("*.toml"))

@@ -10,12 +10,22 @@ import tomllib
 from dataclasses import replace
 from importlib import resources
 
-from optgen.spec.declarations import read_hyperparameter, read_option
-from optgen.spec.language import parse_equations
-from optgen.spec.model import Hyperparameter, Option, Preamble, Spec
-from optgen.spec.source import Source
-from optgen.spec.syntax import If, Name, Statement, assignments
-from optgen.spec.tables import Tables
+from optgen.language.declarations import read_hyperparameter, read_option
+from optgen.language.language import parse_equations
+from optgen.language.model import (
+    Hyperparameter,
+    Option,
+    Preamble,
+    Spec,
+)
+from optgen.language.source import Source
+from optgen.language.syntax import (
+    If,
+    Name,
+    Statement,
+    assignments,
+)
+from optgen.language.tables import Tables
 
 
 def shared_declarations(taken: frozenset[str]) -> tuple[tuple[Hyperparameter, ...], tuple[Option, ...]]:
@@ -56,8 +66,8 @@ def _asks_of(statement: Statement) -> str:
 
 @functools.cache
 def _file() -> tuple[tuple[Hyperparameter, ...], tuple[Option, ...], Preamble]:
-    text = resources.files("optgen.spec").joinpath("gradient.toml").read_text(encoding="utf-8")
-    source = Source("optgen/spec/gradient.toml", text)
+    text = resources.files("optgen.language").joinpath("gradient.toml").read_text(encoding="utf-8")
+    source = Source("optgen/language/gradient.toml", text)
     tables, data = Tables(source), tomllib.loads(text)
     hyperparameters = tuple(read_hyperparameter(tables, name, raw) for name, raw in data["hyperparameters"].items())
     options = tuple(read_option(tables, name, raw) for name, raw in data["options"].items())

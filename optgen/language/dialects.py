@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from optgen.errors import SpecError
-from optgen.spec.declarations import MAX_COUNT, demand
-from optgen.spec.domain import Domain, parse_domain
-from optgen.spec.model import (
+from optgen.language.declarations import MAX_COUNT, demand
+from optgen.language.domain import Domain, parse_domain
+from optgen.language.model import (
     DIALECTS,
     Argument,
     Dialect,
@@ -19,9 +19,14 @@ from optgen.spec.model import (
     OptionValue,
     StateLayout,
 )
-from optgen.spec.names import declared_problem
-from optgen.spec.state_layouts import LAYOUT_KEYS, Known, read_layout
-from optgen.spec.tables import Tables, is_word, shortened, suggestion
+from optgen.language.names import declared_problem
+from optgen.language.state_layouts import LAYOUT_KEYS, Known, read_layout
+from optgen.language.tables import (
+    Tables,
+    is_word,
+    shortened,
+    suggestion,
+)
 
 #: Stands for the absence of an optional hyperparameter, since TOML has no null.
 ABSENT = "none"

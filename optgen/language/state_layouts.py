@@ -8,8 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from optgen.errors import SpecError
-from optgen.spec.model import Argument, Dialect, History, OptionValue, Spec, StateLayout, StatePart, Transformation
-from optgen.spec.tables import Tables, is_word, shortened, suggestion
+from optgen.language.model import (
+    Argument,
+    Dialect,
+    History,
+    OptionValue,
+    Spec,
+    StateLayout,
+    StatePart,
+    Transformation,
+)
+from optgen.language.tables import (
+    Tables,
+    is_word,
+    shortened,
+    suggestion,
+)
 
 #: The keys of a dialect that are read here; all but the first need the first.
 LAYOUT_KEYS = (

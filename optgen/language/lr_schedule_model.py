@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.spec.domain import Domain
-from optgen.spec.model import Dialect, Hyperparameter, Option, Preamble, Reference, Spec
-from optgen.spec.source import Source
-from optgen.spec.syntax import Statement
+from optgen.language.domain import Domain
+from optgen.language.model import (
+    Dialect,
+    Hyperparameter,
+    Option,
+    Preamble,
+    Reference,
+    Spec,
+)
+from optgen.language.source import Source
+from optgen.language.syntax import Statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from optgen.compiler.analyse import analyse
 from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
-from optgen.spec.reader import parse_spec
+from optgen.language.reader import parse_spec
 
 HEAD = """\
 [optimizer]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from optgen.errors import Location, SpecError
 from optgen.escaping import HIDDEN
-from optgen.spec.positions import Path, Stretch, positions
+from optgen.language.positions import Path, Stretch, positions
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.spec.grammar import check_grammar
-from optgen.spec.names import GENERATED, name_problem
-from optgen.spec.source import Source, Span
-from optgen.spec.syntax import (
+from optgen.language.grammar import check_grammar
+from optgen.language.names import GENERATED, name_problem
+from optgen.language.source import Source, Span
+from optgen.language.syntax import (
     Assign,
     Binary,
     Call,
@@ -35,7 +35,7 @@ from optgen.spec.syntax import (
     height,
     is_initial,
 )
-from optgen.spec.tokens import read_lines
+from optgen.language.tokens import read_lines
 
 #: Functions of numbers: name → fewest and most arguments.
 FUNCTIONS: dict[str, tuple[int, int]] = {
