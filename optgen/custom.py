@@ -14,10 +14,10 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choose, default_choice, variant_name
 from optgen.compiler.pipeline import Generated, generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import choose, default_choice, variant_name
 from optgen.errors import SpecError, UnknownOptimizer
 from optgen.language.definition import Value, define_spec
 from optgen.language.model import Spec

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from optgen.language.model import Input
-from optgen.targets.manifest import Manifest
+from optgen.contract.declarations import Input
+from optgen.contract.manifest import Manifest
 
 
 def needed_inputs(manifest: Manifest) -> list[Input]:

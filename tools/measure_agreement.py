@@ -28,15 +28,12 @@ import optax
 import optax.contrib
 
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choose
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    OptionValue,
-    Spec,
-)
+from optgen.contract.choice import choose
+from optgen.contract.declarations import OptionValue
+from optgen.contract.dialects import Argument, Dialect
+from optgen.language.model import Spec
 from optgen.language.reader import read_spec
 from optgen.runtime.entry import catalogue_entry
 

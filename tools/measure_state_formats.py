@@ -23,7 +23,8 @@ from sklearn.datasets import load_digits
 
 import optgen.optax
 import optgen.torch
-from optgen.runtime.formats import FORMATS, decoded, encoded, key_of
+from optgen.contract.formats import FORMATS
+from optgen.runtime.formats import decoded, encoded, key_of
 from optgen.runtime.numpy import NumpyArrays
 
 SIZE = 30_000_000

@@ -21,7 +21,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import optgen.torch
-from optgen.runtime.formats import EIGHT_BIT, FORMATS
+from optgen.contract.formats import EIGHT_BIT, FORMATS
 from tools.measure_state_formats import Digits
 
 LR = 1e-3

@@ -16,13 +16,14 @@ import jax.numpy as jnp
 from optgen.brainpy.errors import in_brainpys_words
 from optgen.brainpy.files import read_states, write_states
 from optgen.brainpy.schedulers import Scheduler, make_schedule
+from optgen.contract.dialects import Dialect
+from optgen.contract.formats import scales_of
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
-from optgen.language.model import Dialect
 from optgen.runtime.arguments import arguments_of, bind, settings, signature
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.cells import HasValue, View, cell
 from optgen.runtime.entry import Entry
-from optgen.runtime.formats import Blocks, scales_of
+from optgen.runtime.formats import Blocks
 from optgen.runtime.optax_trees import all_finite
 from optgen.runtime.own_arguments import ADDED, checked_flag
 from optgen.runtime.saved import STATE_FORMAT, count_of, expect, unpacked

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, StateMismatch
-from optgen.language.model import Dialect
 from optgen.runtime.arguments import bind
 from optgen.runtime.cells import HasValue, cell
 from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature

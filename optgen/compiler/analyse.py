@@ -9,7 +9,7 @@ from sympy import Expr
 
 from optgen.compiler.cases import CaseFolds, Place, place_of, told_apart
 from optgen.compiler.infer import SPOKEN, KindInference, infer_kinds, is_reduction
-from optgen.compiler.kinds import Kind, reduced
+from optgen.compiler.kind_rules import reduced
 from optgen.compiler.names import Names
 from optgen.compiler.operations import (
     COMPARISON_NODES,
@@ -36,6 +36,7 @@ from optgen.compiler.operations import (
 )
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce, State
 from optgen.compiler.rule import Rule
+from optgen.contract.kinds import Kind
 from optgen.errors import SpecError
 from optgen.language.syntax import (
     Binary,

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from sympy import Expr, Symbol
 
-from optgen.compiler.kinds import Kind
 from optgen.compiler.names import Names
 from optgen.compiler.operations import substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce
 from optgen.compiler.rule import Equation
+from optgen.contract.kinds import Kind
 from optgen.errors import SpecError
 from optgen.language.source import Source, Span
 from optgen.language.syntax import Call

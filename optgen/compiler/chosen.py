@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optgen.compiler.choice import Choice
 from optgen.compiler.conditions import combined
+from optgen.contract.choice import Choice
 from optgen.language.model import Spec
 from optgen.language.syntax import (
     Assign,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from optgen.compiler.choice import Choice, default_choice
+from optgen.contract.choice import Choice, default_choice
 from optgen.language.model import Spec
 from optgen.language.syntax import (
     Name,

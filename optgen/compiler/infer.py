@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from optgen.compiler.kinds import Kind, KindMismatch, join, reduced, reducible
+from optgen.compiler.kind_rules import KindMismatch, join, reduced, reducible
 from optgen.compiler.rule import Case, Equation, Rule
 from optgen.compiler.signatures import Signatures
+from optgen.contract.kinds import Kind
 from optgen.errors import SpecError
 from optgen.language.language import REDUCTIONS
 from optgen.language.source import Source

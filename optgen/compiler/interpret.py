@@ -16,8 +16,8 @@ import numpy.typing as npt
 from optgen.compiler.analyse import analyse
 from optgen.compiler.cases import Place, place_of
 from optgen.compiler.infer import is_reduction
-from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.compiler.rule import Case, Equation, Rule
+from optgen.contract.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.language.syntax import (
     Binary,
     Call,

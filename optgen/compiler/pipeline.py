@@ -11,25 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
 from optgen.compiler.cases import with_own_names
-from optgen.compiler.choice import Choice, choices_ahead, default_choice, dialect_choice
 from optgen.compiler.chosen import chosen_body
-from optgen.compiler.kinds import Kind
+from optgen.compiler.passes import schedules
 from optgen.compiler.program import UPDATE, Program
 from optgen.compiler.rule import Rule
-from optgen.compiler.schedule import schedules
 from optgen.compiler.simplify import operations_per_element, simplify
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import Choice, default_choice, dialect_choice
+from optgen.contract.declarations import Hyperparameter, Input
+from optgen.contract.kernel_plan import write_plan
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
 from optgen.escaping import visible
 from optgen.language.latex import equations_latex
-from optgen.language.model import Hyperparameter, Input, Spec
+from optgen.language.model import Spec
 from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
-from optgen.targets.kernels.plan import write_plan
-from optgen.targets.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
 from optgen.targets.native.emit import NativeModule, emit_native
 from optgen.targets.triton.emit import TritonModule, emit_triton
 

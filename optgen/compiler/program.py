@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import sympy
 from sympy import Expr
 
-from optgen.compiler.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind, join
+from optgen.compiler.kind_rules import join
 from optgen.compiler.operations import names_in
-from optgen.language.model import Hyperparameter, Input
+from optgen.contract.declarations import Hyperparameter, Input
+from optgen.contract.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind
 
 #: The form in which a rule is computed: the amount to add to the parameter, or the new parameter itself.
 UPDATE, PARAMETER = "theta_update", "theta_new"

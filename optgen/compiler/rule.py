@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optgen.language.model import Hyperparameter, Input
+from optgen.contract.declarations import Hyperparameter, Input
 from optgen.language.source import Source
 from optgen.language.syntax import Node
 

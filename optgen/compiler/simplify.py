@@ -19,7 +19,6 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.gather import Gatherer, is_moderate_literal
-from optgen.compiler.kinds import Kind
 from optgen.compiler.names import Names
 from optgen.compiler.operations import (
     CONDITIONS,
@@ -40,6 +39,7 @@ from optgen.compiler.operations import (
     transform,
 )
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
+from optgen.contract.kinds import Kind
 from optgen.language.language import GENERATED_WORDS, RESERVED
 
 EXACT, ROUNDING = "exact", "rounding"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optgen.compiler.choice import Choice
 from optgen.compiler.rule import Case, Rule
 from optgen.compiler.unroll import UndecidedShape, Unroller
+from optgen.contract.choice import Choice
 from optgen.errors import SpecError
 from optgen.language.language import MATRIX_AXES_OPTION
 from optgen.language.model import Spec

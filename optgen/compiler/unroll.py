@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from optgen.compiler.choice import Choice
 from optgen.compiler.conditions import combined, compare, only_shape
 from optgen.compiler.hints import Hints
 from optgen.compiler.rule import Case, Equation, Rule
+from optgen.contract.choice import Choice
 from optgen.errors import SpecError
 from optgen.language.language import REDUCTIONS, SHAPE_NAMES
 from optgen.language.model import Spec

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optgen.compiler.choice import default_choice
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import default_choice
 from optgen.errors import SpecError
 from optgen.language.model import Spec
 from optgen.language.reader import read_spec

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optgen.compiler.lr_schedule_pipeline import manifest_of
+from optgen.contract.domain import Domain
 from optgen.docs.reference import Row
 from optgen.escaping import html, markdown, markdown_code, markdown_link, markdown_math
-from optgen.language.domain import Domain
 from optgen.language.lr_schedule_reader import read_schedule
 from optgen.runtime.lr_schedule_arguments import schedule_signature
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest

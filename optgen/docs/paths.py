@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import default_choice
 from optgen.language.model import Spec
 
 Point = npt.NDArray[np.float64]

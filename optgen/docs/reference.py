@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.declarations import Option
+from optgen.contract.dialects import Argument, Dialect
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import CaseInfo, Manifest, StateInfo
 from optgen.escaping import markdown, markdown_code, markdown_link, markdown_math
 from optgen.language.latex import equations_latex
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    Option,
-    Spec,
-)
-from optgen.targets.manifest import CaseInfo, Manifest, StateInfo
+from optgen.language.model import Spec
 
 #: Bytes of a number that is kept, for parameters of any dtype but float64.
 STATE_BYTES = 4

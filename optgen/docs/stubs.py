@@ -6,8 +6,10 @@ import inspect
 from collections.abc import Sequence
 
 from optgen.brainpy.schedulers import counters
+from optgen.contract.declarations import Option
+from optgen.contract.dialects import Argument, Dialect
+from optgen.contract.manifest import Manifest
 from optgen.escaping import python_docstring
-from optgen.language.model import Argument, Dialect, Option
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
 from optgen.runtime.arguments import takes_schedule
@@ -16,7 +18,6 @@ from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
 from optgen.runtime.optax_arguments import LIBRARY
 from optgen.runtime.own_arguments import added, own_argument
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
-from optgen.targets.manifest import Manifest
 
 _OPTAX_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
 

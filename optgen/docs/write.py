@@ -13,6 +13,7 @@ import jinja2
 from optgen.compiler.build import Difference, spec_paths
 from optgen.compiler.pipeline import generate
 from optgen.compiler.wrapping import wrapped_rule
+from optgen.contract.manifest import Manifest, read_manifest
 from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
@@ -22,7 +23,6 @@ from optgen.language.latex import equations_latex
 from optgen.language.model import Spec
 from optgen.language.reader import read_spec
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
-from optgen.targets.manifest import Manifest, read_manifest
 
 #: What every rule's paths are drawn beside, by label.
 COMPARED = {"SGD": "sgd", "Adam": "adam"}

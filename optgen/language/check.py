@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from optgen.contract.declarations import SHARED_WITH_WRAPPED
+from optgen.contract.dialects import spelling
 from optgen.errors import SpecError
 from optgen.language.language import (
     MATRIX_AXES,
@@ -12,7 +14,7 @@ from optgen.language.language import (
     RESERVED,
     SHAPE_NAMES,
 )
-from optgen.language.model import SHARED_WITH_WRAPPED, Spec, spelling
+from optgen.language.model import Spec
 from optgen.language.source import Span
 from optgen.language.state_layouts import unassigned_field
 from optgen.language.syntax import (

@@ -6,19 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Input, Option, Reference, StateEntry
+from optgen.contract.domain import Domain, parse_domain
 from optgen.escaping import is_link
-from optgen.language.domain import Domain, parse_domain
-from optgen.language.model import (
-    Hyperparameter,
-    Input,
-    Option,
-    Reference,
-    StateEntry,
-)
 from optgen.language.tables import Tables
 
 INPUT_KINDS = ("step", "global", "tensor", "element")
-MAX_COUNT = 1000
 
 _GREEK = frozenset("alpha beta gamma delta eps eta theta kappa lambda mu nu xi rho sigma tau phi chi psi omega".split())
 

@@ -9,19 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Option
+from optgen.contract.domain import Domain
 from optgen.errors import SpecError
 from optgen.language.check import check_spec
-from optgen.language.declarations import MAX_COUNT
-from optgen.language.domain import Domain
 from optgen.language.gradient import with_transformations
 from optgen.language.implied import imply_domains
 from optgen.language.language import RESERVED, parse_equations
-from optgen.language.model import (
-    Hyperparameter,
-    Option,
-    Preamble,
-    Spec,
-)
+from optgen.language.model import Preamble, Spec
 from optgen.language.names import declared_problem, name_problem
 from optgen.language.source import Source, Span
 

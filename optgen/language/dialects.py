@@ -6,19 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Input, Option, OptionValue
+from optgen.contract.dialects import DIALECTS, Argument, Dialect
+from optgen.contract.domain import Domain, parse_domain
+from optgen.contract.library_state import StateLayout
 from optgen.errors import SpecError
-from optgen.language.declarations import MAX_COUNT, demand
-from optgen.language.domain import Domain, parse_domain
-from optgen.language.model import (
-    DIALECTS,
-    Argument,
-    Dialect,
-    Hyperparameter,
-    Input,
-    Option,
-    OptionValue,
-    StateLayout,
-)
+from optgen.language.declarations import demand
 from optgen.language.names import declared_problem
 from optgen.language.state_layouts import LAYOUT_KEYS, Known, read_layout
 from optgen.language.tables import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from optgen.contract.declarations import Hyperparameter
 from optgen.errors import Location, SpecError
-from optgen.language.model import Hyperparameter
 from optgen.language.source import Source, Span
 from optgen.language.syntax import (
     Binary,

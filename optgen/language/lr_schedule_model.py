@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.language.domain import Domain
-from optgen.language.model import (
-    Dialect,
-    Hyperparameter,
-    Option,
-    Preamble,
-    Reference,
-    Spec,
-)
+from optgen.contract.declarations import Hyperparameter, Option, Reference
+from optgen.contract.dialects import Dialect
+from optgen.contract.domain import Domain
+from optgen.language.model import Preamble, Spec
 from optgen.language.source import Source
 from optgen.language.syntax import Statement
 

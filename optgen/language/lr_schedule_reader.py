@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optgen.contract.domain import Domain, parse_domain
 from optgen.errors import SpecError
 from optgen.language.declarations import (
     demand,
@@ -16,7 +17,6 @@ from optgen.language.declarations import (
     read_references,
 )
 from optgen.language.dialects import read_dialects
-from optgen.language.domain import Domain, parse_domain
 from optgen.language.language import parse_equations
 from optgen.language.lr_schedule_check import OWN_NAMES, check_schedule
 from optgen.language.lr_schedule_model import (

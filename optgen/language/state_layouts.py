@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optgen.contract.declarations import OptionValue
+from optgen.contract.dialects import Argument, Dialect
+from optgen.contract.library_state import COUNT, History, StateLayout, StatePart, Transformation
 from optgen.errors import SpecError
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    History,
-    OptionValue,
-    Spec,
-    StateLayout,
-    StatePart,
-    Transformation,
-)
+from optgen.language.model import Spec
 from optgen.language.tables import (
     Tables,
     is_word,
@@ -46,8 +39,6 @@ DEFAULT_DTYPE = "default"
 _PART_KEYS = ("type", "fields", "when", "otherwise", "schedule", "mask", "of")
 _TRANSFORMATION_KEYS = ("gives", "every", "restarts", "after")
 
-#: What may stand in a field besides the name of a state, a hyperparameter or a transformation argument.
-COUNT = re.compile(r"t(?: \+ (?P<ahead>[1-9]\d*)| == (?P<first>0)| % (?P<period>[a-z]\w*))?")
 
 Value = float | OptionValue | None
 

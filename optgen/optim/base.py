@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import optax
 
+from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
-from optgen.language.model import Dialect
 from optgen.optim.groups import Group
 from optgen.optim.rates import Rated
 from optgen.optim.restoring import load, save

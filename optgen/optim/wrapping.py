@@ -9,8 +9,8 @@ from typing import Any
 
 import optax
 
+from optgen.contract.declarations import OptionValue
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.language.model import OptionValue
 from optgen.optim.base import Optimizer
 from optgen.optim.schedulers import LRScheduler
 from optgen.runtime.arguments import Settings

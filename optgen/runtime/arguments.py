@@ -14,17 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Option, OptionValue
+from optgen.contract.dialects import Argument, Dialect, spelling
+from optgen.contract.manifest import Manifest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.language.declarations import MAX_COUNT
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    Hyperparameter,
-    Option,
-    OptionValue,
-    spelling,
-)
-from optgen.targets.manifest import Manifest
 
 #: A learning rate that depends on the step: step count → value.
 Schedule = Any
@@ -79,7 +72,7 @@ def _without_given(dialect: Dialect) -> Dialect:
 
 def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:
     """A spelling with all that it leaves out, by the spec's names and by keyword."""
-    from optgen.compiler.choice import dialect_defaults
+    from optgen.contract.choice import dialect_defaults
 
     options, values = dialect_defaults(manifest, dialect)
     exposed = {target for argument in dialect.arguments for target in argument.targets}
@@ -142,7 +135,7 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
         InvalidHyperparameter: a value is outside its domain, or not one of the choices.
         HyperparameterTypeError: a value is of the wrong type.
     """
-    from optgen.compiler.choice import dialect_defaults
+    from optgen.contract.choice import dialect_defaults
 
     options, values = dialect_defaults(manifest, dialect)
     hyperparameters = {h.name: h for h in manifest.hyperparameters}

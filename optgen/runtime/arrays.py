@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optgen.targets.manifest import Function
+from optgen.contract.manifest import Function
 
 #: An array of some library.
 Array = Any

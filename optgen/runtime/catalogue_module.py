@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from optgen.language.model import Dialect
+from optgen.contract.dialects import Dialect
+from optgen.contract.manifest import Manifest
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry, catalogue_entry
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.pickled import DefinedType
-from optgen.targets.manifest import Manifest
 
 Made = TypeVar("Made")
 

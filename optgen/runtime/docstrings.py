@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
+from optgen.contract.dialects import Argument, Dialect
+from optgen.contract.manifest import Manifest, VariantInfo
 from optgen.escaping import rest
-from optgen.language.model import Argument, Dialect
 from optgen.runtime.own_arguments import added, own_argument
-from optgen.targets.manifest import Manifest, VariantInfo
 
 
 def described(manifest: Manifest, dialect: Dialect) -> str:
@@ -45,7 +45,7 @@ def _symbols(manifest: Manifest, dialect: Dialect) -> str:
 
 def _variant(manifest: Manifest, dialect: Dialect) -> VariantInfo:
     """What was generated for a spelling's defaults; for the spec's own where that was not generated ahead."""
-    from optgen.compiler.choice import dialect_choice, variant_name
+    from optgen.contract.choice import dialect_choice, variant_name
 
     return manifest.variant(variant_name(manifest, dialect_choice(manifest, dialect))) or manifest.variants[0]
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optgen._paths import generated_folder, specs_folder
-from optgen.compiler.choice import Choice, choose, variant_name
-from optgen.language.model import OptionValue, Spec
+from optgen.contract.choice import Choice, choose, variant_name
+from optgen.contract.declarations import OptionValue
+from optgen.contract.manifest import Manifest, VariantInfo
+from optgen.language.model import Spec
 from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.native.choice import backend
-from optgen.targets.manifest import Manifest, VariantInfo
 
 if TYPE_CHECKING:
     from optgen.compiler.rule import Rule
+    from optgen.contract.kernel_plan import VariantPlan
     from optgen.runtime.jax import JaxVariant
     from optgen.runtime.native.library import Kernels
     from optgen.runtime.native.rule import Memory, NativeRule
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from optgen.runtime.triton import TritonRule
     from optgen.runtime.triton_launch import Launcher
     from optgen.runtime.variant import ArrayVariant
-    from optgen.targets.kernels.plan import VariantPlan
 
 
 V = TypeVar("V")
@@ -129,7 +130,7 @@ class Entry:
 
     def plan(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> VariantPlan:
         """How kernels of the variant run: which reductions there are, and over what."""
-        from optgen.targets.kernels.plan import read_plan
+        from optgen.contract.kernel_plan import read_plan
 
         def make(source: Source) -> VariantPlan:
             return read_plan(source.read("native.json").encode()).variant(source.info.name)
@@ -186,16 +187,16 @@ class Entry:
         Raises:
             ImportError: Triton is not installed.
         """
+        from optgen.contract.kernel_plan import read_plan
         from optgen.runtime.triton_launch import Launcher, Sizes
-        from optgen.targets.kernels.plan import read_plan
 
         plan = read_plan(source.read("triton.json").encode())
         return Launcher(self.module(source, "triton.py"), plan, Sizes())
 
     def kernels(self, source: Source) -> Kernels:
         """The native kernels of a file, compiled when first asked for."""
+        from optgen.contract.kernel_plan import read_plan
         from optgen.runtime.native.library import Kernels
-        from optgen.targets.kernels.plan import read_plan
 
         text = source.read("native.c")
         if text not in self._kernels:

@@ -6,18 +6,14 @@ import functools
 import inspect
 from dataclasses import replace
 
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    Hyperparameter,
-    OptionValue,
-)
+from optgen.contract.declarations import Hyperparameter, OptionValue
+from optgen.contract.dialects import Argument, Dialect
+from optgen.contract.formats import without_scales
+from optgen.contract.manifest import Manifest
+from optgen.contract.state_names import without_axis
 from optgen.runtime.arguments import signature
-from optgen.runtime.entry_names import without_axis
-from optgen.runtime.formats import without_scales
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 from optgen.runtime.own_arguments import ADDED
-from optgen.targets.manifest import Manifest
 
 #: What a library's optimizers take besides hyperparameters, with its defaults.
 FLAGS: dict[str, dict[str, OptionValue | None]] = {

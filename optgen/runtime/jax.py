@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from optgen.contract.manifest import Function, VariantInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
 from optgen.runtime.variant import PARAMETER_FORM, UPDATE, UPDATE_FORM, ArrayVariant, ModelState
-from optgen.targets.manifest import Function, VariantInfo
 
 __all__ = ["PARAMETER_FORM", "UPDATE", "UPDATE_FORM", "JaxArrays", "JaxVariant", "ModelState", "arithmetic_dtype"]
 

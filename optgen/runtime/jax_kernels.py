@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from optgen.compiler.kinds import SIZE_SYMBOLS, Kind
+from optgen.contract.kinds import SIZE_SYMBOLS, Kind
 from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.native.choice import triton_or_told
 from optgen.runtime.native.library import Kernels

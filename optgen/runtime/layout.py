@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optgen.compiler.kinds import Kind, inverse_order, matrix_order
+from optgen.contract.kinds import Kind, inverse_order, matrix_order
 
 #: An array and the order of its axes → the array with its axes in that order.
 Transpose = Callable[[Any, tuple[int, ...]], Any]

@@ -11,14 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from optgen.contract.declarations import Hyperparameter, OptionValue
+from optgen.contract.dialects import Argument, Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.language.lr_schedule_model import NumberList
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    Hyperparameter,
-    OptionValue,
-)
 from optgen.runtime.arguments import bind, check_option, check_value, signature
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from optgen.contract.dialects import Dialect
 from optgen.escaping import rest
-from optgen.language.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 _RETURNS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from optgen._paths import generated_folder
+from optgen.contract.dialects import Dialect
 from optgen.errors import UnknownSchedule
-from optgen.language.model import Dialect
 from optgen.runtime.modules import module_from_text
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest, read_schedule_manifest
 

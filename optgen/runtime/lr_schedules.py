@@ -12,8 +12,8 @@ import numpy as np
 import optax
 from jax import lax
 
+from optgen.contract.dialects import DIALECTS, Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, UnknownSchedule
-from optgen.language.model import DIALECTS, Dialect
 from optgen.runtime.lr_schedule_arguments import ScheduleSettings, bound_settings, own_dialect, schedule_signature
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import generated_function, schedule_manifest, spelled

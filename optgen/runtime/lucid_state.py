@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optgen.contract.manifest import StateInfo
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.numpy_memory import Spans, is_folded, reach, sharing
@@ -15,7 +16,6 @@ from optgen.runtime.numpy_ready import NumpyReady
 from optgen.runtime.per_parameter import GroupStep, Work
 from optgen.runtime.state_checks import seen
 from optgen.runtime.state_layout import Kept, StateLayout
-from optgen.targets.manifest import StateInfo
 
 
 class NumpyLayout(StateLayout):

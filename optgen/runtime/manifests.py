@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 from optgen._paths import generated_folder
+from optgen.contract.manifest import Manifest, read_manifest
 from optgen.errors import UnknownOptimizer
-from optgen.targets.manifest import Manifest, read_manifest
 
 
 @functools.cache

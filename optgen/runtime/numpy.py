@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from optgen.contract.manifest import Function, VariantInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
 from optgen.runtime.variant import ArrayVariant
-from optgen.targets.manifest import Function, VariantInfo
 
 #: What generated functions call, by the names that numpy and jax.numpy share.
 FUNCTIONS = (

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from optgen._cache import compiler_key, in_first_that_works, is_own, write_whole
-from optgen.compiler.choice import Choice
+from optgen.contract.choice import Choice
+from optgen.contract.manifest import Manifest, VariantInfo, read_manifest
 from optgen.errors import OptgenError
 from optgen.runtime.manifests import catalogue_manifest
-from optgen.targets.manifest import Manifest, VariantInfo, read_manifest
 
 if TYPE_CHECKING:
     from optgen.runtime.entry import Entry

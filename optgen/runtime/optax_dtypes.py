@@ -13,13 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from optgen.contract.library_state import StateLayout
+from optgen.contract.manifest import VariantInfo
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.language.model import StateLayout
 from optgen.runtime.formats import Blocks
 from optgen.runtime.jax import complex_dtype
 from optgen.runtime.optax_arguments import Extras
 from optgen.runtime.state_dtypes import FLOAT32, asked_formats
-from optgen.targets.manifest import VariantInfo
 
 
 class StateDtypes:

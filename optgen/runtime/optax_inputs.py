@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.contract.manifest import Manifest, VariantInfo
 from optgen.errors import MissingInput, TreeMismatch
 from optgen.runtime.arguments import Settings
 from optgen.runtime.optax_arguments import Extras
@@ -17,7 +18,6 @@ from optgen.runtime.optax_layout import Layout
 from optgen.runtime.optax_trees import columns, no_change
 from optgen.runtime.split import split_along
 from optgen.runtime.split_parts import Part
-from optgen.targets.manifest import Manifest, VariantInfo
 
 
 @dataclass(slots=True)

@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.contract.library_state import COUNT, StateLayout, StatePart
 from optgen.errors import TreeMismatch
-from optgen.language.model import StateLayout, StatePart
-from optgen.language.state_layouts import COUNT
 
 
 @dataclass(frozen=True, slots=True)

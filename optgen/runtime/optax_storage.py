@@ -13,11 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from optgen.compiler.kinds import Kind, inverse_order, kept_shapes, matrix_order
+from optgen.contract.formats import is_eight_bit
+from optgen.contract.kinds import Kind, inverse_order, kept_shapes, matrix_order
+from optgen.contract.manifest import StateInfo
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks, is_eight_bit
+from optgen.runtime.formats import Blocks
 from optgen.runtime.jax import JaxVariant
-from optgen.targets.manifest import StateInfo
 
 
 @dataclass(frozen=True, slots=True)

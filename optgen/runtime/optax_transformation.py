@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.dialects import Dialect
+from optgen.contract.formats import is_stochastic
+from optgen.contract.kinds import Kind
+from optgen.contract.library_state import StateLayout
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
-from optgen.language.model import Dialect, StateLayout
 from optgen.runtime.arguments import Settings
 from optgen.runtime.entry import Entry
-from optgen.runtime.formats import closed, is_stochastic
+from optgen.runtime.formats import closed
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_dtypes import StateDtypes

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError
-from optgen.language.model import Dialect
 
 #: What front-ends add to every library's arguments, where a dialect has none of that name.
 SKIP_NONFINITE = inspect.Parameter("skip_nonfinite", inspect.Parameter.KEYWORD_ONLY, default=False)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from optgen.contract.declarations import Input
 from optgen.errors import TreeMismatch
-from optgen.language.model import Input
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
 from optgen.runtime.state_checks import is_complex

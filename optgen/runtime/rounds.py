@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from optgen.compiler.kinds import Kind
-from optgen.targets.kernels.plan import CasePlan, Launch
+from optgen.contract.kernel_plan import CasePlan, Launch
+from optgen.contract.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.contract.kinds import Kind, kept_shapes
 
 
 def shape_numbers(shape: Sequence[int]) -> dict[str, int]:
@@ -45,7 +45,7 @@ def slice_maps(extent: str, source: Kind, shape: Sequence[int]) -> list[dict[str
     """The folds along axes that make up one of an extent: one, or for `other_axes` one for each axis.
 
     Each maps number `o` of the result (of `outer`, the first of which stands at `first`) and number `k` of what it
-    folds (of `inner`) to a place in the array; see `optgen.targets.kernels.plan`.
+    folds (of `inner`) to a place in the array; see `optgen.contract.kernel_plan`.
 
     Raises:
         ValueError: there is no such fold.

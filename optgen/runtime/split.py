@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from optgen.contract.manifest import VariantInfo
 from optgen.errors import HyperparameterTypeError, TreeMismatch
 from optgen.runtime.jax import JaxVariant, varying_of
-from optgen.targets.manifest import VariantInfo
 
 
 def axes_named(optimizer: str, name: Any) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from optgen.contract.formats import BLOCK, is_eight_bit, is_stochastic
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import BLOCK, is_eight_bit, is_stochastic
 from optgen.runtime.optax_trees import leaf_paths
 from optgen.runtime.split import split_along
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optgen.contract.formats import BFLOAT16, block_count, scales_of
+from optgen.contract.manifest import StateInfo
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import BFLOAT16, block_count, scales_of
-from optgen.targets.manifest import StateInfo
 
 if TYPE_CHECKING:
     from optgen.runtime.state_layout import Parameter, StateLayout

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.formats import FORMATS
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import CaseInfo, VariantInfo
 from optgen.errors import InvalidHyperparameter
-from optgen.runtime.formats import FORMATS
-from optgen.targets.manifest import CaseInfo, VariantInfo
 
 FLOAT32 = "float32"
 
@@ -19,7 +19,7 @@ def formats_of(label: str, given: Any, info: VariantInfo, spelled: Mapping[str, 
     Args, raises: see `asked_formats`.
 
     Returns:
-        state → one of `optgen.runtime.formats.FORMATS`.
+        state → one of `optgen.contract.formats.FORMATS`.
     """
     asked = asked_formats(label, given, info, spelled)
     return {name: format for name, format in asked.items() if format != FLOAT32}

@@ -9,28 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.kinds import Kind
-from optgen.errors import TreeMismatch
-from optgen.language.model import Dialect
-from optgen.runtime.entry_names import entry_names
-from optgen.runtime.formats import (
+from optgen.contract.dialects import Dialect
+from optgen.contract.formats import (
     BFLOAT16,
     BFLOAT16_NEAREST,
     EIGHT_BIT,
     EIGHT_BIT_STOCHASTIC,
-    Blocks,
     block_count,
-    closed,
-    decoded,
-    encoded,
     is_eight_bit,
     is_stochastic,
     scales_of,
 )
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import StateInfo
+from optgen.contract.state_names import entry_names
+from optgen.errors import TreeMismatch
+from optgen.runtime.formats import Blocks, closed, decoded, encoded
 from optgen.runtime.in_place import InPlaceRule
 from optgen.runtime.state_checks import check_state, dtype_of, is_count, seen
 from optgen.runtime.variant import ArrayVariant
-from optgen.targets.manifest import StateInfo
 
 #: A parameter's state as a library keeps it: name → array, or a tuple of them for one vector per axis.
 Kept = dict[str, Any]

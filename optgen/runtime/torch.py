@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from optgen.contract.manifest import Function, VariantInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
 from optgen.runtime.numpy import call_in_float64
 from optgen.runtime.numpy import namespace as numpy_namespace
 from optgen.runtime.variant import ArrayVariant
-from optgen.targets.manifest import Function, VariantInfo
 
 Tensor = torch.Tensor
 

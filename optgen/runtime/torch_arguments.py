@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.language.model import Dialect
 from optgen.runtime.torch_state import TorchLayout
 
 Tensor = torch.Tensor

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch._compile import _disable_dynamo
 
+from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
-from optgen.language.model import Dialect
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry

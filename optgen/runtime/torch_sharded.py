@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from optgen.compiler.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind
+from optgen.contract.formats import BFLOAT16_NEAREST, is_eight_bit
+from optgen.contract.kernel_plan import Fold, VariantPlan
+from optgen.contract.kinds import MODEL_SYMBOLS, SHAPE_SYMBOLS, Kind
+from optgen.contract.manifest import VariantInfo
 from optgen.errors import TreeMismatch, UnsupportedSharding
-from optgen.runtime.formats import BFLOAT16_NEAREST, is_eight_bit
-from optgen.targets.kernels.plan import Fold, VariantPlan
-from optgen.targets.manifest import VariantInfo
 
 Tensor = torch.Tensor
 

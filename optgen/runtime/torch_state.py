@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.dialects import Dialect
+from optgen.contract.formats import scales_of
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import StateInfo
+from optgen.contract.state_names import axis_entry
 from optgen.errors import TreeMismatch
-from optgen.language.model import Dialect
-from optgen.runtime.entry_names import axis_entry
-from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
@@ -24,7 +25,6 @@ from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_sharded import Sharding, as_placed, described, is_sharded
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
-from optgen.targets.manifest import StateInfo
 
 Tensor = torch.Tensor
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.contract.dialects import Dialect
 from optgen.errors import TreeMismatch
-from optgen.language.model import Dialect
 from optgen.runtime.arguments import Settings, bind, dialect_of, settings
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry

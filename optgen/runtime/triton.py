@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.formats import BLOCK as FORMAT_BLOCK
+from optgen.contract.kernel_plan import SKIP, STATE_FORMATS, UNSCALE
+from optgen.contract.kinds import Kind
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import BLOCK as FORMAT_BLOCK
 from optgen.runtime.in_place import single
 from optgen.runtime.triton_call import arithmetic_dtype, on_device
 from optgen.runtime.triton_launch import Launcher
 from optgen.runtime.triton_phase import Model, Phase
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import SKIP, STATE_FORMATS, UNSCALE
 
 Tensor = torch.Tensor
 

@@ -13,11 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import triton.language as tl
 
-from optgen.compiler.kinds import Kind
-from optgen.runtime.formats import EIGHT_BIT
-from optgen.runtime.rounds import rounds
-from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
-from optgen.targets.kernels.plan import (
+from optgen.contract.formats import EIGHT_BIT
+from optgen.contract.kernel_plan import (
     BLOCKS,
     SEED,
     SLICES,
@@ -29,6 +26,9 @@ from optgen.targets.kernels.plan import (
     KernelPlan,
     Launch,
 )
+from optgen.contract.kinds import Kind
+from optgen.runtime.rounds import rounds
+from optgen.runtime.slices import axis_table, count_of, shape_numbers, slice_maps
 
 #: Contracting `a*b + c` into one rounding is left out, so that the numbers do not depend on how a compiler pairs terms.
 LAUNCH_OPTIONS: Mapping[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from optgen.compiler.kinds import Kind, kept_shapes
-from optgen.runtime.formats import Blocks, is_stochastic, seed_of, stream_of
+from optgen.contract.formats import is_stochastic
+from optgen.contract.kernel_plan import SEED, STATE_FORMATS, UNSCALE, CasePlan, KernelPlan, StatePlan
+from optgen.contract.kinds import Kind, kept_shapes
+from optgen.runtime.formats import Blocks, seed_of, stream_of
 from optgen.runtime.slices import count_of, shape_numbers
 from optgen.runtime.torch_memory import NAMES
 from optgen.runtime.triton_call import DeviceCall, arithmetic_dtype, memory_of
 from optgen.runtime.triton_launch import NUMBER_OPTIONS, Held, Launcher, Memory, axes_of, needs_axes
 from optgen.runtime.triton_memory import Sent, is_capturing, sent
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import SEED, STATE_FORMATS, UNSCALE, CasePlan, KernelPlan, StatePlan
 
 Tensor = torch.Tensor
 

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from triton.backends.compiler import GPUTarget
 
-from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.contract.formats import is_stochastic
+from optgen.contract.kernel_plan import STATE_FORMATS, CasePlan, KernelPlan, StatePlan
+from optgen.contract.kinds import Kind, kept_shapes
 from optgen.runtime import triton_xla
-from optgen.runtime.formats import Blocks, is_stochastic, stream_of
+from optgen.runtime.formats import Blocks, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.jax import arithmetic_dtype, varying_of
 from optgen.runtime.jax_kernels import KernelJaxVariant, Told
@@ -32,7 +34,6 @@ from optgen.runtime.triton_launch import (
     options_of,
 )
 from optgen.runtime.triton_xla import BUFFER, Places, Start
-from optgen.targets.kernels.plan import STATE_FORMATS, CasePlan, KernelPlan, StatePlan
 
 #: What makes a result of the step from the results of the call.
 _Make = Callable[[Any], Any]

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.contract.kinds import Kind, kept_shapes
+from optgen.contract.manifest import CaseInfo, Function, StateInfo, VariantInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array, Arrays
 from optgen.runtime.formats import Blocks, Places, closed, opened
 from optgen.runtime.layout import Layout
 from optgen.runtime.slices import shape_numbers
-from optgen.targets.manifest import CaseInfo, Function, StateInfo, VariantInfo
 
 #: A state as it is stored: an array, or for a vector per axis a tuple of arrays.
 Stored = Any

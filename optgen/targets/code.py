@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.choice import Choice
+from optgen.compiler.passes import Schedule
 from optgen.compiler.program import Program
-from optgen.compiler.schedule import Schedule
+from optgen.contract.choice import Choice
 from optgen.errors import OptgenError
 from optgen.language.model import Spec
 

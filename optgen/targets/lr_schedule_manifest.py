@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optgen.contract.declarations import Hyperparameter, Option, Reference
+from optgen.contract.dialects import Dialect
+from optgen.contract.stored import from_json, to_json
 from optgen.language.lr_schedule_model import Constraint, NumberList
-from optgen.language.model import (
-    Dialect,
-    Hyperparameter,
-    Option,
-    Reference,
-)
-from optgen.targets.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
 FORMAT = 1

@@ -13,7 +13,8 @@ import torch
 
 from optgen._paths import specs_folder
 from optgen.compiler.specialise import specialise
-from optgen.language.model import Dialect, Spec, spelling
+from optgen.contract.dialects import Dialect, spelling
+from optgen.language.model import Spec
 from optgen.language.reader import read_spec
 from tests.catalogue import adam_cases, classic_cases, matrix_cases
 from tests.catalogue.cases import Cases

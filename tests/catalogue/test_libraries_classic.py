@@ -12,7 +12,7 @@ import pytest
 
 from optgen._paths import specs_folder
 from optgen.compiler.interpret import Interpreter
-from optgen.language.model import spelling
+from optgen.contract.dialects import spelling
 from optgen.language.reader import read_spec
 from tests.language.trajectories import difference, distance, problem, rule_of, run_optax, run_rule
 

@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import choose
-from optgen.compiler.kinds import Kind
-from optgen.compiler.schedule import schedule
+from optgen.compiler.passes import schedule
 from optgen.compiler.simplify import simplify
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import choose
+from optgen.contract.kinds import Kind
 from optgen.errors import SpecError
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec, read_spec

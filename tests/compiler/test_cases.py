@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, random_tensors
+from optgen.contract.choice import default_choice
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
 from tests.targets import eager_target, jax_target, native_target

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from optgen.compiler.choice import default_choice
 from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64
+from optgen.contract.choice import default_choice
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
 from optgen.language.model import Spec

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from optgen.compiler.choice import default_choice
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import within_float64
+from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from tests.targets import eager_target, jax_target, native_target
 

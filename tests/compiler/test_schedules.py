@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import optgen
-from optgen.compiler.choice import choices_ahead
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.pipeline import compile_variant, generate
+from optgen.contract.kernel_plan import read_plan
 from optgen.language.reader import read_spec
-from optgen.targets.kernels.plan import read_plan
 
 SPECS = Path(__file__).parents[2] / "specs"
 

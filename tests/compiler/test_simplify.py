@@ -15,16 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optgen._paths import specs_folder
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import choices_ahead, default_choice
 from optgen.compiler.operations import number, symbol
+from optgen.compiler.passes import schedule
 from optgen.compiler.pipeline import generate
 from optgen.compiler.program import Reduce
-from optgen.compiler.schedule import schedule
 from optgen.compiler.simplify import EXACT, REWRITES, operations_per_element, simplify
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import random_inputs, random_tensors, relative_difference, within_float32
 from optgen.compiler.wrapping import wrapped_rule
+from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from optgen.language.language import GENERATED_WORDS, RESERVED
 from optgen.language.reader import read_spec

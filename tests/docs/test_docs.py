@@ -18,8 +18,8 @@ import optgen.optim
 import optgen.schedules
 import optgen.torch
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choose, default_choice, dialect_choice
 from optgen.compiler.chosen import chosen_body
+from optgen.contract.choice import choose, default_choice, dialect_choice
 from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 import optgen.torch
-from optgen.runtime.formats import EIGHT_BIT, EIGHT_BIT_STOCHASTIC, Blocks, encoded, key_of
+from optgen.contract.formats import EIGHT_BIT, EIGHT_BIT_STOCHASTIC
+from optgen.runtime.formats import Blocks, encoded, key_of
 from tests.formats.libraries import LIBRARIES, minute_numbers
 
 

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from optgen.contract.formats import BLOCK
 from optgen.runtime.arrays import Arrays
-from optgen.runtime.formats import BLOCK, Blocks, decoded
+from optgen.runtime.formats import Blocks, decoded
 from optgen.runtime.jax import JaxArrays
 from optgen.runtime.numpy import NumpyArrays
 from optgen.runtime.torch import TorchArrays

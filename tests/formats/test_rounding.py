@@ -12,18 +12,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from optgen.runtime.formats import (
+from optgen.contract.formats import (
     BFLOAT16,
     BFLOAT16_NEAREST,
     BLOCK,
     EIGHT_BIT,
     EIGHT_BIT_STOCHASTIC,
     FORMATS,
-    Blocks,
     block_count,
-    encoded,
-    key_of,
 )
+from optgen.runtime.formats import Blocks, encoded, key_of
 from tests.formats.libraries import LIBRARIES, is_alike, minute_numbers, neighbours, plain, shares, value_of
 
 NUMPY = LIBRARIES["numpy"][0]

@@ -21,8 +21,9 @@ import optgen.lucid
 import optgen.optax
 import optgen.optim
 import optgen.torch
+from optgen.contract.formats import EIGHT_BIT, FORMATS, block_count
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.runtime.formats import EIGHT_BIT, FORMATS, Blocks, block_count, encoded, key_of
+from optgen.runtime.formats import Blocks, encoded, key_of
 from optgen.runtime.native.rule import Prepared
 from tests.formats.libraries import LIBRARIES, is_alike, plain, value_of
 from tools.measure_state_formats import accuracy

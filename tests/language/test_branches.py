@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optgen.compiler.choice import choose, default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import choose, default_choice
 from optgen.custom import CustomOptimizer, define
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec

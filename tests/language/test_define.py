@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optgen.contract.declarations import Option
+from optgen.contract.domain import Domain
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
-from optgen.language.domain import Domain
-from optgen.language.model import Option
 
 SGD = "theta[t] = theta[t-1] - lr*g"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
 from optgen.language.reader import parse_spec

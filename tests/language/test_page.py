@@ -7,21 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import choices_ahead
-from optgen.compiler.kinds import Kind, KindMismatch, kept_shapes, reduced
+from optgen.compiler.kind_rules import KindMismatch, reduced
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import MAX_CASES, specialise
 from optgen.compiler.unroll import MAX_EQUATIONS
+from optgen.contract.declarations import MAX_COUNT
+from optgen.contract.dialects import DIALECTS
+from optgen.contract.kinds import Kind, kept_shapes
 from optgen.errors import SpecError
-from optgen.language.declarations import INPUT_KINDS, MAX_COUNT
+from optgen.language.declarations import INPUT_KINDS
 from optgen.language.language import (
     EXTENTS,
     FUNCTIONS,
     REDUCTIONS,
     SHAPE_NAMES,
 )
-from optgen.language.model import DIALECTS, Spec
+from optgen.language.model import Spec
 from optgen.language.reader import MAX_FILE, parse_spec, read_spec
 from optgen.language.tokens import MAX_TEXT
 from tests.language.trajectories import difference, problem, rule_of, run_rule

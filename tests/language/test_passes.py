@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optgen.compiler.choice import choices_ahead
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.language.model import Spec
 from optgen.language.reader import read_spec

@@ -9,19 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optgen.compiler.choice import MAX_AHEAD, Choice, choices_ahead, default_choice, dialect_choice, dialect_defaults
+from optgen.compiler.ahead import MAX_AHEAD, choices_ahead
+from optgen.contract.choice import Choice, default_choice, dialect_choice, dialect_defaults
+from optgen.contract.declarations import Hyperparameter, Input, Option, Reference, StateEntry
+from optgen.contract.dialects import Argument, Dialect
+from optgen.contract.domain import Domain, parse_domain
 from optgen.errors import SpecError
-from optgen.language.domain import Domain, parse_domain
 from optgen.language.language import parse_equations
-from optgen.language.model import (
-    Argument,
-    Dialect,
-    Hyperparameter,
-    Input,
-    Option,
-    Reference,
-    StateEntry,
-)
 from optgen.language.reader import parse_spec, read_spec
 from optgen.language.source import Source, Span
 from optgen.language.syntax import (

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
-from optgen.compiler.choice import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError
 from optgen.language.reader import MAX_FILE, parse_spec, read_spec

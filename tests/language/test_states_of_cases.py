@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import optgen
-from optgen.compiler.choice import default_choice
 from optgen.compiler.infer import infer_kinds
-from optgen.compiler.kinds import Kind
 from optgen.compiler.specialise import specialise
+from optgen.contract.choice import default_choice
+from optgen.contract.kinds import Kind
 from optgen.language.definition import define_spec
 from tests.language.everywhere import apart, apart_of
 

@@ -15,8 +15,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from optgen.contract.formats import FORMATS
 from optgen.runtime.entry import catalogue_entry
-from optgen.runtime.formats import FORMATS, Blocks, closed
+from optgen.runtime.formats import Blocks, closed
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory

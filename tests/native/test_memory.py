@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import optgen
+from optgen.contract.formats import FORMATS
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.runtime.formats import FORMATS
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import chunks
 from optgen.runtime.native.build import SOURCES, compiler

@@ -10,11 +10,11 @@ from collections import Counter
 import pytest
 
 from optgen._paths import generated_folder
+from optgen.contract.kernel_plan import read_plan
 from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.build import FLAGS, SOURCES, compiler
 from optgen.runtime.native.library import kernel_source
 from optgen.runtime.native.places import Formats
-from optgen.targets.kernels.plan import read_plan
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other vectors")

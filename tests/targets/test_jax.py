@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from optgen._paths import specs_folder
+from optgen.compiler.ahead import choices_ahead, every_choice
 from optgen.compiler.bounds import SMALLEST_NORMAL
-from optgen.compiler.choice import choices_ahead, every_choice
 from optgen.compiler.infer import is_reduction
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.verify import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, random_tensors, within_float32
+from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from tests.targets import eager_target, jax_target, native_target
 

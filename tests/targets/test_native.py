@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optgen._paths import specs_folder
-from optgen.compiler.choice import every_choice
+from optgen.compiler.ahead import every_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import (

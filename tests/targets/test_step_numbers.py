@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optgen.compiler.choice import default_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, random_tensors, within_float32
+from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec

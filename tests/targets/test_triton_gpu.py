@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choices_ahead
+from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import follow_float64, within_float32
 from optgen.compiler.wrapping import wrapped_rule

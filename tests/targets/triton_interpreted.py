@@ -24,7 +24,7 @@ import torch
 from triton.runtime import interpreter as triton_interpreter
 
 from optgen._paths import specs_folder
-from optgen.compiler.choice import choices_ahead, every_choice
+from optgen.compiler.ahead import choices_ahead, every_choice
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise

@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from optgen.compiler.choice import default_choice
+from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from tests.targets.triton_interpreted import splat_comparisons
 from tests.targets.triton_target import compile_target

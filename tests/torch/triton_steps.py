@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import optgen.torch
-from optgen.runtime.formats import BFLOAT16_NEAREST, FORMATS
+from optgen.contract.formats import BFLOAT16_NEAREST, FORMATS
 from optgen.runtime.triton import Prepared, TritonRule
 from optgen.runtime.triton_call import DeviceCall
 

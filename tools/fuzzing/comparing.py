@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.choice import Choice, choose, default_choice
 from optgen.compiler.interpret import Interpreter, ModelState
-from optgen.compiler.kinds import Kind
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.compiler.verify import Snapshot
+from optgen.contract.choice import Choice, choose, default_choice
+from optgen.contract.kinds import Kind
 from optgen.custom import CustomOptimizer, Definition
 from optgen.errors import SpecError
 from tools.fuzzing.case import NARROW, Case

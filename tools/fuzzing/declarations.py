@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.kinds import Kind
 from tools.fuzzing.case import Case
 from tools.fuzzing.expressions import Expressions, Scope
 

@@ -9,7 +9,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from optgen.compiler.kinds import Kind, KindMismatch, join, reduced
+from optgen.compiler.kind_rules import KindMismatch, join, reduced
+from optgen.contract.kinds import Kind
 
 #: What an expression of a kind may be made of.
 SCALARS = (Kind.CONSTANT, Kind.STEP, Kind.GLOBAL, Kind.TENSOR)

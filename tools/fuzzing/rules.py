@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.kinds import Kind
 from tools.fuzzing.case import Case
 from tools.fuzzing.declarations import STATE_KINDS, Declarations, PlannedState
 

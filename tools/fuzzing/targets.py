@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from optgen.compiler.interpret import Interpreter, ModelState
-from optgen.compiler.kinds import Kind
 from optgen.compiler.verify import Snapshot
+from optgen.contract.kinds import Kind
 from optgen.custom import CustomOptimizer
 from tools.fuzzing.case import Case
 
@@ -73,7 +73,7 @@ class Target:
 
     def states_of(self, shape: tuple[int, ...]) -> list[tuple[str, Kind, int]]:
         """Names, kinds and depths of a tensor's states."""
-        from optgen.compiler.kinds import matrix_order
+        from optgen.contract.kinds import matrix_order
 
         shape = tuple(shape[axis] for axis in matrix_order(self.reference.rule.matrix_axes, shape))
         program = self.reference.programs[self.reference.case_of(shape)]

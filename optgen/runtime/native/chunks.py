@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.kernel_plan import BLOCKS, Launch
+from optgen.contract.kinds import Kind
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.targets.kernels.plan import BLOCKS, Launch
 
 #: How the driver goes through an array, as in c/table.h.
 STRETCHES, ACROSS, BANDS, COPY, JOIN = range(5)

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.kernel_plan import RESULT, CasePlan
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import StateInfo
 from optgen.runtime.formats import Blocks, stored_count, stream_of
 from optgen.runtime.in_place import single
 from optgen.runtime.jax import UPDATE_FORM, ModelState
@@ -26,8 +28,6 @@ from optgen.runtime.native.library import Kernels, driver, thread_count
 from optgen.runtime.native.places import TYPES, Place, dense_place, state_place
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.runtime.xla_call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
-from optgen.targets.kernels.plan import RESULT, CasePlan
-from optgen.targets.manifest import StateInfo
 
 _TARGET = "optgen_native"
 

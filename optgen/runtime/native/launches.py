@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optgen.compiler.kinds import Kind
-from optgen.targets.kernels.plan import RESULT, SLICES, Argument, CasePlan, Launch
+from optgen.contract.kernel_plan import RESULT, SLICES, Argument, CasePlan, Launch
+from optgen.contract.kinds import Kind
 
 
 def as_results(launch: Launch) -> tuple[Argument, ...]:

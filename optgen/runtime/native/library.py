@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optgen.contract.kernel_plan import KernelPlan
 from optgen.errors import InvalidHyperparameter, NoCompiler
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.chunks import MOST_ARGUMENTS
 from optgen.runtime.native.loading import compiled
 from optgen.runtime.native.places import FORMATS, Formats
-from optgen.targets.kernels.plan import KernelPlan
 
 
 def driver_source() -> Source:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from optgen.compiler.kinds import Kind
-from optgen.runtime import formats
-from optgen.targets.kernels.plan import CasePlan
+from optgen.contract import formats
+from optgen.contract.kernel_plan import CasePlan
+from optgen.contract.kinds import Kind
 
 #: Storage types, by the name that numpy, jax and torch give them.
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}

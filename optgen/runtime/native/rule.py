@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.kernel_plan import RESULT
+from optgen.contract.kinds import Kind
+from optgen.contract.manifest import StateInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.formats import Blocks, stored_count, stream_of
 from optgen.runtime.in_place import single
@@ -18,8 +20,6 @@ from optgen.runtime.native.library import Kernels, Team, address_of, driver, thr
 from optgen.runtime.native.places import SIZES, Place, place_of, state_place
 from optgen.runtime.native.table import Tensor, make_table
 from optgen.runtime.variant import ArrayVariant, ModelState
-from optgen.targets.kernels.plan import RESULT
-from optgen.targets.manifest import StateInfo
 
 #: An array of some library.
 Array = Any

@@ -13,7 +13,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from optgen.compiler.kinds import Kind, kept_shapes
+from optgen.contract.kernel_plan import SLICES, CasePlan, Launch, StatePlan
+from optgen.contract.kinds import Kind, kept_shapes
 from optgen.runtime.native.chunks import (
     BANDS,
     COPY,
@@ -44,7 +45,6 @@ from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, TYPES, Formats, Place, in_memory_order, size_of
 from optgen.runtime.rounds import rounds
 from optgen.runtime.slices import count_of, shape_numbers
-from optgen.targets.kernels.plan import SLICES, CasePlan, Launch, StatePlan
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)

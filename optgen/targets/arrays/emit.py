@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.kinds import SIZE_SYMBOLS, Kind
 from optgen.compiler.operations import names_in, substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
+from optgen.contract.kinds import SIZE_SYMBOLS, Kind
+from optgen.contract.manifest import Function
 from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
 from optgen.targets.header import header
 from optgen.targets.host import CaseFunction, case_function
-from optgen.targets.manifest import Function
 from optgen.targets.templating import template
 
 _NEUTRAL = {"sum": "", "max": ", initial=-{0}.inf", "min": ", initial={0}.inf"}

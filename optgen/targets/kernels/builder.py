@@ -13,10 +13,10 @@ from typing import Generic, Protocol, TypeVar
 
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import names_in
 from optgen.compiler.program import Definition, Program, Reduce
-from optgen.targets.kernels.plan import Launch
+from optgen.contract.kernel_plan import Launch
+from optgen.contract.kinds import Kind
 
 
 class Kernel(Protocol):

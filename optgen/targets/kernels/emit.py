@@ -13,13 +13,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic
 
-from optgen.compiler.kinds import Kind
 from optgen.compiler.operations import symbol
+from optgen.compiler.passes import Pass, Schedule
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
-from optgen.compiler.schedule import Pass, Schedule
-from optgen.targets.code import Variant
-from optgen.targets.kernels.builder import K, KernelBuilder, NumberTables, Places, needed
-from optgen.targets.kernels.plan import (
+from optgen.contract.kernel_plan import (
     BLOCKS,
     NUMBER,
     SLICES,
@@ -31,6 +28,9 @@ from optgen.targets.kernels.plan import (
     StatePlan,
     VariantPlan,
 )
+from optgen.contract.kinds import Kind
+from optgen.targets.code import Variant
+from optgen.targets.kernels.builder import K, KernelBuilder, NumberTables, Places, needed
 from optgen.targets.printer import ExpressionPrinter
 
 _SLICE_EXTENTS = ("rows", "columns", "other_axes")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.compiler.kinds import Kind
+from optgen.contract.kernel_plan import FORMAT, KernelPlan
+from optgen.contract.kinds import Kind
 from optgen.escaping import visible
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
-from optgen.targets.kernels.plan import FORMAT, KernelPlan
 from optgen.targets.native.kernels import NativeBuilder, NativeKernel
 from optgen.targets.native.printer import NativePrinter, c_name
 from optgen.targets.templating import template

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce
+from optgen.contract.kernel_plan import RESULT, Argument, Launch
+from optgen.contract.kinds import Kind
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
-from optgen.targets.kernels.plan import RESULT, Argument, Launch
 from optgen.targets.native.printer import NativePrinter, c_name
 
 _PRINTER = NativePrinter()

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from optgen.compiler.kinds import Kind
 from optgen.compiler.program import Definition
+from optgen.contract.kernel_plan import BLOCKS, FORMAT, NUMBER, KernelPlan
+from optgen.contract.kinds import Kind
 from optgen.escaping import visible
 from optgen.targets.code import Optimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter
 from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
-from optgen.targets.kernels.plan import BLOCKS, FORMAT, NUMBER, KernelPlan
 from optgen.targets.templating import template
 from optgen.targets.triton.kernels import TritonBuilder, TritonKernel
 from optgen.targets.triton.printer import StepPrinter

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.kinds import Kind
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
+from optgen.contract.kernel_plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, WHOLE, Argument, Launch
+from optgen.contract.kinds import Kind
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
-from optgen.targets.kernels.plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, WHOLE, Argument, Launch
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import sympy
 
-from optgen.compiler.kinds import SIZE_SYMBOLS, Kind
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
+from optgen.contract.kinds import SIZE_SYMBOLS, Kind
 
 #: The order of the passes between two folds: a value is computed before the ones that vary more.
 _ORDER = (Kind.GLOBAL, Kind.TENSOR, Kind.MATRIX, Kind.ROW, Kind.COLUMN, Kind.AXIS, Kind.ELEMENT)

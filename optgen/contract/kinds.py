@@ -1,8 +1,4 @@
-"""Kinds: how many numbers a value is.
-
-A tensor is seen as a stack of matrices: `columns` runs over its last matrix axis, `rows` over the one before, and
-whatever other axes it has count the matrices. A kind says over which of these indices a value varies.
-"""
+"""Kinds: how many numbers a value is, and how a tensor is seen as matrices."""
 
 from __future__ import annotations
 
@@ -11,8 +7,10 @@ from enum import Enum
 
 #: Numbers of a tensor's shape, as equations and the compiler call them.
 SHAPE_SYMBOLS = ("size", "rank", "rows", "columns", "row_count", "column_count", "matrix_count")
+
 #: Numbers of the shapes of all tensors.
 MODEL_SYMBOLS = ("model_size", "tensor_count")
+
 #: Names that stand for Python numbers, known without any tensor's values.
 SIZE_SYMBOLS = (*SHAPE_SYMBOLS, *MODEL_SYMBOLS)
 
@@ -39,69 +37,6 @@ class Kind(Enum):
     def is_per_step(self) -> bool:
         """One number, known before any tensor is looked at."""
         return self in (Kind.CONSTANT, Kind.STEP)
-
-
-_RANK = {
-    Kind.CONSTANT: 0,
-    Kind.STEP: 1,
-    Kind.GLOBAL: 2,
-    Kind.TENSOR: 3,
-    Kind.MATRIX: 4,
-    Kind.AXIS: 4,
-    Kind.ROW: 5,
-    Kind.COLUMN: 5,
-    Kind.ELEMENT: 6,
-}
-
-
-class KindMismatch(Exception):
-    """Two kinds that no broadcasting brings together."""
-
-
-def join(a: Kind, b: Kind) -> Kind:
-    """The kind of a value computed from values of two kinds.
-
-    Raises:
-        KindMismatch: one is per axis and the other varies within a tensor in another way.
-    """
-    if a is b:
-        return a
-    low, high = sorted((a, b), key=_RANK.__getitem__)
-    if high is Kind.AXIS or low is Kind.AXIS:
-        if low.is_scalar:
-            return high
-        raise KindMismatch
-    if _RANK[low] == _RANK[high]:
-        return Kind.ELEMENT  # a row and a column: their outer product
-    return high
-
-
-#: What a reduction makes of a kind, for each extent that fits it.
-_REDUCED = {
-    "rows": {Kind.ELEMENT: Kind.COLUMN, Kind.ROW: Kind.MATRIX},
-    "columns": {Kind.ELEMENT: Kind.ROW, Kind.COLUMN: Kind.MATRIX},
-    "other_axes": {Kind.ELEMENT: Kind.AXIS},
-    "axes": {Kind.AXIS: Kind.ELEMENT},
-    "tensor": dict.fromkeys((Kind.ELEMENT, Kind.ROW, Kind.COLUMN, Kind.MATRIX), Kind.TENSOR),
-    "model": dict.fromkeys((Kind.ELEMENT, Kind.TENSOR), Kind.GLOBAL),
-}
-
-
-def reduced(kind: Kind, over: str) -> Kind:
-    """The kind that is left when a value is folded over an extent.
-
-    Raises:
-        KindMismatch: the value does not vary over that extent.
-    """
-    try:
-        return _REDUCED[over][kind]
-    except KeyError:
-        raise KindMismatch from None
-
-
-def reducible(kind: Kind) -> tuple[str, ...]:
-    """The extents that a value of a kind can be folded over."""
-    return tuple(over for over, table in _REDUCED.items() if kind in table)
 
 
 def matrix_order(matrix_axes: str, shape: Sequence[int]) -> tuple[int, ...]:

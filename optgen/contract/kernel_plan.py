@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from optgen.compiler.kinds import Kind
-from optgen.targets.stored import from_json, to_json
+from optgen.contract.kinds import Kind
+from optgen.contract.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
 FORMAT = 4
@@ -128,7 +128,7 @@ class StatePlan:
     """A state of one case.
 
     Attributes:
-        kind: see `optgen.compiler.kinds.Kind`.
+        kind: see `optgen.contract.kinds.Kind`.
         depth: how many earlier values are kept; above 1 they form a ring along a leading axis: the value of step `t`
             stands at place `(t - 1) % depth`.
         new: the name of the value that replaces it.

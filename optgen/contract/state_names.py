@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from optgen.language.model import Dialect
-from optgen.runtime.formats import scales_of
+from optgen.contract.dialects import Dialect
+from optgen.contract.formats import scales_of
 
 _OF_AXIS = re.compile(r"(.+)_\d+", re.DOTALL)
 

@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optgen.language.model import (
-    Dialect,
-    Hyperparameter,
-    Input,
-    Option,
-    OptionValue,
-    Reference,
-    StateEntry,
-)
-from optgen.targets.stored import from_json, to_json
+from optgen.contract.declarations import Hyperparameter, Input, Option, OptionValue, Reference, StateEntry
+from optgen.contract.dialects import Dialect
+from optgen.contract.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
 FORMAT = 5
@@ -47,7 +40,7 @@ class StateInfo:
     """A state of one case.
 
     Attributes:
-        kind: see `optgen.compiler.kinds.Kind`.
+        kind: see `optgen.contract.kinds.Kind`.
         depth: how many earlier values are kept; above 1 they form a ring along a leading axis.
         new: the returned value that replaces it.
         zero: whether it starts at zero; if not, the `initial` function returns its first value.
