@@ -124,7 +124,7 @@ def compiler_key() -> str:
 def _source_digest() -> str:
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for folder in ("language", "compiler", "targets"):
+    for folder in ("contract", "language", "compiler", "targets", "pipeline", "schedules"):
         for path in sorted((package / folder).rglob("*")):
             if path.suffix in (".py", ".jinja", ".toml"):
                 digest.update(path.relative_to(package).as_posix().encode())

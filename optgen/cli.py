@@ -22,7 +22,7 @@ from optgen.errors import OptgenError, SpecError
 from optgen.escaping import terminal, visible
 
 if TYPE_CHECKING:
-    from optgen.compiler.build import Built
+    from optgen.pipeline.build import Built
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _EXISTING = click.Path(path_type=Path, file_okay=False, exists=True)
@@ -93,7 +93,7 @@ def build(names: tuple[str, ...], watch: bool, specs: Path | None, output: Path 
 @click.option("--output", type=_FOLDER, help="The folder to compare.  [default: the catalogue's generated/]")
 def check(names: tuple[str, ...], specs: Path | None, output: Path | None) -> None:
     """Exit with 1 and a diff if generated code is not what the specs say."""
-    from optgen.compiler.build import check as compare
+    from optgen.pipeline.build import check as compare
 
     source, target = _folders(specs, output)
     wanted = _known_names(names, source)
@@ -148,7 +148,7 @@ def _folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:
 
 def _known_names(names: tuple[str, ...], specs: Path) -> tuple[str, ...]:
     """The names given, each once; those of all specs if none are. A schedule's follows `schedules/`."""
-    from optgen.compiler.build import SCHEDULES, all_paths
+    from optgen.pipeline.build import SCHEDULES, all_paths
 
     known = all_paths(specs)
     if not known:
@@ -168,7 +168,7 @@ def _known_names(names: tuple[str, ...], specs: Path) -> tuple[str, ...]:
 
 def _build_once(specs: Path, output: Path, names: tuple[str, ...], *, quiet: bool = False) -> bool:
     """Build, saying what was written; whether all specs were right. `quiet` says nothing if nothing had changed."""
-    from optgen.compiler.build import build as build_all
+    from optgen.pipeline.build import build as build_all
 
     started = time.perf_counter()
     wanted = _known_names(names, specs)
@@ -295,26 +295,26 @@ def show(name: str, stage: str | None, target: str | None, variant: str | None, 
 
 
 def _shown(name: str, folder: Path, stage: str | None, target: str | None, variant: str | None) -> str:
-    from optgen.compiler.build import SCHEDULES, all_paths
+    from optgen.pipeline.build import SCHEDULES, all_paths
 
     if name.startswith(f"{SCHEDULES}/"):
         if variant or stage not in (None, "spec"):
             raise click.UsageError("a schedule has neither variants nor stages: leave out --variant and --stage")
-        from optgen.compiler.lr_schedule_pipeline import show_schedule
+        from optgen.schedules.pipeline import show_schedule
 
         return show_schedule(all_paths(folder)[name], target)
     from optgen.language.reader import read_spec
 
     spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
     if target:
-        from optgen.show import show_target
+        from optgen.pipeline.stages import show_target
 
         if target == "host":
             raise click.UsageError("--target host goes with schedules: an optimizer runs on arrays")
         return show_target(spec, target, variant)
     if stage in (None, "spec"):
         return spec.source.text
-    from optgen.show import show_stage
+    from optgen.pipeline.stages import show_stage
 
     return show_stage(spec, stage, variant or "default")
 
@@ -351,7 +351,7 @@ def list_command() -> None:
 
 
 def _schedule_rows() -> list[tuple[str, str, str]]:
-    from optgen.runtime.lr_schedule_manifests import schedule_manifest, schedule_names
+    from optgen.schedules.manifests import schedule_manifest, schedule_names
 
     rows = []
     for name in schedule_names():
@@ -428,15 +428,15 @@ def new(name: str, folder: Path | None) -> None:
 def verify(names: tuple[str, ...], target: str, gpus: tuple[str, ...], specs: Path | None) -> None:
     """Compile kernels ahead of time, which needs no GPU, and say what became of them."""
     try:
-        from optgen.targets.triton import verify as kernels
+        from optgen.pipeline import machine_code as kernels
     except ImportError as error:
         raise click.ClickException(f"{target} kernels are compiled by Triton: {error}") from None
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise click.ClickException("TRITON_INTERPRET=1 has kernels interpreted; unset it to compile them")
     if unknown := set(gpus) - set(kernels.GPUS):
         raise click.ClickException(f"no GPU '{min(unknown)}'; there are: {', '.join(kernels.GPUS)}")
-    from optgen.compiler.wrapping import wrapped_rule
     from optgen.language.reader import read_spec
+    from optgen.pipeline.wrapping import wrapped_rule
 
     folder = specs or specs_folder()
     known = _known_names(names, folder)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from optgen.runtime.catalogue_module import dialects_of, for_each_dialect, lazy_names
-from optgen.runtime.lr_schedules import optax_factories
 from optgen.runtime.transformation import apply_gradients as apply_gradients
 from optgen.runtime.transformation import factory
+from optgen.schedules.schedule import optax_factories
 
 
 @functools.cache

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead
-from optgen.compiler.verify import follow_float64, parameter_ulps, within_float32
 from optgen.language.reader import read_spec
+from optgen.reference.compare import follow_float64, parameter_ulps, within_float32
 from tests.targets.jax_target import compile_target, hyperparameters_of
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ import optax
 import optax.contrib
 
 from optgen._paths import specs_folder
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose
 from optgen.contract.declarations import OptionValue
 from optgen.contract.dialects import Argument, Dialect
 from optgen.language.model import Spec
 from optgen.language.reader import read_spec
+from optgen.reference.interpret import Interpreter
 from optgen.runtime.entry import catalogue_entry
 
 STEPS = 20

@@ -24,8 +24,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from optgen.runtime.lr_schedule_manifests import spelled
-from optgen.runtime.lr_schedules import Schedule, spelled_schedule
+from optgen.schedules.manifests import spelled
+from optgen.schedules.schedule import Schedule, spelled_schedule
 from tests.schedules import test_brain_schedules, test_optax_schedules, test_torch_schedules
 from tests.schedules.comparison import in_every_way, worst
 

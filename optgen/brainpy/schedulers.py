@@ -20,11 +20,11 @@ from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, StateMismatch
 from optgen.runtime.arguments import bind
 from optgen.runtime.cells import HasValue, cell
-from optgen.runtime.lr_schedule_arguments import schedule_settings, schedule_signature
-from optgen.runtime.lr_schedule_docstrings import described_schedule
-from optgen.runtime.lr_schedule_manifests import spelled
-from optgen.runtime.lr_schedules import Schedule
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.schedules.arguments import schedule_settings, schedule_signature
+from optgen.schedules.docstrings import described_schedule
+from optgen.schedules.manifest import LrScheduleManifest
+from optgen.schedules.manifests import spelled
+from optgen.schedules.schedule import Schedule
 
 
 def plain(value: Any) -> Any:

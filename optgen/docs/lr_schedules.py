@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from optgen.compiler.lr_schedule_pipeline import manifest_of
 from optgen.contract.domain import Domain
 from optgen.docs.reference import Row
 from optgen.escaping import html, markdown, markdown_code, markdown_link, markdown_math
-from optgen.language.lr_schedule_reader import read_schedule
-from optgen.runtime.lr_schedule_arguments import schedule_signature
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.schedules.arguments import schedule_signature
+from optgen.schedules.manifest import LrScheduleManifest
+from optgen.schedules.pipeline import manifest_of
+from optgen.schedules.reader import read_schedule
 
 
 @dataclass(frozen=True, slots=True)

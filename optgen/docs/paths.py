@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import default_choice
 from optgen.language.model import Spec
+from optgen.reference.interpret import Interpreter
 
 Point = npt.NDArray[np.float64]
 

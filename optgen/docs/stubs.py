@@ -14,10 +14,10 @@ from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
 from optgen.runtime.arguments import takes_schedule
 from optgen.runtime.grouped_dialect import spellings
-from optgen.runtime.lr_schedule_arguments import own_dialect, schedule_signature
 from optgen.runtime.optax_arguments import LIBRARY
 from optgen.runtime.own_arguments import added, own_argument
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.schedules.arguments import own_dialect, schedule_signature
+from optgen.schedules.manifest import LrScheduleManifest
 
 _OPTAX_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
 
@@ -129,7 +129,7 @@ def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
 
 
 def schedules_stub(schedules: Sequence[LrScheduleManifest]) -> str:
-    """The text of optgen/schedules.pyi."""
+    """The text of optgen/schedules/__init__.pyi."""
     functions = [_schedule_function(manifest, own_dialect(manifest), "Schedule") for manifest in schedules]
     return "\n".join([_SCHEDULES_HEAD, *functions])
 

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import jinja2
 
-from optgen.compiler.build import Difference, spec_paths
-from optgen.compiler.pipeline import generate
-from optgen.compiler.wrapping import wrapped_rule
 from optgen.contract.manifest import Manifest, read_manifest
 from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
@@ -22,7 +19,10 @@ from optgen.escaping import markdown, markdown_code
 from optgen.language.latex import equations_latex
 from optgen.language.model import Spec
 from optgen.language.reader import read_spec
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.pipeline.build import Difference, spec_paths
+from optgen.pipeline.optimizer import generate
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.schedules.manifest import LrScheduleManifest
 
 #: What every rule's paths are drawn beside, by label.
 COMPARED = {"SGD": "sgd", "Adam": "adam"}
@@ -76,7 +76,7 @@ def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrSched
     files["optgen/torch.pyi"] = grouped_stub(manifests, "torch")
     files["optgen/lucid.pyi"] = grouped_stub(manifests, "lucid")
     files["optgen/brainpy/__init__.pyi"] = brainpy_stub(manifests, schedules)
-    files["optgen/schedules.pyi"] = schedules_stub(schedules)
+    files["optgen/schedules/__init__.pyi"] = schedules_stub(schedules)
     return files
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from optgen.errors import InvalidHyperparameter
 from optgen.optim.schedulers import LAST_EPOCH, ScheduledLR
 from optgen.runtime.cells import View
-from optgen.runtime.lr_schedules import Schedule
+from optgen.schedules.schedule import Schedule
 
 
 def _parameters(**defaults: Any) -> inspect.Signature:

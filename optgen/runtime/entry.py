@@ -278,7 +278,7 @@ def catalogue_entry(name: str) -> Entry:
         return read_spec(specs_folder() / f"{name}.toml", manifest.spec)
 
     def read_wrapped() -> Rule | None:
-        from optgen.compiler.wrapping import wrapped_rule
+        from optgen.pipeline.wrapping import wrapped_rule
 
         return wrapped_rule(read(), specs_folder())
 

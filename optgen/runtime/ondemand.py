@@ -29,7 +29,7 @@ def compile_variant_now(entry: Entry, name: str, choice: Choice) -> tuple[Varian
     cached = _cache_name(entry.manifest, name) if entry.in_catalogue else None
     files = _read_cached(cached) if cached is not None else None
     if files is None:
-        from optgen.compiler.pipeline import generate
+        from optgen.pipeline.optimizer import generate
 
         spec = entry.read_spec()
         if hashlib.sha256(spec.source.text.encode()).hexdigest() != entry.manifest.digest:

@@ -15,11 +15,16 @@ WIDTH = 110
 
 
 @functools.cache
-def template(target: str, file: str = "module.py.jinja") -> jinja2.Template:
-    """The skeleton of a target's files."""
-    targets = Path(__file__).parent
+def template(module: str, file: str = "module.py.jinja") -> jinja2.Template:
+    """The skeleton of a generated file.
+
+    Args:
+        module: the path of the module that fills it in (`__file__`), which has a folder `templates` beside it.
+        file: its name there, or in the templates that all targets share.
+    """
+    folders = [Path(place).parent / "templates" for place in (module, __file__)]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([targets / target / "templates", targets / "templates"]),
+        loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

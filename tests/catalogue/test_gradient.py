@@ -11,11 +11,11 @@ from optgen.compiler.analyse import analyse
 from optgen.compiler.passes import schedule
 from optgen.compiler.simplify import simplify
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64
-from optgen.compiler.wrapping import wrapped_rule
 from optgen.contract.choice import choose, variant_name
 from optgen.language.definition import define_spec
 from optgen.language.reader import read_spec
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.compare import follow_float64
 from tests.language.trajectories import difference, numbers, problem, run_optax, run_rule
 from tests.targets.jax_target import compile_target, hyperparameters_of
 

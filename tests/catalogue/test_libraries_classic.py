@@ -11,9 +11,9 @@ import optax
 import pytest
 
 from optgen._paths import specs_folder
-from optgen.compiler.interpret import Interpreter
 from optgen.contract.dialects import spelling
 from optgen.language.reader import read_spec
+from optgen.reference.interpret import Interpreter
 from tests.language.trajectories import difference, distance, problem, rule_of, run_optax, run_rule
 
 SHAPES = ((3,), (4, 5), (2, 3, 4))

@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from optgen._paths import specs_folder
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.wrapping import wrapped_rule
 from optgen.contract.choice import choose
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.interpret import Interpreter
 from tests.catalogue import test_libraries
 from tests.catalogue.matrix_cases import FLOAT64
 from tests.language.trajectories import (

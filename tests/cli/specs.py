@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optgen.compiler.build import generate_file
+from optgen.pipeline.build import generate_file
 
 PLAIN = r"""
 [optimizer]

@@ -15,13 +15,14 @@ from click.testing import CliRunner, Result
 
 import optgen
 from optgen import _cache, cli
-from optgen.compiler import build as building
-from optgen.compiler.build import generate_file
 from optgen.doctor import Finding
 from optgen.language.latex import equations_latex
 from optgen.language.reader import read_spec
 from optgen.language.starter import starter_spec
-from optgen.runtime import lr_schedule_manifests, manifests
+from optgen.pipeline import build as building
+from optgen.pipeline.build import generate_file
+from optgen.runtime import manifests
+from optgen.schedules import manifests as lr_schedule_manifests
 from tests.cli.specs import PLAIN, edit, wrote
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -236,7 +237,7 @@ def test_show_of_targets(specs: Path) -> None:
 @pytest.mark.usefixtures("catalogue")
 @pytest.mark.parametrize("generated", [True, False])
 def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, generated: bool) -> None:
-    from optgen import show
+    from optgen.pipeline import stages as show
 
     class Stub:
         files = {"manifest.json": "{}", "jax.py": "# jax"} | ({"triton.py": "# triton\n"} if generated else {})

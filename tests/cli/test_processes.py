@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import optgen
-from optgen.compiler.build import generate_file
 from optgen.language.starter import starter_spec
+from optgen.pipeline.build import generate_file
 from tests.cli.specs import PLAIN, edit, wrote
 
 ROOT = Path(__file__).resolve().parents[2]

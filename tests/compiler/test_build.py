@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from optgen._cache import UNFINISHED
-from optgen.compiler import build as building
-from optgen.compiler.build import Built, Difference, all_paths, build, check, generate_file, spec_paths
 from optgen.errors import SpecError
 from optgen.language.starter import starter_spec
+from optgen.pipeline import build as building
+from optgen.pipeline.build import Built, Difference, all_paths, build, check, generate_file, spec_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 

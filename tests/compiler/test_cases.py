@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from optgen.compiler.analyse import analyse
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64, random_tensors
 from optgen.contract.choice import default_choice
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
+from optgen.reference.compare import follow_float64, random_tensors
+from optgen.reference.interpret import Interpreter
 from tests.targets import eager_target, jax_target, native_target
 
 SHAPES = ((5, 3), (7,), (2, 3, 4), (), (40,), (4, 6))

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64
 from optgen.contract.choice import default_choice
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
 from optgen.language.model import Spec
+from optgen.pipeline.optimizer import generate
+from optgen.reference.compare import follow_float64
 from tests.targets import eager_target, native_target
 
 LAST = "theta[t] = theta[t-1] - lr*d"

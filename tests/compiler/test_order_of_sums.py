@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import within_float64
 from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
+from optgen.reference.compare import within_float64
 from tests.targets import eager_target, jax_target, native_target
 
 SHAPES = ((5, 3), (70,), (20, 30, 4), (300,))

@@ -8,9 +8,9 @@ import pytest
 
 import optgen
 from optgen.compiler.ahead import choices_ahead
-from optgen.compiler.pipeline import compile_variant, generate
 from optgen.contract.kernel_plan import read_plan
 from optgen.language.reader import read_spec
+from optgen.pipeline.optimizer import compile_variant, generate
 
 SPECS = Path(__file__).parents[2] / "specs"
 

@@ -19,16 +19,16 @@ from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
 from optgen.compiler.operations import number, symbol
 from optgen.compiler.passes import schedule
-from optgen.compiler.pipeline import generate
 from optgen.compiler.program import Reduce
 from optgen.compiler.simplify import EXACT, REWRITES, operations_per_element, simplify
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import random_inputs, random_tensors, relative_difference, within_float32
-from optgen.compiler.wrapping import wrapped_rule
 from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from optgen.language.language import GENERATED_WORDS, RESERVED
 from optgen.language.reader import read_spec
+from optgen.pipeline.optimizer import generate
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.compare import random_inputs, random_tensors, relative_difference, within_float32
 from optgen.runtime.jax import JaxVariant
 from optgen.runtime.modules import module_from_text
 from optgen.targets.arrays.borrowed import borrowed
@@ -63,7 +63,7 @@ def run_once(spec, gradient, dtype=np.float32, theta=None, **values):
     start = np.zeros_like(gradient) if theta is None else np.asarray(theta, dtype)
     target.init([start])
     target.step([gradient])
-    from optgen.compiler.interpret import Interpreter
+    from optgen.reference.interpret import Interpreter
 
     interpreter = Interpreter(rule, hyperparameters)
     model = interpreter.step(interpreter.init([start]), [gradient])

@@ -26,8 +26,8 @@ from optgen.docs.write import check_docs, documented, picture_digest, text_files
 from optgen.language.latex import equations_latex
 from optgen.language.reader import parse_spec, read_spec
 from optgen.runtime.grouped_dialect import spellings
-from optgen.runtime.lr_schedule_manifests import schedule_names, spelled
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
+from optgen.schedules.manifests import schedule_names, spelled
 
 ROOT = Path(__file__).parents[2]
 FACTORIES = [d.name for n in catalogue_names() for d in catalogue_manifest(n).dialects if d.library == "optax"]
@@ -84,7 +84,7 @@ def test_examples_in_docstrings_run(module, name):
         ("optgen/torch.pyi", optgen.torch, TORCH_CLASSES),
         ("optgen/lucid.pyi", optgen.lucid, LUCID_CLASSES),
         ("optgen/brainpy/__init__.pyi", optgen.brainpy, [*BRAINPY_CLASSES, *spelled("brainpy")]),
-        ("optgen/schedules.pyi", optgen.schedules, schedule_names()),
+        ("optgen/schedules/__init__.pyi", optgen.schedules, schedule_names()),
     ],
 )
 def test_stubs_are_the_signatures(path, module, names):

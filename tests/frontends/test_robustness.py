@@ -178,8 +178,8 @@ def test_a_weight_that_changed_its_shape_is_refused():
 
 
 def test_nan_in_any_place_is_seen():
-    from optgen.compiler.bounds import Bounded
-    from optgen.compiler.verify import fraction_of_bound, relative_difference
+    from optgen.reference.bounds import Bounded
+    from optgen.reference.compare import fraction_of_bound, relative_difference
 
     expected = Bounded(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     assert fraction_of_bound(expected, np.array([1.0, np.nan])) == np.inf

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from optgen.compiler.interpret import NUMPY_FUNCTIONS
+from optgen.reference.arithmetic import NUMPY_FUNCTIONS
 from tools.fuzzing.intervals import DOUBLE_PRECISION, OPERATIONS, SINGLE_PRECISION, Interval, Intervals, exactly
 
 PRECISIONS = {np.float32: SINGLE_PRECISION, np.float64: DOUBLE_PRECISION}

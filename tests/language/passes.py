@@ -15,14 +15,14 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.analyse import analyse
-from optgen.compiler.interpret import Interpreter, ModelState
 from optgen.compiler.operations import Operation
 from optgen.compiler.passes import Pass, Schedule, schedule
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.rule import Rule
 from optgen.compiler.simplify import simplify
-from optgen.compiler.verify import random_inputs
 from optgen.contract.kinds import Kind
+from optgen.reference.compare import random_inputs
+from optgen.reference.interpret import Interpreter, ModelState
 from tests.language.trajectories import Array, Trajectory
 
 Values = dict[str, Any]

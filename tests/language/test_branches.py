@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose, default_choice
@@ -19,6 +18,7 @@ from optgen.custom import CustomOptimizer, define
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
 from optgen.language.reader import parse_spec
+from optgen.reference.interpret import Interpreter
 from tests.language.trajectories import Array, Trajectory, difference, problem, rule_of, run_optax, run_rule
 
 HEAVY = "v[t] = mu*v[t-1] + g\ntheta[t] = theta[t-1] - lr*v[t]"

@@ -81,7 +81,7 @@ def test_an_argument_of_the_front_end_has_a_default(default):
 
 
 def test_what_the_library_refuses():
-    from optgen.compiler.pipeline import generate
+    from optgen.pipeline.optimizer import generate
 
     spec = parse_spec(SPEC + 'domains = { beta = "0 <= beta < 1" }\ndemands = { plus = ["beta > 0"] }\n', "toy.toml")
     manifest = read_manifest(generate(spec, targets=("jax",)).files["manifest.json"].encode())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64
 from optgen.contract.choice import choose, variant_name
 from optgen.contract.kinds import inverse_order, matrix_order
 from optgen.language.reader import parse_spec
+from optgen.reference.compare import follow_float64
+from optgen.reference.interpret import Interpreter
 from tests.targets.jax_target import compile_target
 
 SPEC = parse_spec(

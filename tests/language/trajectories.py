@@ -15,13 +15,13 @@ import numpy.typing as npt
 import optax
 import torch
 
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import Choice, choose, dialect_defaults
 from optgen.contract.declarations import OptionValue
 from optgen.contract.dialects import Dialect
 from optgen.language.model import Spec
+from optgen.reference.interpret import Interpreter
 
 Array = npt.NDArray[np.float64]
 Trajectory = list[list[Array]]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import optgen
-from optgen.compiler.pipeline import compile_optimizer
 from optgen.contract.choice import default_choice
 from optgen.errors import TreeMismatch
+from optgen.pipeline.optimizer import compile_optimizer
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import Place, dense_place, state_place
 from optgen.runtime.native.table import Tensor, make_table

@@ -12,8 +12,8 @@ import pytest
 
 import optgen.optim
 from optgen.optim.schedulers import scheduler_classes
-from optgen.runtime.lr_schedule_manifests import spelled
 from optgen.schedules import spelled_schedule
+from optgen.schedules.manifests import spelled
 from tests.schedules.comparison import FLOAT32, assert_follows, worst
 from tests.schedules.record_brain_schedules import CASES, METRICS, OTHERS, PLATEAUS, STEPS, plateau_rates
 

@@ -12,7 +12,7 @@ import pytest
 
 import optgen.optax
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.runtime.lr_schedule_manifests import spelled
+from optgen.schedules.manifests import spelled
 from tests.schedules.comparison import assert_follows
 
 STEPS = range(1001)

@@ -16,11 +16,11 @@ import pytest
 
 import optgen.optax
 import optgen.schedules
-from optgen.compiler.build import all_paths, build, check, generate_schedule_file
 from optgen.errors import HyperparameterTypeError, UnknownSchedule
-from optgen.language.lr_schedule_reader import parse_schedule
-from optgen.runtime.lr_schedule_manifests import schedule_manifest, schedule_names
-from optgen.targets.lr_schedule_manifest import read_schedule_manifest
+from optgen.pipeline.build import all_paths, build, check, generate_schedule_file
+from optgen.schedules.manifest import read_schedule_manifest
+from optgen.schedules.manifests import schedule_manifest, schedule_names
+from optgen.schedules.reader import parse_schedule
 from tests.schedules.comparison import assert_follows
 
 ROOT = Path(__file__).resolve().parents[2]

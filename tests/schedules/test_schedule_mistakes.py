@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from optgen.compiler.lr_schedule_pipeline import generate_schedule
 from optgen.errors import SpecError
-from optgen.language.lr_schedule_reader import parse_schedule
+from optgen.schedules.pipeline import generate_schedule
+from optgen.schedules.reader import parse_schedule
 
 GOOD = """\
 [schedule]

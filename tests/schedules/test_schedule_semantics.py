@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from optgen._paths import specs_folder
-from optgen.compiler.build import generate_schedule_file
-from optgen.compiler.lr_schedule_pipeline import generate_schedule
-from optgen.language.lr_schedule_reader import parse_schedule
-from optgen.runtime.lr_schedule_manifests import schedule_manifest, schedule_names
+from optgen.pipeline.build import generate_schedule_file
+from optgen.schedules.manifests import schedule_manifest, schedule_names
+from optgen.schedules.pipeline import generate_schedule
+from optgen.schedules.reader import parse_schedule
 
 WORDS = {
     **{name: getattr(math, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "floor", "ceil", "pi")},

@@ -12,8 +12,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from optgen.errors import InvalidHyperparameter, UnknownSchedule
-from optgen.runtime.lr_schedule_manifests import spelled
 from optgen.schedules import spelled_schedule
+from optgen.schedules.manifests import spelled
 from tests.schedules.comparison import assert_follows
 
 BASE = 0.3

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
-from optgen.compiler.verify import Array, Inputs, Snapshot
 from optgen.contract.choice import Choice
 from optgen.language.model import Spec
+from optgen.pipeline.optimizer import generate
+from optgen.reference.compare import Array, Inputs, Snapshot
 from optgen.runtime import numpy as on_numpy
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.torch import TorchVariant

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optgen.compiler.pipeline import generate
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import Array, Inputs, Snapshot
 from optgen.contract.choice import Choice
 from optgen.language.model import Spec
+from optgen.pipeline.optimizer import generate
+from optgen.reference.compare import Array, Inputs, Snapshot
 from optgen.runtime.jax import JaxVariant, ModelState
 from optgen.runtime.modules import module_from_text
 

@@ -11,10 +11,12 @@ import pytest
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead, every_choice
-from optgen.compiler.bounds import SMALLEST_NORMAL
 from optgen.compiler.infer import is_reduction
-from optgen.compiler.interpret import Interpreter
-from optgen.compiler.verify import (
+from optgen.language.reader import read_spec
+from optgen.language.syntax import Call, walk
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.bounds import SMALLEST_NORMAL
+from optgen.reference.compare import (
     SHAPES,
     STEPS,
     allowed_step,
@@ -26,9 +28,7 @@ from optgen.compiler.verify import (
     relative_difference,
     within_float32,
 )
-from optgen.compiler.wrapping import wrapped_rule
-from optgen.language.reader import read_spec
-from optgen.language.syntax import Call, walk
+from optgen.reference.interpret import Interpreter
 from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
 
 SPECS = {path.stem: read_spec(path) for path in sorted(specs_folder().glob("*.toml"))}

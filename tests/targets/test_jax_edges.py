@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optgen.compiler.bounds import SMALLEST_NORMAL
-from optgen.compiler.interpret import Interpreter
-from optgen.compiler.pipeline import generate
-from optgen.compiler.verify import allowed_step, follow_float64, largest_fraction, random_tensors
 from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from optgen.language.reader import parse_spec
+from optgen.pipeline.optimizer import generate
+from optgen.reference.bounds import SMALLEST_NORMAL
+from optgen.reference.compare import allowed_step, follow_float64, largest_fraction, random_tensors
+from optgen.reference.interpret import Interpreter
 from optgen.runtime.modules import module_from_text
 from tests.targets.jax_target import JaxTarget, compile_target
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64, random_tensors, within_float32
 from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
+from optgen.reference.compare import follow_float64, random_tensors, within_float32
+from optgen.reference.interpret import Interpreter
 from tests.targets import eager_target, jax_target, native_target
 
 VALUES = {"lr": 0.1}

@@ -7,9 +7,9 @@ import pytest
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import every_choice
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import (
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.compare import (
     SHAPES,
     STEPS,
     allowed_step,
@@ -20,7 +20,7 @@ from optgen.compiler.verify import (
     relative_difference,
     within_float32,
 )
-from optgen.compiler.wrapping import wrapped_rule
+from optgen.reference.interpret import Interpreter
 from tests.targets.jax_target import hyperparameters_of
 from tests.targets.native_target import compile_target
 from tests.targets.test_eager import AHEAD, NAMES, OTHERS, SPECIAL

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64, random_tensors, within_float32
 from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec
+from optgen.reference.compare import follow_float64, random_tensors, within_float32
+from optgen.reference.interpret import Interpreter
 from tests.targets import eager_target, jax_target, native_target
 
 LAST = "theta[t] = theta[t-1] - lr*d"

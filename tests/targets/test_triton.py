@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from optgen.compiler.pipeline import compile_optimizer
 from optgen.errors import SpecError
 from optgen.language.definition import define_spec
+from optgen.pipeline.optimizer import compile_optimizer
 from optgen.targets.triton.emit import emit_triton
 from tests.targets.triton_rules import batches, catalogue_names, small_rules
 

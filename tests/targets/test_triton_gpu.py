@@ -10,8 +10,8 @@ import torch
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import follow_float64, within_float32
-from optgen.compiler.wrapping import wrapped_rule
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.compare import follow_float64, within_float32
 from tests.targets.triton_rules import catalogue_names, small_rules, spec_named
 
 pytestmark = [

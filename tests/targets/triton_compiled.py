@@ -14,8 +14,8 @@ from dataclasses import asdict
 from typing import Any
 
 from optgen._paths import specs_folder
-from optgen.compiler.wrapping import wrapped_rule
-from optgen.targets.triton.verify import PRECISIONS, verify
+from optgen.pipeline.machine_code import PRECISIONS, verify
+from optgen.pipeline.wrapping import wrapped_rule
 from tests.targets.triton_rules import spec_named
 
 

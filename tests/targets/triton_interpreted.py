@@ -25,10 +25,10 @@ from triton.runtime import interpreter as triton_interpreter
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead, every_choice
-from optgen.compiler.interpret import Interpreter
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import (
+from optgen.pipeline.wrapping import wrapped_rule
+from optgen.reference.compare import (
     SHAPES,
     STEPS,
     allowed_step,
@@ -39,7 +39,7 @@ from optgen.compiler.verify import (
     relative_difference,
     within_float32,
 )
-from optgen.compiler.wrapping import wrapped_rule
+from optgen.reference.interpret import Interpreter
 from optgen.runtime.triton_launch import NUMBER_OPTIONS
 from tests.targets.triton_rules import spec_named
 from tests.targets.triton_target import TritonTarget, as_torch, compile_target, hyperparameters_of

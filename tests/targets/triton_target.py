@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from optgen.compiler.pipeline import compile_optimizer, generate
 from optgen.compiler.rule import Rule
-from optgen.compiler.verify import Array, Inputs
 from optgen.contract.choice import Choice
 from optgen.language.model import Spec
+from optgen.pipeline.optimizer import compile_optimizer, generate
+from optgen.reference.compare import Array, Inputs
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.torch import TorchVariant
 from optgen.runtime.triton import TritonRule

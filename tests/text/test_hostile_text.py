@@ -23,20 +23,20 @@ from click.testing import CliRunner
 
 import optgen
 from optgen.cli import main
-from optgen.compiler.lr_schedule_pipeline import generate_schedule, manifest_of
-from optgen.compiler.pipeline import generate
 from optgen.docs.write import Documented, text_files
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
-from optgen.language.lr_schedule_model import LrSchedule
-from optgen.language.lr_schedule_reader import parse_schedule
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec
 from optgen.language.syntax import Statement
+from optgen.pipeline.optimizer import generate
 from optgen.runtime.docstrings import described
 from optgen.runtime.grouped_dialect import spellings
-from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.modules import module_from_text
+from optgen.schedules.docstrings import described_schedule
+from optgen.schedules.model import LrSchedule
+from optgen.schedules.pipeline import generate_schedule, manifest_of
+from optgen.schedules.reader import parse_schedule
 from tests.text.hostile import ACCEPTED, BREAKS, CODE, REFUSED, SCHEDULE, SPEC, leaves, quoted, replaced, toml
 from tests.text.pages import renderers, tags_and_text
 

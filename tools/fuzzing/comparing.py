@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.interpret import Interpreter, ModelState
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
-from optgen.compiler.verify import Snapshot
 from optgen.contract.choice import Choice, choose, default_choice
 from optgen.contract.kinds import Kind
 from optgen.custom import CustomOptimizer, Definition
 from optgen.errors import SpecError
+from optgen.reference.compare import Snapshot
+from optgen.reference.interpret import Interpreter, ModelState
 from tools.fuzzing.case import NARROW, Case
 from tools.fuzzing.intervals import DOUBLE_PRECISION, SINGLE_PRECISION, Interval, Intervals, exactly
 from tools.fuzzing.models import Data, dtypes_of, numpy_dtype

@@ -2,7 +2,7 @@
 
 `interpret.Arithmetic` for comparing targets. Each operation takes all numbers its operands may be and gives all that
 the result may be: the interval of the exact results, widened by the roundings that a target's arithmetic is allowed
-(as in `optgen.compiler.bounds`), and whether it may be NaN. Where nothing but NaN can come out, the interval is empty.
+(as in `optgen.reference.bounds`), and whether it may be NaN. Where nothing but NaN can come out, the interval is empty.
 So a comparison needs no tolerance: a number lies inside or it is wrong, and an infinity or NaN that the equations
 leave no way around is demanded.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.interpret import NUMPY_FUNCTIONS
+from optgen.reference.arithmetic import NUMPY_FUNCTIONS
 
 #: Units in the last place of a number of the step that a target has rounded to its own precision.
 STEP_ULPS = 3.0

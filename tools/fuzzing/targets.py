@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.interpret import Interpreter, ModelState
-from optgen.compiler.verify import Snapshot
 from optgen.contract.kinds import Kind
 from optgen.custom import CustomOptimizer
+from optgen.reference.compare import Snapshot
+from optgen.reference.interpret import Interpreter, ModelState
 from tools.fuzzing.case import Case
 
 Array = np.ndarray[Any, Any]
@@ -263,7 +263,7 @@ def make_target(name: str, made: CustomOptimizer, case: Case, reference: Interpr
 
 def state_of(snapshot: Snapshot, t: int, given: Callable[[Any], Any]) -> ModelState:
     """Convert a snapshot to a state of the reference."""
-    from optgen.compiler.interpret import TensorState
+    from optgen.reference.interpret import TensorState
 
     def history(states: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         return {

@@ -78,7 +78,7 @@ def _emitted(optimizer: Optimizer, namespace: str) -> ArrayModule:
         calls[variant.name] = tuple(per_case)
     tests = [test for function in case_functions.values() for test in function.tests]
     used = "\n".join([*tests, *(line for function in functions for line in function.lines)])
-    text = template("arrays").render(
+    text = template(__file__).render(
         header=header(optimizer),
         namespace=namespace,
         case_functions=list(case_functions.values()),

@@ -35,7 +35,7 @@ def emit_native(optimizer: Optimizer) -> NativeModule:
     for function in pool.functions:
         for name in (*function.call.arguments, *function.call.returns):
             tables.place(name, Kind.STEP)
-    text = template("native", "module.c.jinja").render(
+    text = template(__file__, "module.c.jinja").render(
         header=header(optimizer),
         name=optimizer.spec.name,
         functions=pool.functions,

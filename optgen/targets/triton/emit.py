@@ -43,7 +43,7 @@ def emit_triton(optimizer: Optimizer) -> TritonModule:
             *_kernel_text(pool),
         ]
     )
-    text = template("triton").render(
+    text = template(__file__).render(
         header=header(optimizer),
         functions=pool.functions,
         kernels=pool.kernels,

@@ -20,11 +20,11 @@ import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
 
-from optgen.compiler.pipeline import compile_optimizer
 from optgen.compiler.rule import Rule
 from optgen.contract.kernel_plan import BLOCKS, STATE_FORMATS, CasePlan, KernelPlan, Launch
 from optgen.contract.kinds import Kind
 from optgen.language.model import Spec
+from optgen.pipeline.optimizer import compile_optimizer
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton_ahead import machine_code
 from optgen.runtime.triton_launch import LAUNCH_OPTIONS, MOST_REGISTERS, NUMBER_OPTIONS, Sizes, options_of

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from optgen.compiler.interpret import NUMPY_FUNCTIONS
+from optgen.reference.arithmetic import NUMPY_FUNCTIONS
 
 ROUNDOFF = 2.0**-24
 #: What a number of the step, computed in float32 by a handful of operations, may be off by.

@@ -6,7 +6,7 @@ import textwrap
 
 from optgen.contract.dialects import Dialect
 from optgen.escaping import rest
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.schedules.manifest import LrScheduleManifest
 
 _RETURNS = {
     "optax": "A function of the number of steps done, an integer or an integer array, which may be traced.",

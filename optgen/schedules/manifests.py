@@ -11,7 +11,7 @@ from optgen._paths import generated_folder
 from optgen.contract.dialects import Dialect
 from optgen.errors import UnknownSchedule
 from optgen.runtime.modules import module_from_text
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest, read_schedule_manifest
+from optgen.schedules.manifest import LrScheduleManifest, read_schedule_manifest
 
 _FOLDER = "schedules"
 

@@ -24,8 +24,6 @@ from optgen.compiler.operations import (
     substitute,
     symbol,
 )
-from optgen.language.lr_schedule_check import RESULT, is_static
-from optgen.language.lr_schedule_model import LrSchedule
 from optgen.language.syntax import (
     Assign,
     Binary,
@@ -45,6 +43,8 @@ from optgen.language.syntax import (
     expressions,
     walk,
 )
+from optgen.schedules.check import RESULT, is_static
+from optgen.schedules.model import LrSchedule
 
 
 @dataclass(frozen=True, slots=True)

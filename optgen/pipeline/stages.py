@@ -8,16 +8,16 @@ from difflib import get_close_matches
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.passes import Schedule
-from optgen.compiler.pipeline import compile_variant, generate
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.rule import Rule
 from optgen.compiler.simplify import operations_per_element
-from optgen.compiler.wrapping import wrapped_rule
 from optgen.contract.choice import Choice
 from optgen.contract.kinds import Kind
 from optgen.errors import UnknownOptimizer
 from optgen.language.latex import equations_latex
 from optgen.language.model import Spec
+from optgen.pipeline.optimizer import compile_variant, generate
+from optgen.pipeline.wrapping import wrapped_rule
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 

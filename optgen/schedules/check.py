@@ -16,7 +16,6 @@ from optgen.language.language import (
     REDUCTIONS,
     RESERVED,
 )
-from optgen.language.lr_schedule_model import LrSchedule
 from optgen.language.source import Span
 from optgen.language.syntax import (
     Assign,
@@ -38,6 +37,7 @@ from optgen.language.syntax import (
     expressions,
     walk,
 )
+from optgen.schedules.model import LrSchedule
 
 #: What the rule assigns.
 RESULT = "lr"

@@ -18,13 +18,6 @@ from optgen.language.declarations import (
 )
 from optgen.language.dialects import read_dialects
 from optgen.language.language import parse_equations
-from optgen.language.lr_schedule_check import OWN_NAMES, check_schedule
-from optgen.language.lr_schedule_model import (
-    Constraint,
-    LrSchedule,
-    NumberList,
-    in_place_of,
-)
 from optgen.language.reader import (
     read_text,
     rule_start,
@@ -32,6 +25,8 @@ from optgen.language.reader import (
     spec_tables,
 )
 from optgen.language.tables import Tables, shortened, suggestion
+from optgen.schedules.check import OWN_NAMES, check_schedule
+from optgen.schedules.model import Constraint, LrSchedule, NumberList, in_place_of
 
 _TABLES = ("schedule", "hyperparameters", "options", "equations", "dialect")
 _HEAD = ("name", "class", "title", "summary", "references", "base", "constraints")

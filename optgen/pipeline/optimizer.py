@@ -14,24 +14,17 @@ from dataclasses import dataclass, replace
 from optgen.compiler.ahead import choices_ahead
 from optgen.compiler.analyse import analyse
 from optgen.compiler.cases import with_own_names
-from optgen.compiler.chosen import chosen_body
 from optgen.compiler.passes import schedules
-from optgen.compiler.program import UPDATE, Program
 from optgen.compiler.rule import Rule
-from optgen.compiler.simplify import operations_per_element, simplify
+from optgen.compiler.simplify import simplify
 from optgen.compiler.specialise import specialise
-from optgen.contract.choice import Choice, default_choice, dialect_choice
-from optgen.contract.declarations import Hyperparameter, Input
+from optgen.contract.choice import Choice
 from optgen.contract.kernel_plan import write_plan
-from optgen.contract.kinds import Kind
-from optgen.contract.manifest import FORMAT, CaseInfo, Function, Manifest, StateInfo, VariantInfo, write_manifest
-from optgen.escaping import visible
-from optgen.language.latex import equations_latex
+from optgen.contract.manifest import Manifest, write_manifest
 from optgen.language.model import Spec
-from optgen.targets.arrays.borrowed import borrowed
-from optgen.targets.arrays.emit import ArrayModule, emit_eager, emit_jax
-from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
-from optgen.targets.header import spec_digest
+from optgen.pipeline.manifest import manifest_of
+from optgen.targets.arrays.emit import emit_eager, emit_jax
+from optgen.targets.code import CompiledCase, Optimizer, Variant
 from optgen.targets.native.emit import NativeModule, emit_native
 from optgen.targets.triton.emit import TritonModule, emit_triton
 
@@ -112,7 +105,7 @@ def generate(
     """
     optimizer = compile_optimizer(spec, choices, wrapped)
     jax_module = emit_jax(optimizer)
-    manifest = _manifest(optimizer, jax_module)
+    manifest = manifest_of(optimizer, jax_module)
     files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
     if "eager" in targets:
         files["eager.py"] = emit_eager(optimizer).text
@@ -122,86 +115,3 @@ def generate(
             if choices is not None or _lines(emit, optimizer) <= LONGEST_AHEAD:
                 files |= {_KERNELS[target]: module.text, f"{target}.json": write_plan(module.plan)}
     return Generated(manifest, files)
-
-
-def _manifest(optimizer: Optimizer, jax_module: ArrayModule) -> Manifest:
-    spec = optimizer.spec
-    return Manifest(
-        format=FORMAT,
-        spec=visible(spec.source.path),
-        digest=spec_digest(spec.source.text),
-        name=spec.name,
-        class_name=spec.class_name,
-        title=spec.title,
-        summary=spec.summary,
-        equations=spec.equations,
-        latex=equations_latex(spec, chosen_body(spec, default_choice(spec))),
-        dialect_latex=tuple(equations_latex(spec, chosen_body(spec, dialect_choice(spec, d))) for d in spec.dialects),
-        references=spec.references,
-        hyperparameters=_hyperparameters(optimizer),
-        options=spec.options,
-        shared=spec.preamble.names,
-        inputs=_inputs(optimizer),
-        states=spec.states,
-        wrapped=spec.wrapped,
-        dialects=spec.dialects,
-        variants=tuple(_variant_info(variant, jax_module) for variant in optimizer.variants),
-    )
-
-
-def _hyperparameters(optimizer: Optimizer) -> tuple[Hyperparameter, ...]:
-    """The spec's own, and those of the optimizer that it wraps."""
-    found = {h.name: h for h in optimizer.spec.hyperparameters}
-    for variant in optimizer.variants:
-        for case in variant.cases:
-            found |= {h.name: h for h in case.program.hyperparameters if h.name not in found}
-    return tuple(found.values())
-
-
-def _inputs(optimizer: Optimizer) -> tuple[Input, ...]:
-    """The spec's own, and those of the optimizer that it wraps."""
-    found = {i.name: i for i in optimizer.spec.inputs}
-    for variant in optimizer.variants:
-        for case in variant.cases:
-            found |= {i.name: i for i in case.program.inputs if i.name not in found}
-    return tuple(found.values())
-
-
-def _variant_info(variant: Variant, jax_module: ArrayModule) -> VariantInfo:
-    programs = [case.program for case in variant.cases]
-    return VariantInfo(
-        name=variant.name,
-        options=dict(variant.choice.options),
-        present=variant.choice.present,
-        hyperparameters=tuple(dict.fromkeys(h.name for p in programs for h in p.hyperparameters)),
-        inputs=tuple(dict.fromkeys(i.name for p in programs for i in p.inputs)),
-        matrix_axes=variant.matrix_axes,
-        case_function=jax_module.case_functions.get(variant.name, ""),
-        cases=tuple(
-            CaseInfo(
-                states=tuple(
-                    StateInfo(s.name, s.kind.value, s.depth, s.new, initial_is_zero(s.initial))
-                    for s in case.program.states
-                ),
-                result=case.program.result,
-                jax=calls,
-                bytes_per_element=case.schedule.bytes_per_element(),
-                passes=case.schedule.element_passes,
-                jax_bytes_per_element=_jax_bytes(case.program, calls),
-                operations=operations_per_element(case.program),
-                borrowed=borrowed(case.program),
-            )
-            for case, calls in zip(variant.cases, jax_module.calls[variant.name], strict=True)
-        ),
-    )
-
-
-def _jax_bytes(program: Program, calls: tuple[Function, ...]) -> int:
-    """Bytes per element that the generated functions read and write, the parameter's own update included."""
-    kinds = program.kinds
-    moved = 0
-    for call in calls:
-        if call.level == "tensor":
-            moved += sum(kinds.get(name) is Kind.ELEMENT for name in (*call.arguments, *call.returns))
-    # What is added to the parameter is read once more, and the parameter read and written.
-    return 4 * (moved + (3 if program.result == UPDATE else 2))

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from optgen.compiler.lr_schedule_program import schedule_program
 from optgen.escaping import visible
 from optgen.language.latex import equations_latex
-from optgen.language.lr_schedule_model import LrSchedule, printable
-from optgen.language.lr_schedule_reader import schedule_at
+from optgen.schedules.emit import emit_host, emit_jax
+from optgen.schedules.manifest import FORMAT, LrScheduleManifest, write_schedule_manifest
+from optgen.schedules.model import LrSchedule, printable
+from optgen.schedules.program import schedule_program
+from optgen.schedules.reader import schedule_at
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.header import spec_digest
-from optgen.targets.lr_schedule.emit import emit_host, emit_jax
-from optgen.targets.lr_schedule_manifest import FORMAT, LrScheduleManifest, write_schedule_manifest
 
 
 def generate_schedule(schedule: LrSchedule) -> Mapping[str, str]:

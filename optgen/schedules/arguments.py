@@ -14,9 +14,9 @@ import numpy as np
 from optgen.contract.declarations import Hyperparameter, OptionValue
 from optgen.contract.dialects import Argument, Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.language.lr_schedule_model import NumberList
 from optgen.runtime.arguments import bind, check_option, check_value, signature
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.schedules.manifest import LrScheduleManifest
+from optgen.schedules.model import NumberList
 
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

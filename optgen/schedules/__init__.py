@@ -10,10 +10,10 @@ import functools
 from typing import Any
 
 from optgen.runtime.catalogue_module import lazy_names
-from optgen.runtime.lr_schedule_manifests import schedule_names
-from optgen.runtime.lr_schedules import Schedule as Schedule
-from optgen.runtime.lr_schedules import own_schedule
-from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
+from optgen.schedules.manifests import schedule_names
+from optgen.schedules.schedule import Schedule as Schedule
+from optgen.schedules.schedule import own_schedule
+from optgen.schedules.schedule import spelled_schedule as spelled_schedule
 
 _OWN = ("Schedule", "spelled_schedule")
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from optgen.compiler.bounds import ROUNDOFF, Bounded, Float32Bounds
-from optgen.compiler.interpret import Interpreter, ModelState, TensorState
 from optgen.compiler.rule import Rule
+from optgen.reference.bounds import ROUNDOFF, Bounded, Float32Bounds
+from optgen.reference.interpret import Interpreter, ModelState, TensorState
 
 Array = npt.NDArray[Any]
 

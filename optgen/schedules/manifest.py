@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from optgen.contract.declarations import Hyperparameter, Option, Reference
 from optgen.contract.dialects import Dialect
 from optgen.contract.stored import from_json, to_json
-from optgen.language.lr_schedule_model import Constraint, NumberList
+from optgen.schedules.model import Constraint, NumberList
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
 FORMAT = 1
@@ -18,7 +18,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class LrScheduleManifest:
-    """A generated schedule; for its fields see `optgen.language.lr_schedule_model.LrSchedule`.
+    """A generated schedule; for its fields see `optgen.schedules.model.LrSchedule`.
 
     Attributes:
         digest: the sha256 of the text of the spec at `spec`.

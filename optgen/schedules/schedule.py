@@ -14,10 +14,10 @@ from jax import lax
 
 from optgen.contract.dialects import DIALECTS, Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, UnknownSchedule
-from optgen.runtime.lr_schedule_arguments import ScheduleSettings, bound_settings, own_dialect, schedule_signature
-from optgen.runtime.lr_schedule_docstrings import described_schedule
-from optgen.runtime.lr_schedule_manifests import generated_function, schedule_manifest, spelled
-from optgen.targets.lr_schedule_manifest import LrScheduleManifest
+from optgen.schedules.arguments import ScheduleSettings, bound_settings, own_dialect, schedule_signature
+from optgen.schedules.docstrings import described_schedule
+from optgen.schedules.manifest import LrScheduleManifest
+from optgen.schedules.manifests import generated_function, schedule_manifest, spelled
 
 
 class Schedule:

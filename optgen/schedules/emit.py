@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import sympy
 from sympy import Expr
 
-from optgen.compiler.lr_schedule_program import Branch, Let, Loop, LrScheduleProgram, Step, static_test
 from optgen.compiler.operations import Floor, is_reciprocal, multiply
-from optgen.language.lr_schedule_model import LrSchedule
+from optgen.schedules.model import LrSchedule
+from optgen.schedules.program import Branch, Let, Loop, LrScheduleProgram, Step, static_test
 from optgen.targets.arrays.printer import ArrayPrinter
 from optgen.targets.header import spec_digest
 from optgen.targets.host import HostPrinter
@@ -76,7 +76,7 @@ def _emit(program: LrScheduleProgram, target: _Target) -> str:
     lines = [*_conversions(schedule, target), *_lines(program.steps, schedule, target, 0), "return lr"]
     code = "\n".join(lines)
     arguments = ["t", *schedule.order, *(["*"] if schedule.options else []), *(o.name for o in schedule.options)]
-    return template("lr_schedule").render(
+    return template(__file__).render(
         header=header(schedule),
         traced=target.traced,
         uses=lambda name: name in code,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from optgen._cache import UNFINISHED, cache_root, compiler_key, write_whole
-from optgen.compiler.wrapping import wrapped_rule
+from optgen._cache import UNFINISHED, compiler_key
 from optgen.errors import OptgenError, SpecError
 from optgen.language.reader import read_spec
+from optgen.pipeline.record import Record, files_in, write_file
+from optgen.pipeline.wrapping import wrapped_rule
 
 #: The folder of learning-rate schedules, among specs and among generated code.
 SCHEDULES = "schedules"
@@ -74,8 +71,8 @@ def generate_schedule_file(path: Path) -> dict[str, str]:
     Raises:
         SpecError: the spec is wrong, or its name is not its file's.
     """
-    from optgen.compiler.lr_schedule_pipeline import generate_schedule
-    from optgen.language.lr_schedule_reader import schedule_at
+    from optgen.schedules.pipeline import generate_schedule
+    from optgen.schedules.reader import schedule_at
 
     return dict(generate_schedule(schedule_at(path)))
 
@@ -90,7 +87,7 @@ def generate_file(path: Path) -> dict[str, str]:
     Raises:
         SpecError: the spec is wrong, or its name is not its file's.
     """
-    from optgen.compiler.pipeline import generate
+    from optgen.pipeline.optimizer import generate
 
     spec = read_spec(path, f"specs/{path.name}")
     if spec.name != path.stem:
@@ -110,7 +107,7 @@ def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Bu
         OSError: a spec cannot be read or a file cannot be written.
     """
     paths = all_paths(specs)
-    record = _Record(output)
+    record = Record(output)
     for name in names or paths:
         key = _key(paths[name])
         folder = output / name
@@ -122,8 +119,8 @@ def build(specs: Path, output: Path, names: tuple[str, ...] = ()) -> Iterator[Bu
         except OptgenError as error:
             yield Built(name, error=error)
             continue
-        written = tuple(file for file, text in files.items() if _write(folder / file, text))
-        removed = tuple(path.name for path in _files(folder) if path.name not in files and _remove(path))
+        written = tuple(file for file, text in files.items() if write_file(folder / file, text))
+        removed = tuple(path.name for path in files_in(folder) if path.name not in files and _remove(path))
         record.note(name, key, folder)
         yield Built(name, written, removed)
     for name in () if names else _folders(output):
@@ -193,35 +190,6 @@ def _key(spec: Path) -> str:
     return hashlib.sha256(b"".join([text, compiler_key().encode(), *around])).hexdigest()
 
 
-class _Record:
-    """What the last build made from what, kept in the cache folder so that nothing volatile is checked in."""
-
-    def __init__(self, output: Path) -> None:
-        place = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:16]
-        self._path = cache_root() / "builds" / f"{place}.json"
-        self._entries: dict[str, tuple[str, dict[str, str]]] = {}
-        try:
-            self._entries = msgspec.json.decode(self._path.read_bytes(), type=dict[str, tuple[str, dict[str, str]]])
-        except (OSError, msgspec.MsgspecError):
-            self._entries = {}  # no record, or one of another version: everything is compiled
-
-    def matches(self, name: str, key: str, folder: Path) -> bool:
-        return self._entries.get(name) == (key, _digests(folder))
-
-    def note(self, name: str, key: str, folder: Path) -> None:
-        self._entries[name] = (key, _digests(folder))
-        self._save()
-
-    def forget(self, name: str) -> None:
-        if self._entries.pop(name, None) is not None:
-            self._save()
-
-    def _save(self) -> None:
-        # Without a record the next build only takes longer.
-        with contextlib.suppress(OSError):
-            write_whole(self._path, msgspec.json.encode(self._entries))
-
-
 def _folders(output: Path) -> list[str]:
     """The folders that code is generated into: those of optimizers, and those of schedules in a folder of their own."""
     found = []
@@ -230,15 +198,6 @@ def _folders(output: Path) -> list[str]:
             inside = sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
             found += [path.relative_to(output).as_posix() for path in inside]
     return found
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(folder)}
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files directly in a folder, where all generated ones are."""
-    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
 def _tree(folder: Path) -> list[Path]:
@@ -259,21 +218,12 @@ def _is_ours(path: Path) -> bool:
     return all(mark in start for mark in marks)
 
 
-def _write(path: Path, text: str) -> bool:
-    """Replace a file in one step, so that whoever reads it sees the old or the new one; False if it is the same."""
-    data = text.encode()
-    if path.is_file() and path.read_bytes() == data:
-        return False
-    write_whole(path, data, 0o644)
-    return True
-
-
 def _clear(folder: Path) -> tuple[str, ...]:
     """Remove what optgen and Python left in a folder; the names of the files."""
     if _holds_caches_only(folder):
         shutil.rmtree(folder)
         return (_IGNORED,)
-    return tuple(path.name for path in _files(folder) if _remove(path))
+    return tuple(path.name for path in files_in(folder) if _remove(path))
 
 
 def _holds_caches_only(folder: Path) -> bool:
