@@ -326,8 +326,8 @@ def list_command() -> None:
     Memory is what is kept, in bytes per parameter. The bytes that a step moves are per element; passes say how often a
     kernel goes through a tensor.
     """
+    from optgen.catalogue.manifests import catalogue_manifest, catalogue_names
     from optgen.docs.reference import memory
-    from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 
     rows = []
     for name in catalogue_names():

@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from optgen._paths import specs_folder
+from optgen.catalogue.entry import Entry, catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose, default_choice, variant_name
@@ -22,8 +24,6 @@ from optgen.language.definition import Value, define_spec
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec, read_text
 from optgen.pipeline.optimizer import Generated, generate
-from optgen.runtime.entry import Entry, catalogue_entry
-from optgen.runtime.manifests import catalogue_names
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from optgen.runtime.catalogue_module import dialects_of, for_each_dialect, lazy_names
+from optgen._lazy import lazy_names
+from optgen.frontends.names import dialects_of, for_each_dialect
 from optgen.runtime.transformation import apply_gradients as apply_gradients
 from optgen.runtime.transformation import factory
 from optgen.schedules.schedule import optax_factories

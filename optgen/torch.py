@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 
-from optgen.runtime.catalogue_module import for_each_dialect, lazy_names
-from optgen.runtime.grouped_dialect import spellings
+from optgen._lazy import lazy_names
+from optgen.frontends.groups.dialect import spellings
+from optgen.frontends.names import for_each_dialect
 from optgen.runtime.torch_optimizer import GeneratedOptimizer, optimizer_class
 
 _OWN = ("GeneratedOptimizer", "optimizer_class")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from optgen._paths import specs_folder
+from optgen.catalogue.manifests import catalogue_manifest
 from optgen.errors import SpecError
 from optgen.language.reader import parse_spec
-from optgen.runtime.manifests import catalogue_manifest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -28,6 +28,7 @@ import optax
 import optax.contrib
 
 from optgen._paths import specs_folder
+from optgen.catalogue.entry import catalogue_entry
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose
 from optgen.contract.declarations import OptionValue
@@ -35,7 +36,6 @@ from optgen.contract.dialects import Argument, Dialect
 from optgen.language.model import Spec
 from optgen.language.reader import read_spec
 from optgen.reference.interpret import Interpreter
-from optgen.runtime.entry import catalogue_entry
 
 STEPS = 20
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (4, 5), (2, 3, 4))

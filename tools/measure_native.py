@@ -17,9 +17,9 @@ import bench
 import jax
 import jax.numpy as jnp
 
-from optgen.runtime.entry import catalogue_entry
+from optgen.catalogue.entry import catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
-from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.jax import NativeJaxVariant
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+from optgen._lazy import lazy_names
 from optgen.brainpy.base import Optimizer as Optimizer
 from optgen.brainpy.base import StateLoadResult as StateLoadResult
 from optgen.brainpy.base import optimizer_class
@@ -15,7 +16,7 @@ from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
 from optgen.brainpy.schedulers import Scheduler as Scheduler
 from optgen.brainpy.schedulers import make_schedule as make_schedule
 from optgen.brainpy.schedulers import scheduler_classes
-from optgen.runtime.catalogue_module import dialects_of, for_each_dialect, lazy_names
+from optgen.frontends.names import dialects_of, for_each_dialect
 
 # And the classes of the catalogue, see `__dir__`.
 _OWN = ("CallBasedScheduler", "Optimizer", "Scheduler", "StateLoadResult", "make_schedule", "optimizer_class")

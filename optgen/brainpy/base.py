@@ -13,22 +13,23 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from optgen.arguments.binding import bind, signature
+from optgen.arguments.own import ADDED, checked_flag
+from optgen.arguments.settings import arguments_of, settings
 from optgen.brainpy.errors import in_brainpys_words
 from optgen.brainpy.files import read_states, write_states
 from optgen.brainpy.schedulers import Scheduler, make_schedule
+from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.contract.formats import scales_of
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
-from optgen.runtime.arguments import arguments_of, bind, settings, signature
-from optgen.runtime.catalogue_module import generated_class
-from optgen.runtime.cells import HasValue, View, cell
-from optgen.runtime.entry import Entry
+from optgen.frontends.names import generated_class
+from optgen.frontends.weights.cells import HasValue, View, cell
+from optgen.frontends.weights.rules import GeneratedRule, check_identity
+from optgen.frontends.weights.saved_state import STATE_FORMAT, count_of, expect, unpacked
+from optgen.frontends.weights.weights import Weights, flat_weights
 from optgen.runtime.formats import Blocks
 from optgen.runtime.optax_trees import all_finite
-from optgen.runtime.own_arguments import ADDED, checked_flag
-from optgen.runtime.saved import STATE_FORMAT, count_of, expect, unpacked
-from optgen.runtime.stateful import GeneratedRule, check_identity
-from optgen.runtime.weights import Weights, flat_weights
 
 _NUMBERS = itertools.count()
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+from optgen.arguments.own import added, own_argument
+from optgen.arguments.settings import takes_schedule
 from optgen.brainpy.schedulers import counters
 from optgen.contract.declarations import Option
 from optgen.contract.dialects import Argument, Dialect
 from optgen.contract.manifest import Manifest
 from optgen.escaping import python_docstring
+from optgen.frontends.groups.dialect import spellings
 from optgen.optim.extended_schedulers import EXTENDED
 from optgen.optim.schedulers import scheduler_signature
-from optgen.runtime.arguments import takes_schedule
-from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.optax_arguments import LIBRARY
-from optgen.runtime.own_arguments import added, own_argument
 from optgen.schedules.arguments import own_dialect, schedule_signature
 from optgen.schedules.manifest import LrScheduleManifest
 

@@ -1,7 +1,7 @@
 """Names that a spec cannot use, each with the reason: what the language leaves free and something else needs.
 
 Words of the language itself stand in `optgen.language.language`; what C takes is renamed there, in
-`optgen.targets.native.printer`, and entries of a library's state in `optgen.runtime.state_layout`.
+`optgen.targets.native.printer`, and entries of a library's state in `optgen.frontends.groups.layout`.
 """
 
 from __future__ import annotations

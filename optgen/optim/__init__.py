@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 
+from optgen._lazy import lazy_names
+from optgen.frontends.names import dialects_of, for_each_dialect
 from optgen.optim.base import Optimizer as Optimizer
 from optgen.optim.base import optimizer_class
 from optgen.optim.schedulers import scheduler_classes
-from optgen.runtime.catalogue_module import dialects_of, for_each_dialect, lazy_names
 
 _OWN = ("Optimizer", "optimizer_class")
 

@@ -10,21 +10,23 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import optax
 
+from optgen.arguments.binding import bind, signature
+from optgen.arguments.own import ADDED, checked_flag
+from optgen.arguments.settings import Settings, arguments_of, settings
+from optgen.arguments.spelling import dialect_of
+from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
+from optgen.frontends.names import generated_class
+from optgen.frontends.weights.cells import HasValue, View, cell, refreshed
+from optgen.frontends.weights.rules import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, rate_name
+from optgen.frontends.weights.weights import Weights, flat_weights, shown
 from optgen.optim.groups import Group
 from optgen.optim.rates import Rated
 from optgen.optim.restoring import load, save
 from optgen.optim.schedulers import LRScheduler
-from optgen.runtime.arguments import Settings, arguments_of, bind, dialect_of, settings, signature
-from optgen.runtime.catalogue_module import generated_class
-from optgen.runtime.cells import HasValue, View, cell, refreshed
-from optgen.runtime.entry import Entry
 from optgen.runtime.optax_trees import all_finite
-from optgen.runtime.own_arguments import ADDED, checked_flag
-from optgen.runtime.stateful import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, rate_name
 from optgen.runtime.transformation import transformation
-from optgen.runtime.weights import Weights, flat_weights, shown
 
 
 class Optimizer(Rated):

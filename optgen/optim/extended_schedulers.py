@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optgen.errors import InvalidHyperparameter
+from optgen.frontends.weights.cells import View
 from optgen.optim.schedulers import LAST_EPOCH, ScheduledLR
-from optgen.runtime.cells import View
 from optgen.schedules.schedule import Schedule
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from optgen.arguments.settings import Settings, arguments_of, settings
+from optgen.arguments.values import check_value
 from optgen.errors import InvalidHyperparameter, StateMismatch
+from optgen.frontends.weights.cells import HasValue, View, cell
+from optgen.frontends.weights.rules import GeneratedRule, Rule, Values, check_identity, rate_name
+from optgen.frontends.weights.saved_state import expect, packed, unpacked
+from optgen.frontends.weights.weights import Path, Weights
 from optgen.optim.schedulers import FixedLR, LRScheduler
-from optgen.runtime.arguments import Settings, arguments_of, check_value, settings
-from optgen.runtime.cells import HasValue, View, cell
-from optgen.runtime.saved import expect, packed, unpacked
-from optgen.runtime.stateful import GeneratedRule, Rule, Values, check_identity, rate_name
-from optgen.runtime.weights import Path, Weights
 
 if TYPE_CHECKING:
     from optgen.optim.base import Optimizer

@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from optgen.errors import InvalidHyperparameter
+from optgen.frontends.weights.cells import cell
 from optgen.optim.schedulers import LRScheduler
-from optgen.runtime.cells import cell
 
 
 class ReduceLROnPlateau(LRScheduler):

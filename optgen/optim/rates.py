@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from optgen.arguments.settings import Settings
+from optgen.catalogue.entry import Entry
+from optgen.frontends.weights.cells import View
+from optgen.frontends.weights.rules import GeneratedRule, OptaxRule, rate_name
 from optgen.optim.groups import Group
 from optgen.optim.schedulers import FixedLR, LRScheduler
-from optgen.runtime.arguments import Settings
-from optgen.runtime.cells import View
-from optgen.runtime.entry import Entry
-from optgen.runtime.stateful import GeneratedRule, OptaxRule, rate_name
 
 
 class Rated:

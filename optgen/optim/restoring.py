@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optgen.errors import OptgenError, StateMismatch
+from optgen.frontends.weights.saved_state import STATE_FORMAT, count_of, expect, packed
 from optgen.optim.schedulers import FixedLR, LRScheduler
-from optgen.runtime.saved import STATE_FORMAT, count_of, expect, packed
 
 if TYPE_CHECKING:
     from optgen.optim.base import Optimizer

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optgen.arguments.binding import bind
 from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, StateMismatch
-from optgen.runtime.arguments import bind
-from optgen.runtime.cells import HasValue, cell
+from optgen.frontends.weights.cells import HasValue, cell
 from optgen.schedules.arguments import schedule_settings, schedule_signature
 from optgen.schedules.docstrings import described_schedule
 from optgen.schedules.manifest import LrScheduleManifest

@@ -9,13 +9,13 @@ from typing import Any
 
 import optax
 
+from optgen.arguments.settings import Settings
+from optgen.catalogue.entry import Entry, catalogue_entry
 from optgen.contract.declarations import OptionValue
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.frontends.weights.rules import OptaxRule, Rule
 from optgen.optim.base import Optimizer
 from optgen.optim.schedulers import LRScheduler
-from optgen.runtime.arguments import Settings
-from optgen.runtime.entry import Entry, catalogue_entry
-from optgen.runtime.stateful import OptaxRule, Rule
 from optgen.runtime.transformation import transformation
 
 _SEARCHES = {

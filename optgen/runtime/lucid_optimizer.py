@@ -11,21 +11,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from optgen.arguments.binding import bind
+from optgen.arguments.own import checked_flag
+from optgen.arguments.settings import settings
+from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, TreeMismatch
-from optgen.runtime.arguments import bind, settings
-from optgen.runtime.catalogue_module import generated_class
-from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import call_signature, is_kept_elsewhere, spellings
+from optgen.frontends.groups.dialect import call_signature, is_kept_elsewhere, spellings
+from optgen.frontends.groups.layout import Kept
+from optgen.frontends.groups.step import Work, check_inputs
+from optgen.frontends.names import generated_class
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.native.rule import numpy_memory
 from optgen.runtime.numpy_ready import NumpyReady
-from optgen.runtime.own_arguments import checked_flag
-from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
-from optgen.runtime.state_layout import Kept
 
 Parameter = Any
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from optgen.contract.manifest import StateInfo
+from optgen.frontends.groups.checks import seen
+from optgen.frontends.groups.layout import Kept, StateLayout
+from optgen.frontends.groups.step import GroupStep, Work
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.numpy_memory import Spans, is_folded, reach, sharing
 from optgen.runtime.numpy_ready import NumpyReady
-from optgen.runtime.per_parameter import GroupStep, Work
-from optgen.runtime.state_checks import seen
-from optgen.runtime.state_layout import Kept, StateLayout
 
 
 class NumpyLayout(StateLayout):

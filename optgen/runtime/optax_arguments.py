@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optgen.arguments.binding import signature
+from optgen.arguments.own import ADDED, SKIP_NONFINITE, STATE_DTYPE, added, checked_flag
+from optgen.arguments.settings import Settings
 from optgen.contract.dialects import Dialect
 from optgen.contract.library_state import StateLayout
 from optgen.contract.manifest import Manifest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.runtime.arguments import Settings, signature
 from optgen.runtime.jax import JaxVariant
-from optgen.runtime.own_arguments import ADDED, SKIP_NONFINITE, STATE_DTYPE, added, checked_flag
 
 #: Stands in a dialect for the default that the installed library has.
 LIBRARY = "library"

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.arguments.settings import Settings
 from optgen.contract.manifest import Manifest, VariantInfo
 from optgen.errors import MissingInput, TreeMismatch
-from optgen.runtime.arguments import Settings
 from optgen.runtime.optax_arguments import Extras
 from optgen.runtime.optax_layout import Layout
 from optgen.runtime.optax_trees import columns, no_change

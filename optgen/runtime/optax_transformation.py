@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.arguments.settings import Settings
+from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.contract.formats import is_stochastic
 from optgen.contract.kinds import Kind
 from optgen.contract.library_state import StateLayout
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
-from optgen.runtime.arguments import Settings
-from optgen.runtime.entry import Entry
+from optgen.frontends.pickling import PickledAsBuilt
 from optgen.runtime.formats import closed
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
@@ -26,7 +27,6 @@ from optgen.runtime.optax_inputs import Inputs, Model
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
 from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
-from optgen.runtime.pickled import PickledAsBuilt
 from optgen.runtime.split import axes_named
 from optgen.runtime.split_parts import check_formats, parts_of
 

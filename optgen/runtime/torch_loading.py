@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.state_checks import check_count
+from optgen.frontends.groups.checks import check_count
 from optgen.runtime.torch_state import TorchLayout
 
 #: Gives the layout that a group's arguments stand for, refusing arguments that are wrong.

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from optgen.frontends.groups.step import Work
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import Memory
-from optgen.runtime.per_parameter import Work
 from optgen.runtime.torch_sharded import is_sharded
 
 Tensor = torch.Tensor

@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 import torch
 from torch._compile import _disable_dynamo
 
+from optgen.arguments.binding import bind
+from optgen.arguments.settings import settings
+from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
-from optgen.runtime.arguments import bind, settings
-from optgen.runtime.catalogue_module import generated_class
-from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import FIXED, call_signature, is_kept_elsewhere, spellings
+from optgen.frontends.groups.dialect import FIXED, call_signature, is_kept_elsewhere, spellings
+from optgen.frontends.groups.step import Work, check_inputs
+from optgen.frontends.names import generated_class
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
-from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.torch_arguments import Choice, check_flags, is_constant, plain, tensors_of
 from optgen.runtime.torch_loading import hidden, show

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.runtime.in_place import PreparedStep
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
-from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import NAMES, gradient_of, guard_of, torch_team
 
 Tensor = torch.Tensor

@@ -15,12 +15,12 @@ from optgen.contract.kinds import Kind
 from optgen.contract.manifest import StateInfo
 from optgen.contract.state_names import axis_entry
 from optgen.errors import TreeMismatch
+from optgen.frontends.groups.checks import seen
+from optgen.frontends.groups.layout import Kept, StateLayout
+from optgen.frontends.groups.step import GroupStep
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
-from optgen.runtime.per_parameter import GroupStep
-from optgen.runtime.state_checks import seen
-from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_sharded import Sharding, as_placed, described, is_sharded

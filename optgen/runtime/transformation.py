@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.arguments.binding import bind
+from optgen.arguments.docstrings import described
+from optgen.arguments.settings import Settings, settings
+from optgen.arguments.spelling import dialect_of
+from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.errors import TreeMismatch
-from optgen.runtime.arguments import Settings, bind, dialect_of, settings
-from optgen.runtime.docstrings import described
-from optgen.runtime.entry import Entry
 from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
 from optgen.runtime.optax_trees import all_finite, no_change

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from optgen.runtime.catalogue_module import lazy_names
+from optgen._lazy import lazy_names
 from optgen.schedules.manifests import schedule_names
 from optgen.schedules.schedule import Schedule as Schedule
 from optgen.schedules.schedule import own_schedule

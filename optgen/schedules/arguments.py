@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from optgen.arguments.binding import bind, signature
+from optgen.arguments.values import check_option, check_value
 from optgen.contract.declarations import Hyperparameter, OptionValue
 from optgen.contract.dialects import Argument, Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.runtime.arguments import bind, check_option, check_value, signature
 from optgen.schedules.manifest import LrScheduleManifest
 from optgen.schedules.model import NumberList
 

@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 
 import optgen
 from optgen import _cache, cli
+from optgen.catalogue import manifests
 from optgen.doctor import Finding
 from optgen.language.latex import equations_latex
 from optgen.language.reader import read_spec
 from optgen.language.starter import starter_spec
 from optgen.pipeline import build as building
 from optgen.pipeline.build import generate_file
-from optgen.runtime import manifests
 from optgen.schedules import manifests as lr_schedule_manifests
 from tests.cli.specs import PLAIN, edit, wrote
 

@@ -18,15 +18,15 @@ import optgen.optim
 import optgen.schedules
 import optgen.torch
 from optgen._paths import specs_folder
+from optgen.catalogue.manifests import catalogue_manifest, catalogue_names
 from optgen.compiler.chosen import chosen_body
 from optgen.contract.choice import choose, default_choice, dialect_choice
 from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
+from optgen.frontends.groups.dialect import spellings
 from optgen.language.latex import equations_latex
 from optgen.language.reader import parse_spec, read_spec
-from optgen.runtime.grouped_dialect import spellings
-from optgen.runtime.manifests import catalogue_manifest, catalogue_names
 from optgen.schedules.manifests import schedule_names, spelled
 
 ROOT = Path(__file__).parents[2]

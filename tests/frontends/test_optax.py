@@ -17,9 +17,9 @@ import optax
 import pytest
 
 import optgen.optax
+from optgen.catalogue.on_demand import _Cached, _digest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, OptgenError, TreeMismatch
 from optgen.language.reader import parse_spec
-from optgen.runtime.ondemand import _Cached, _digest
 
 #: Every factory with its defaults, and each argument that changes the formula.
 CASES = [
@@ -205,7 +205,7 @@ def test_dtypes():
 
 def test_variants_that_were_not_generated_ahead_are_compiled_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path))
-    from optgen.runtime.entry import Entry, catalogue_entry
+    from optgen.catalogue.entry import Entry, catalogue_entry
 
     known = catalogue_entry("adam")
 

@@ -105,7 +105,7 @@ def test_brainstate_states_inside_and_outside_jit():
 
 
 def test_learning_rate_is_settable_and_compiles_nothing_new():
-    from optgen.runtime.stateful import compiled_step
+    from optgen.frontends.weights.rules import compiled_step
 
     held = {"w": Box(jnp.ones(3))}
     optimizer = SGD(lr=0.5)

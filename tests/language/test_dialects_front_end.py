@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from optgen.arguments.settings import settings
 from optgen.contract.dialects import Argument
 from optgen.contract.manifest import read_manifest
 from optgen.errors import InvalidHyperparameter, SpecError
 from optgen.language.reader import parse_spec
-from optgen.runtime.arguments import settings
 
 SPEC = """
 [optimizer]

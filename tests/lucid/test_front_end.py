@@ -13,11 +13,11 @@ import pytest
 
 import optgen
 import optgen.lucid
+from optgen.arguments.settings import settings
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
 from optgen.reference.interpret import Interpreter
-from optgen.runtime.arguments import settings
 from tests.inputs import needed_inputs
 
 REPOSITORY = Path(__file__).parents[2]

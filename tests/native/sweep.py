@@ -15,10 +15,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from optgen.catalogue.entry import catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.formats import FORMATS
-from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.formats import Blocks, closed
-from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import NativeRule, numpy_memory
 from optgen.runtime.state_dtypes import formats_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from optgen.catalogue.manifests import catalogue_names
 from optgen.errors import NoCompiler
-from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import library
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, Formats

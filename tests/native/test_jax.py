@@ -17,10 +17,10 @@ import pytest
 
 import optgen
 import optgen.optax
-from optgen.runtime.entry import catalogue_entry
+from optgen.catalogue.entry import catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState
 from optgen.runtime.jax_kernels import KernelJaxVariant
-from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import jax as native_jax
 
 ROOT = Path(__file__).parents[2]

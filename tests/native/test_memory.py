@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import optgen
+from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.formats import FORMATS
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native import chunks
 from optgen.runtime.native.build import SOURCES, compiler
 from optgen.runtime.native.library import address_of, driver, thread_count

@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from optgen._paths import generated_folder
+from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.kernel_plan import read_plan
-from optgen.runtime.manifests import catalogue_names
 from optgen.runtime.native.build import FLAGS, SOURCES, compiler
 from optgen.runtime.native.library import kernel_source
 from optgen.runtime.native.places import Formats

@@ -18,8 +18,8 @@ import numpy as np
 import optax
 
 import optgen.optax
-from optgen.runtime.entry import catalogue_entry
-from optgen.runtime.manifests import catalogue_names
+from optgen.catalogue.entry import catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 
 STEPS = 10
 

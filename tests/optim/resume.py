@@ -18,8 +18,8 @@ import optax
 
 import optgen.brainpy as brain
 import optgen.optim as optim
-from optgen.runtime.entry import catalogue_entry
-from optgen.runtime.manifests import catalogue_names
+from optgen.catalogue.entry import catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 
 
 class Box:

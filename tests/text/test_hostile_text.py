@@ -22,16 +22,16 @@ import pytest
 from click.testing import CliRunner
 
 import optgen
+from optgen.arguments.docstrings import described
 from optgen.cli import main
 from optgen.docs.write import Documented, text_files
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
+from optgen.frontends.groups.dialect import spellings
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec
 from optgen.language.syntax import Statement
 from optgen.pipeline.optimizer import generate
-from optgen.runtime.docstrings import described
-from optgen.runtime.grouped_dialect import spellings
 from optgen.runtime.modules import module_from_text
 from optgen.schedules.docstrings import described_schedule
 from optgen.schedules.model import LrSchedule

@@ -17,7 +17,9 @@ import pytest
 import torch
 
 import optgen
+from optgen.arguments.own import ADDED
 from optgen.errors import SpecError
+from optgen.frontends.groups.dialect import FLAGS
 from optgen.language.language import RESERVED
 from optgen.language.names import (
     ARGUMENTS,
@@ -29,10 +31,8 @@ from optgen.language.names import (
 from optgen.language.reader import parse_spec
 from optgen.optax import apply_gradients
 from optgen.optim.base import Optimizer as StatefulOptimizer
-from optgen.runtime.grouped_dialect import FLAGS
 from optgen.runtime.lucid_optimizer import Optimizer as LucidOptimizer
 from optgen.runtime.optax_transformation import Transformation
-from optgen.runtime.own_arguments import ADDED
 from optgen.runtime.torch_optimizer import GeneratedOptimizer
 from optgen.targets.native.printer import c_name
 from tests.text.named import FRONT_ENDS, by_lucid, by_torch, made, rule

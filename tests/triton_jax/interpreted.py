@@ -36,8 +36,8 @@ import torch
 from triton.backends.compiler import GPUTarget
 
 import optgen.optax
+from optgen.catalogue.entry import catalogue_entry
 from optgen.runtime import jax_kernels, triton_jax, triton_xla
-from optgen.runtime.entry import catalogue_entry
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
 from optgen.runtime.jax_kernels import KernelJaxVariant
 from optgen.runtime.native.build import compiler

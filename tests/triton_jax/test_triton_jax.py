@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import pytest
 
+from optgen.catalogue.manifests import catalogue_names
 from optgen.runtime.jax_kernels import platform
-from optgen.runtime.manifests import catalogue_names
 
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from optgen.contract.declarations import Input
 from optgen.errors import TreeMismatch
+from optgen.frontends.groups.checks import is_complex
+from optgen.frontends.groups.layout import Array, Kept, Parameter, StateLayout
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.native.library import Team
-from optgen.runtime.state_checks import is_complex
-from optgen.runtime.state_layout import Array, Kept, Parameter, StateLayout
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
 
 

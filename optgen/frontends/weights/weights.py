@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.cells import HasValue
+from optgen.frontends.weights.cells import HasValue
 
 #: Where a weight stands in the mapping that it was registered by: one key, or several if mappings lie in each other.
 Path = tuple[Hashable, ...]

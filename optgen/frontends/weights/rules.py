@@ -13,15 +13,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optgen.arguments.settings import Settings
+from optgen.catalogue.entry import Entry
 from optgen.errors import StateMismatch, TreeMismatch
-from optgen.runtime.arguments import Settings
-from optgen.runtime.entry import Entry
+from optgen.frontends.pickling import PickledAsBuilt
+from optgen.frontends.weights.saved_state import expect
+from optgen.frontends.weights.weights import Path
 from optgen.runtime.formats import closed
 from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
-from optgen.runtime.pickled import PickledAsBuilt
-from optgen.runtime.saved import expect
 from optgen.runtime.state_dtypes import formats_of
-from optgen.runtime.weights import Path
 
 #: A tree of arrays for each weight.
 Values = Mapping[Path, Any]

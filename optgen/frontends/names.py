@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from optgen.arguments.docstrings import described
+from optgen.catalogue.entry import Entry, catalogue_entry
+from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.dialects import Dialect
 from optgen.contract.manifest import Manifest
-from optgen.runtime.docstrings import described
-from optgen.runtime.entry import Entry, catalogue_entry
-from optgen.runtime.manifests import catalogue_names
-from optgen.runtime.pickled import DefinedType
+from optgen.frontends.pickling import DefinedType
 
 Made = TypeVar("Made")
 
@@ -59,32 +58,3 @@ def generated_class(
     made_by: Callable[..., Any] = type(parent) if entry.in_catalogue else DefinedType
     made: type[Made] = made_by(dialect.name, (parent,), {**told, **(members or {})})
     return made
-
-
-def lazy_names(
-    module: str, made: Callable[[], Mapping[str, Any]], own: Iterable[str] = ()
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a module with names that are made when first asked for.
-
-    Args:
-        module: its name.
-        made: gives what is made, by name.
-        own: the names that the module has anyhow.
-    """
-
-    def listed() -> list[str]:
-        return sorted({*own, *made()})
-
-    def found(name: str) -> Any:
-        if name == "__all__":
-            return listed()
-        if name.startswith("_"):
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        try:
-            return made()[name]
-        except KeyError:
-            close = get_close_matches(name, listed(), 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(listed())}"
-            raise AttributeError(f"module {module!r} has no attribute {name!r}; {hint}") from None
-
-    return found, listed

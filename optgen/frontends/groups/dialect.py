@@ -6,14 +6,14 @@ import functools
 import inspect
 from dataclasses import replace
 
+from optgen.arguments.binding import signature
+from optgen.arguments.own import ADDED
+from optgen.catalogue.manifests import catalogue_manifest, catalogue_names
 from optgen.contract.declarations import Hyperparameter, OptionValue
 from optgen.contract.dialects import Argument, Dialect
 from optgen.contract.formats import without_scales
 from optgen.contract.manifest import Manifest
 from optgen.contract.state_names import without_axis
-from optgen.runtime.arguments import signature
-from optgen.runtime.manifests import catalogue_manifest, catalogue_names
-from optgen.runtime.own_arguments import ADDED
 
 #: What a library's optimizers take besides hyperparameters, with its defaults.
 FLAGS: dict[str, dict[str, OptionValue | None]] = {

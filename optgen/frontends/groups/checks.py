@@ -12,7 +12,7 @@ from optgen.contract.manifest import StateInfo
 from optgen.errors import TreeMismatch
 
 if TYPE_CHECKING:
-    from optgen.runtime.state_layout import Parameter, StateLayout
+    from optgen.frontends.groups.layout import Parameter, StateLayout
 
 
 def check_state(layout: StateLayout, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:

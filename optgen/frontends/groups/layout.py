@@ -24,9 +24,9 @@ from optgen.contract.kinds import Kind
 from optgen.contract.manifest import StateInfo
 from optgen.contract.state_names import entry_names
 from optgen.errors import TreeMismatch
+from optgen.frontends.groups.checks import check_state, dtype_of, is_count, seen
 from optgen.runtime.formats import Blocks, closed, decoded, encoded
 from optgen.runtime.in_place import InPlaceRule
-from optgen.runtime.state_checks import check_state, dtype_of, is_count, seen
 from optgen.runtime.variant import ArrayVariant
 
 #: A parameter's state as a library keeps it: name → array, or a tuple of them for one vector per axis.

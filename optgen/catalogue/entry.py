@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optgen._paths import generated_folder, specs_folder
+from optgen.catalogue.manifests import catalogue_manifest
+from optgen.catalogue.on_demand import compile_variant_now
+from optgen.catalogue.origin import Origin
 from optgen.contract.choice import Choice, choose, variant_name
 from optgen.contract.declarations import OptionValue
-from optgen.contract.manifest import Manifest, VariantInfo
+from optgen.contract.manifest import VariantInfo
 from optgen.language.model import Spec
-from optgen.runtime.manifests import catalogue_manifest
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.native.choice import backend
 
@@ -51,23 +53,13 @@ class Source:
 
 
 @dataclass(slots=True)
-class Entry:
+class Entry(Origin):
     """An optimizer of the catalogue, or one that a user defined.
 
     Attributes:
-        manifest: what was generated.
-        read_text: reads a generated file of the catalogue, or of what was defined, by its name.
-        read_spec: reads the spec, which is needed only for variants that were not generated ahead.
-        in_catalogue: whether it comes from files, so that variants compiled later are worth keeping on disk.
-        read_wrapped: the rule of the optimizer that it wraps, None if it wraps none.
         owner: what a user defined, which has this under `entry`; None in the catalogue.
     """
 
-    manifest: Manifest
-    read_text: Callable[[str], str]
-    read_spec: Callable[[], Spec]
-    in_catalogue: bool
-    read_wrapped: Callable[[], Rule | None] = lambda: None
     owner: Any = None
     _found: dict[Choice, Source] = field(default_factory=dict)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -241,14 +233,10 @@ class Entry:
                 try:
                     return self.read_text(file)
                 except FileNotFoundError:
-                    from optgen.runtime.ondemand import compile_variant_now
-
                     # Kernels that are longer than people read are not made ahead.
                     return compile_variant_now(self, name, choice)[1][file]
 
             return Source(info, (self.manifest.name,), read, self.shown_as)
-        from optgen.runtime.ondemand import compile_variant_now
-
         compiled, files = compile_variant_now(self, name, choice)
         shown = f"<optgen {self.manifest.name} {name}"
         return Source(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")

@@ -5,39 +5,36 @@ from __future__ import annotations
 import hashlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from optgen._cache import compiler_key, in_first_that_works, is_own, write_whole
+from optgen.catalogue.manifests import catalogue_manifest
+from optgen.catalogue.origin import Origin
 from optgen.contract.choice import Choice
 from optgen.contract.manifest import Manifest, VariantInfo, read_manifest
 from optgen.errors import OptgenError
-from optgen.runtime.manifests import catalogue_manifest
-
-if TYPE_CHECKING:
-    from optgen.runtime.entry import Entry
 
 
-def compile_variant_now(entry: Entry, name: str, choice: Choice) -> tuple[VariantInfo, dict[str, str]]:
+def compile_variant_now(origin: Origin, name: str, choice: Choice) -> tuple[VariantInfo, dict[str, str]]:
     """A variant and its files, through the whole pipeline or from the cache if an earlier process has compiled it.
 
     Raises:
         SpecError: the equations are wrong under this choice.
         OptgenError: the spec is no longer the one that the catalogue was generated from.
     """
-    cached = _cache_name(entry.manifest, name) if entry.in_catalogue else None
+    cached = _cache_name(origin.manifest, name) if origin.in_catalogue else None
     files = _read_cached(cached) if cached is not None else None
     if files is None:
         from optgen.pipeline.optimizer import generate
 
-        spec = entry.read_spec()
-        if hashlib.sha256(spec.source.text.encode()).hexdigest() != entry.manifest.digest:
+        spec = origin.read_spec()
+        if hashlib.sha256(spec.source.text.encode()).hexdigest() != origin.manifest.digest:
             raise OptgenError(
-                f"{entry.manifest.spec} was edited after its code was generated, and variant '{name}' of it was not: "
-                f"run optgen build {entry.manifest.name}"
+                f"{origin.manifest.spec} was edited after its code was generated, and variant '{name}' of it was not: "
+                f"run optgen build {origin.manifest.name}"
             )
-        files = dict(generate(spec, {name: choice}, entry.read_wrapped()).files)
+        files = dict(generate(spec, {name: choice}, origin.read_wrapped()).files)
         if cached is not None:
             _write_cached(cached, files)
     return read_manifest(files["manifest.json"].encode()).variants[0], files
