@@ -29,10 +29,10 @@ class NativeKernels(BuildHookInterface):
             return
         sys.path.insert(0, self.root)
         from optgen._paths import generated_folder
+        from optgen.runtime.jax.call import xla_source
         from optgen.runtime.native.library import driver_source, kernel_source
         from optgen.runtime.native.places import Formats
         from optgen.runtime.native.prebuilt import compile_all
-        from optgen.runtime.xla_call import xla_source
 
         folder = Path(self.root) / "build" / "native"
         shutil.rmtree(folder, ignore_errors=True)

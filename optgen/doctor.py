@@ -79,7 +79,7 @@ def _triton() -> Finding:
 
         if jax.default_backend() != "gpu":
             return ""
-        from optgen.runtime.triton_jax import why_not
+        from optgen.runtime.jax.triton import why_not
 
         reason = why_not()
         return f"not from jax: {reason}" if reason else f"{jax.devices()[0].device_kind} from jax"
@@ -120,10 +120,11 @@ def _brainstate() -> Finding:
 
 
 def _native() -> Finding:
+    from optgen.runtime.backend import backend, why_not
     from optgen.runtime.native import prebuilt
-    from optgen.runtime.native.build import compiler
-    from optgen.runtime.native.choice import backend, why_not
-    from optgen.runtime.native.library import driver_source, thread_count
+    from optgen.runtime.native.c_compiler import compiler
+    from optgen.runtime.native.library import driver_source
+    from optgen.runtime.threads import thread_count
 
     try:
         chosen = backend()

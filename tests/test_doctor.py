@@ -15,8 +15,8 @@ import pytest
 from optgen import doctor
 from optgen.doctor import Finding, examine
 from optgen.errors import OptgenError
-from optgen.runtime.native import choice
-from optgen.runtime.native.build import compiler
+from optgen.runtime import backend as choice
+from optgen.runtime.native.c_compiler import compiler
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -178,7 +178,7 @@ def test_triton_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_triton_from_jax(monkeypatch: pytest.MonkeyPatch, reason: str, works: bool, said: str) -> None:
     stub(monkeypatch, "triton", __version__="9.9")
     stub(monkeypatch, "torch", cuda=gpu(None))
-    stub(monkeypatch, "optgen.runtime.triton_jax", why_not=lambda: reason)
+    stub(monkeypatch, "optgen.runtime.jax.triton", why_not=lambda: reason)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(device_kind="NVIDIA X")])
     assert doctor._triton() == Finding("target triton", works, said)

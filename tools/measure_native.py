@@ -19,8 +19,9 @@ import jax.numpy as jnp
 
 from optgen.catalogue.entry import catalogue_entry
 from optgen.catalogue.manifests import catalogue_names
-from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
-from optgen.runtime.native.jax import NativeJaxVariant
+from optgen.runtime.jax.native import NativeJaxVariant
+from optgen.runtime.jax.variant import JaxVariant
+from optgen.runtime.state import PARAMETER_FORM, ModelState
 
 
 def steps(name: str, shapes: list[tuple[int, ...]], made: Any) -> Iterator[float]:

@@ -24,8 +24,9 @@ from sklearn.datasets import load_digits
 import optgen.optax
 import optgen.torch
 from optgen.contract.formats import FORMATS
-from optgen.runtime.formats import decoded, encoded, key_of
-from optgen.runtime.numpy import NumpyArrays
+from optgen.runtime.formats.bits import key_of
+from optgen.runtime.formats.codes import decoded, encoded
+from optgen.runtime.numpy.arrays import NumpyArrays
 
 SIZE = 30_000_000
 STEPS = 9

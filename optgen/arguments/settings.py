@@ -27,7 +27,7 @@ class Settings:
         options: a value for every option.
         values: a value for every hyperparameter; None for one that is absent.
         schedules: hyperparameters given as functions of the step count, instead of a value.
-        state_dtype: in what formats states are kept, see `optgen.runtime.state_dtypes`.
+        state_dtype: in what formats states are kept, see `optgen.runtime.formats.state_dtypes`.
     """
 
     options: Mapping[str, OptionValue]

@@ -28,8 +28,8 @@ from optgen.frontends.weights.cells import HasValue, View, cell
 from optgen.frontends.weights.rules import GeneratedRule, check_identity
 from optgen.frontends.weights.saved_state import STATE_FORMAT, count_of, expect, unpacked
 from optgen.frontends.weights.weights import Weights, flat_weights
-from optgen.runtime.formats import Blocks
-from optgen.runtime.optax_trees import all_finite
+from optgen.runtime.formats.codes import Blocks
+from optgen.runtime.jax.trees import all_finite
 
 _NUMBERS = itertools.count()
 

@@ -16,19 +16,20 @@ from optgen.contract.choice import Choice, choose, variant_name
 from optgen.contract.declarations import OptionValue
 from optgen.contract.manifest import VariantInfo
 from optgen.language.model import Spec
+from optgen.runtime.backend import backend
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.native.choice import backend
 
 if TYPE_CHECKING:
     from optgen.compiler.rule import Rule
     from optgen.contract.kernel_plan import VariantPlan
-    from optgen.runtime.jax import JaxVariant
+    from optgen.runtime.jax.variant import JaxVariant
     from optgen.runtime.native.library import Kernels
-    from optgen.runtime.native.rule import Memory, NativeRule
-    from optgen.runtime.numpy import NumpyVariant
-    from optgen.runtime.torch import TorchVariant
-    from optgen.runtime.triton import TritonRule
-    from optgen.runtime.triton_launch import Launcher
+    from optgen.runtime.native.memory import HostMemory
+    from optgen.runtime.native.rule import NativeRule
+    from optgen.runtime.numpy.arrays import NumpyVariant
+    from optgen.runtime.torch.arrays import TorchVariant
+    from optgen.runtime.torch.triton import TritonRule
+    from optgen.runtime.triton.launcher import Launcher
     from optgen.runtime.variant import ArrayVariant
 
 
@@ -75,14 +76,14 @@ class Entry(Origin):
 
     def variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The variant that option values and hyperparameter values stand for, on jax arrays."""
-        from optgen.runtime.jax import JaxVariant
+        from optgen.runtime.jax.variant import JaxVariant
 
         def make(source: Source) -> JaxVariant:
             load = functools.partial(self.module, source, "jax.py")
             given = self.manifest.name, source.info, load(), None, load
             if not with_kernels:
                 return JaxVariant(*given)
-            from optgen.runtime.jax_kernels import KernelJaxVariant
+            from optgen.runtime.jax.kernel_variant import KernelJaxVariant
 
             by_c, by_triton = functools.partial(self.kernels, source), functools.partial(self.launcher, source)
             return KernelJaxVariant(by_c, by_triton, *given)
@@ -92,7 +93,8 @@ class Entry(Origin):
 
     def complex_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
         """The same where some of the arrays are complex."""
-        from optgen.runtime.jax import ComplexArrays, ComplexFunctions, JaxVariant
+        from optgen.runtime.jax.complex import ComplexArrays, ComplexFunctions
+        from optgen.runtime.jax.variant import JaxVariant
 
         def make(source: Source) -> JaxVariant:
             module = self.module(source, "jax.py")
@@ -103,7 +105,7 @@ class Entry(Origin):
 
     def numpy_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> NumpyVariant:
         """The same on numpy arrays."""
-        from optgen.runtime.numpy import NumpyVariant, namespace
+        from optgen.runtime.numpy.arrays import NumpyVariant, namespace
 
         def make(source: Source) -> NumpyVariant:
             module = self.module(source, "eager.py", xp=namespace())
@@ -113,7 +115,7 @@ class Entry(Origin):
 
     def torch_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> TorchVariant:
         """The same on torch tensors, computed by torch's own functions."""
-        from optgen.runtime.torch import TorchVariant
+        from optgen.runtime.torch.arrays import TorchVariant
 
         def make(source: Source) -> TorchVariant:
             return TorchVariant(self.manifest.name, source.info, lambda xp: self.module(source, "eager.py", xp=xp))
@@ -134,7 +136,7 @@ class Entry(Origin):
         options: Mapping[str, OptionValue],
         values: Mapping[str, object],
         variant: ArrayVariant,
-        memory: Callable[[Any], Memory],
+        memory: Callable[[Any], HostMemory],
     ) -> NativeRule:
         """The variant as C functions that change arrays in place.
 
@@ -169,7 +171,7 @@ class Entry(Origin):
         Raises:
             ImportError: Triton is not installed.
         """
-        from optgen.runtime.triton import TritonRule
+        from optgen.runtime.torch.triton import TritonRule
 
         return self._variant("triton", options, values, lambda source: TritonRule(self.launcher(source), variant))
 
@@ -180,7 +182,8 @@ class Entry(Origin):
             ImportError: Triton is not installed.
         """
         from optgen.contract.kernel_plan import read_plan
-        from optgen.runtime.triton_launch import Launcher, Sizes
+        from optgen.runtime.triton.launcher import Launcher
+        from optgen.runtime.triton.sizes import Sizes
 
         plan = read_plan(source.read("triton.json").encode())
         return Launcher(self.module(source, "triton.py"), plan, Sizes())

@@ -25,7 +25,7 @@ from optgen.optim.groups import Group
 from optgen.optim.rates import Rated
 from optgen.optim.restoring import load, save
 from optgen.optim.schedulers import LRScheduler
-from optgen.runtime.optax_trees import all_finite
+from optgen.runtime.jax.trees import all_finite
 from optgen.runtime.transformation import transformation
 
 

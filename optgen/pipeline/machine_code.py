@@ -26,8 +26,8 @@ from optgen.contract.kinds import Kind
 from optgen.language.model import Spec
 from optgen.pipeline.optimizer import compile_optimizer
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.triton_ahead import machine_code
-from optgen.runtime.triton_launch import LAUNCH_OPTIONS, MOST_REGISTERS, NUMBER_OPTIONS, Sizes, options_of
+from optgen.runtime.triton.ahead import machine_code
+from optgen.runtime.triton.sizes import LAUNCH_OPTIONS, MOST_REGISTERS, NUMBER_OPTIONS, Sizes, options_of
 from optgen.targets.code import Optimizer
 from optgen.targets.triton.emit import emit_triton
 

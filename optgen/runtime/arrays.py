@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optgen.contract.manifest import Function
 
 #: An array of some library.
 Array = Any
+
+#: Gives the places of so many numbers of an array, see `Arrays.places`.
+Places = Callable[[int, Array], Array]
 
 
 class Arrays(ABC):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from optgen.runtime.native.library import Team
-from optgen.runtime.variant import ModelState
+from optgen.runtime.state import ModelState
+from optgen.runtime.threads import Team
 
 
 class PreparedStep(Protocol):
@@ -40,7 +40,7 @@ class PreparedStep(Protocol):
         scale: Any = None,
         skip: Any = None,
     ) -> dict[str, Any]:
-        """Make a step whose number is known on the device alone, see `optgen.runtime.triton.Prepared`."""
+        """Make a step whose number is known on the device alone, see `optgen.runtime.torch.triton.Prepared`."""
 
     def move_gradients(self, addresses: Sequence[int]) -> bool:
         """Have the steps to come read gradients, of the same shapes, dtypes and strides, at other places.

@@ -21,12 +21,12 @@ from optgen.frontends.groups.dialect import call_signature, is_kept_elsewhere, s
 from optgen.frontends.groups.layout import Kept
 from optgen.frontends.groups.step import Work, check_inputs
 from optgen.frontends.names import generated_class
+from optgen.runtime.backend import made_or_told
+from optgen.runtime.formats.state_dtypes import formats_of
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
-from optgen.runtime.native.choice import made_or_told
-from optgen.runtime.native.library import Team, thread_count
-from optgen.runtime.native.rule import numpy_memory
+from optgen.runtime.native.memory import numpy_memory
 from optgen.runtime.numpy_ready import NumpyReady
-from optgen.runtime.state_dtypes import formats_of
+from optgen.runtime.threads import Team, thread_count
 
 Parameter = Any
 

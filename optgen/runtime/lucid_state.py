@@ -13,9 +13,9 @@ from optgen.frontends.groups.checks import seen
 from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.frontends.groups.step import GroupStep, Work
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
-from optgen.runtime.native.library import Team, thread_count
-from optgen.runtime.numpy_memory import Spans, is_folded, reach, sharing
+from optgen.runtime.numpy.memory import Spans, is_folded, reach, sharing
 from optgen.runtime.numpy_ready import NumpyReady
+from optgen.runtime.threads import Team, thread_count
 
 
 class NumpyLayout(StateLayout):

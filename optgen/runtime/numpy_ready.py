@@ -12,8 +12,8 @@ import numpy as np
 
 from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.runtime.in_place import PreparedStep
-from optgen.runtime.native.library import Team
-from optgen.runtime.numpy_memory import Spans, addresses_of
+from optgen.runtime.numpy.memory import Spans, addresses_of
+from optgen.runtime.threads import Team
 
 _data, _grad = attrgetter("data"), attrgetter("grad")
 _shape, _strides, _dtype = attrgetter("shape"), attrgetter("strides"), attrgetter("dtype")

@@ -20,7 +20,7 @@ from optgen.contract.dialects import Dialect
 from optgen.contract.library_state import StateLayout
 from optgen.contract.manifest import Manifest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.runtime.jax import JaxVariant
+from optgen.runtime.jax.variant import JaxVariant
 
 #: Stands in a dialect for the default that the installed library has.
 LIBRARY = "library"
@@ -43,7 +43,7 @@ class Extras:
         draws: input → the argument that its key is kept under.
         keys: that argument → key.
         skip_nonfinite: whether a step with a gradient that is not finite is left out.
-        state_dtype: in what formats states are kept, see `optgen.runtime.state_dtypes`.
+        state_dtype: in what formats states are kept, see `optgen.runtime.formats.state_dtypes`.
     """
 
     arguments: Mapping[str, Any]

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from optgen.contract.library_state import StateLayout
 from optgen.contract.manifest import VariantInfo
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.runtime.formats import Blocks
-from optgen.runtime.jax import complex_dtype
+from optgen.runtime.formats.codes import Blocks
+from optgen.runtime.formats.state_dtypes import FLOAT32, asked_formats
+from optgen.runtime.jax.complex import complex_dtype
 from optgen.runtime.optax_arguments import Extras
-from optgen.runtime.state_dtypes import FLOAT32, asked_formats
 
 
 class StateDtypes:

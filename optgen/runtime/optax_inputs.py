@@ -13,11 +13,11 @@ import optax
 from optgen.arguments.settings import Settings
 from optgen.contract.manifest import Manifest, VariantInfo
 from optgen.errors import MissingInput, TreeMismatch
+from optgen.runtime.jax.mesh import split_along
+from optgen.runtime.jax.parts import Part
+from optgen.runtime.jax.trees import columns, no_change
 from optgen.runtime.optax_arguments import Extras
 from optgen.runtime.optax_layout import Layout
-from optgen.runtime.optax_trees import columns, no_change
-from optgen.runtime.split import split_along
-from optgen.runtime.split_parts import Part
 
 
 @dataclass(slots=True)

@@ -17,8 +17,8 @@ from optgen.contract.formats import is_eight_bit
 from optgen.contract.kinds import Kind, inverse_order, kept_shapes, matrix_order
 from optgen.contract.manifest import StateInfo
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks
-from optgen.runtime.jax import JaxVariant
+from optgen.runtime.formats.codes import Blocks
+from optgen.runtime.jax.variant import JaxVariant
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,16 +19,18 @@ from optgen.contract.kinds import Kind
 from optgen.contract.library_state import StateLayout
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.frontends.pickling import PickledAsBuilt
-from optgen.runtime.formats import closed
-from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState, complex_dtype
+from optgen.runtime.formats.codes import closed
+from optgen.runtime.jax.complex import complex_dtype
+from optgen.runtime.jax.mesh import axes_named
+from optgen.runtime.jax.parts import check_formats, parts_of
+from optgen.runtime.jax.trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
+from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.optax_arguments import Extras, is_given, variants_by_mask
 from optgen.runtime.optax_dtypes import StateDtypes
 from optgen.runtime.optax_inputs import Inputs, Model
 from optgen.runtime.optax_layout import library_class, own_layout, resolved
 from optgen.runtime.optax_storage import Rings, Storage
-from optgen.runtime.optax_trees import check_same_shapes, check_same_tree, checked_leaves, columns, mask_values
-from optgen.runtime.split import axes_named
-from optgen.runtime.split_parts import check_formats, parts_of
+from optgen.runtime.state import PARAMETER_FORM, UPDATE_FORM, ModelState
 
 
 class Transformation(PickledAsBuilt):

@@ -19,16 +19,17 @@ from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMi
 from optgen.frontends.groups.dialect import FIXED, call_signature, is_kept_elsewhere, spellings
 from optgen.frontends.groups.step import Work, check_inputs
 from optgen.frontends.names import generated_class
-from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
-from optgen.runtime.state_dtypes import formats_of
+from optgen.runtime.backend import is_for_triton, made_or_told, triton_or_told
+from optgen.runtime.formats.state_dtypes import formats_of
+from optgen.runtime.torch.host_values import is_capturing
+from optgen.runtime.torch.memory import all_finite, gradient_of, torch_memory
+from optgen.runtime.torch.sharded import Sharding, is_made_by_zero
+from optgen.runtime.torch.threads import safe_after_fork
 from optgen.runtime.torch_arguments import Choice, check_flags, is_constant, plain, tensors_of
 from optgen.runtime.torch_loading import hidden, show
-from optgen.runtime.torch_memory import all_finite, gradient_of, safe_after_fork, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
-from optgen.runtime.torch_sharded import Sharding, is_made_by_zero
 from optgen.runtime.torch_state import TorchLayout, TorchStep
-from optgen.runtime.triton_memory import is_capturing
 
 Tensor = torch.Tensor
 

@@ -15,7 +15,8 @@ from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.runtime.in_place import PreparedStep
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
-from optgen.runtime.torch_memory import NAMES, gradient_of, guard_of, torch_team
+from optgen.runtime.torch.memory import NAMES, gradient_of, guard_of
+from optgen.runtime.torch.threads import torch_team
 
 Tensor = torch.Tensor
 

@@ -18,13 +18,14 @@ from optgen.errors import TreeMismatch
 from optgen.frontends.groups.checks import seen
 from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.frontends.groups.step import GroupStep
+from optgen.runtime.backend import is_for_triton
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
-from optgen.runtime.native.choice import is_for_triton
-from optgen.runtime.native.library import Team
-from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
+from optgen.runtime.state import PARAMETER_FORM, ModelState
+from optgen.runtime.threads import Team
+from optgen.runtime.torch.memory import as_real, can_be_written, gradient_of, is_plain, overlapping
+from optgen.runtime.torch.sharded import Sharding, as_placed, described, is_sharded
+from optgen.runtime.torch.threads import torch_team
 from optgen.runtime.torch_ready import Ready
-from optgen.runtime.torch_sharded import Sharding, as_placed, described, is_sharded
-from optgen.runtime.variant import PARAMETER_FORM, ModelState
 
 Tensor = torch.Tensor
 

@@ -20,10 +20,10 @@ from optgen.arguments.spelling import dialect_of
 from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.errors import TreeMismatch
+from optgen.runtime.jax.mesh import axes_named, split_along
+from optgen.runtime.jax.trees import all_finite, no_change
 from optgen.runtime.optax_arguments import NOTHING, counted_as_given, extras, front_end_signature
 from optgen.runtime.optax_transformation import Transformation
-from optgen.runtime.optax_trees import all_finite, no_change
-from optgen.runtime.split import axes_named, split_along
 
 Factory = Callable[..., optax.GradientTransformationExtraArgs]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,39 +17,10 @@ from optgen.contract.kinds import Kind, kept_shapes
 from optgen.contract.manifest import CaseInfo, Function, StateInfo, VariantInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array, Arrays
-from optgen.runtime.formats import Blocks, Places, closed, opened
-from optgen.runtime.layout import Layout
-from optgen.runtime.slices import shape_numbers
-
-#: A state as it is stored: an array, or for a vector per axis a tuple of arrays.
-Stored = Any
-
-#: The forms in which a step may be asked for, and the result of a rule that adds something to its parameter.
-UPDATE_FORM, PARAMETER_FORM = "update", "theta_new"
-UPDATE = "theta_update"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """All that a rule keeps: a mapping per tensor, and what is kept once for the model.
-
-    Histories may be longer than the rule needs, and their places run ahead of the steps, where a library keeps them so.
-    States that `formats` names are stored as `optgen.runtime.formats` says; they have one number per element. `numbers`
-    are those of the tensors, where these are some of a larger model. `axes` are of a mesh of jax: over these, devices
-    have parts of tensors, see `optgen.runtime.split`; `places` say which parts, for random bits, of each tensor.
-    """
-
-    tensors: tuple[Mapping[str, Stored], ...]
-    shared: Mapping[str, Stored]
-    ahead: int = 0
-    formats: Mapping[str, str] = field(default_factory=dict)
-    numbers: Sequence[int] = ()
-    axes: tuple[str, ...] = ()
-    places: Sequence[Places | None] = ()
-
-    def number(self, index: int) -> int:
-        """The number of a tensor among all that one optimizer steps, from which its random bits follow."""
-        return self.numbers[index] if self.numbers else index
+from optgen.runtime.axes import AxisOrder
+from optgen.runtime.formats.codes import Blocks, closed, opened
+from optgen.runtime.shapes import shape_numbers
+from optgen.runtime.state import UPDATE, UPDATE_FORM, ModelState, Stored, _names, unpacked
 
 
 class ArrayVariant:
@@ -231,9 +202,9 @@ class ArrayVariant:
         # One number per element is kept in the tensor's own order of axes.
         return kept_shapes(kind, shape if kind is Kind.ELEMENT else self.layout(shape).shape(shape))
 
-    def layout(self, shape: tuple[int, ...]) -> Layout:
+    def layout(self, shape: tuple[int, ...]) -> AxisOrder:
         """The order of a tensor's axes while the rule works on it."""
-        return Layout.of(self.info.matrix_axes, shape, self.arrays.transpose)
+        return AxisOrder.of(self.info.matrix_axes, shape, self.arrays.transpose)
 
     def _step(
         self,
@@ -352,7 +323,7 @@ class ArrayVariant:
                 values[name] = float(value) if isinstance(value, int) else value
         for info in {info.name: info for case in self.info.cases for info in case.states}.values():
             if info.kind == Kind.STEP.value:
-                values |= _unpacked(info, state.shared[info.name], t + state.ahead)
+                values |= unpacked(info, state.shared[info.name], t + state.ahead)
         return values
 
     def _environment(
@@ -382,9 +353,9 @@ class ArrayVariant:
             if info.kind == Kind.STEP.value:
                 env |= {name: arrays.kept_step_number(step_values[name], dtype) for name in _names(info)}
             elif info.name in state.shared:
-                env |= _unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
+                env |= unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
             else:
-                kept = _unpacked(info, state.tensors[index][info.name], t + state.ahead)
+                kept = unpacked(info, state.tensors[index][info.name], t + state.ahead)
                 env |= {name: self._cast(value, dtype) for name, value in kept.items()}
         return env
 
@@ -488,21 +459,3 @@ def _check_shapes(optimizer: str, gradients: Sequence[Array], parameters: Sequen
             raise TreeMismatch(
                 f"{optimizer}: gradient {index} has shape {tuple(gradient.shape)}, its parameter {tuple(theta.shape)}"
             )
-
-
-def _unpacked(state: StateInfo, stored: Stored, t: Any) -> dict[str, Any]:
-    """A state's earlier values by the names they have in the functions."""
-    if state.depth == 1:
-        return {state.name: stored}
-    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(_names(state), start=1)}
-
-
-def _names(state: StateInfo) -> list[str]:
-    """The names of a state's earlier values in the functions, the newest first."""
-    return [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
-
-
-def _entry(stored: Stored, step: Any) -> Any:
-    if isinstance(stored, tuple):
-        return tuple(ring[step % ring.shape[0]] for ring in stored)
-    return stored[step % stored.shape[0]]

@@ -29,7 +29,7 @@ from optgen.language.reader import read_spec
 from optgen.pipeline.optimizer import generate
 from optgen.pipeline.wrapping import wrapped_rule
 from optgen.reference.compare import random_inputs, random_tensors, relative_difference, within_float32
-from optgen.runtime.jax import JaxVariant
+from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.modules import module_from_text
 from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import emit_jax

@@ -20,7 +20,8 @@ import torch
 
 import optgen.torch
 from optgen.contract.formats import EIGHT_BIT, EIGHT_BIT_STOCHASTIC
-from optgen.runtime.formats import Blocks, encoded, key_of
+from optgen.runtime.formats.bits import key_of
+from optgen.runtime.formats.codes import Blocks, encoded
 from tests.formats.libraries import LIBRARIES, minute_numbers
 
 

@@ -11,10 +11,10 @@ import torch
 
 from optgen.contract.formats import BLOCK
 from optgen.runtime.arrays import Arrays
-from optgen.runtime.formats import Blocks, decoded
-from optgen.runtime.jax import JaxArrays
-from optgen.runtime.numpy import NumpyArrays
-from optgen.runtime.torch import TorchArrays
+from optgen.runtime.formats.codes import Blocks, decoded
+from optgen.runtime.jax.arrays import JaxArrays
+from optgen.runtime.numpy.arrays import NumpyArrays
+from optgen.runtime.torch.arrays import TorchArrays
 
 #: By name: a library, and how it makes an array of one of numpy.
 LIBRARIES: dict[str, tuple[Arrays, Callable[[np.ndarray], Any]]] = {

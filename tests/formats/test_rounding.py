@@ -21,7 +21,8 @@ from optgen.contract.formats import (
     FORMATS,
     block_count,
 )
-from optgen.runtime.formats import Blocks, encoded, key_of
+from optgen.runtime.formats.bits import key_of
+from optgen.runtime.formats.codes import Blocks, encoded
 from tests.formats.libraries import LIBRARIES, is_alike, minute_numbers, neighbours, plain, shares, value_of
 
 NUMPY = LIBRARIES["numpy"][0]

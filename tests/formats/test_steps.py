@@ -23,8 +23,9 @@ import optgen.optim
 import optgen.torch
 from optgen.contract.formats import EIGHT_BIT, FORMATS, block_count
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.runtime.formats import Blocks, encoded, key_of
-from optgen.runtime.native.rule import Prepared
+from optgen.runtime.formats.bits import key_of
+from optgen.runtime.formats.codes import Blocks, encoded
+from optgen.runtime.native.rule import PreparedCall
 from tests.formats.libraries import LIBRARIES, is_alike, plain, value_of
 from tools.measure_state_formats import accuracy
 from tools.measure_state_moves import largest_move
@@ -58,13 +59,13 @@ def stored(kept: Mapping[str, Any], name: str) -> Any:
 def made_by_kernels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows with every step that native kernels make."""
     found: list[int] = []
-    run = Prepared.run
+    run = PreparedCall.run
 
     def counting(*given: Any) -> None:
         found.append(1)
         run(*given)
 
-    monkeypatch.setattr(Prepared, "run", counting)
+    monkeypatch.setattr(PreparedCall, "run", counting)
     return found
 
 

@@ -13,8 +13,8 @@ import pytest
 import optgen
 import optgen.lucid
 from optgen.errors import TreeMismatch
-from optgen.runtime import numpy_memory
 from optgen.runtime.native.rule import NativeRule
+from optgen.runtime.numpy import memory as numpy_memory
 
 COUNT = 300_000
 

@@ -18,11 +18,12 @@ import numpy as np
 from optgen.catalogue.entry import catalogue_entry
 from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.formats import FORMATS
-from optgen.runtime.formats import Blocks, closed
-from optgen.runtime.native.library import Team
-from optgen.runtime.native.rule import NativeRule, numpy_memory
-from optgen.runtime.state_dtypes import formats_of
-from optgen.runtime.variant import ModelState
+from optgen.runtime.formats.codes import Blocks, closed
+from optgen.runtime.formats.state_dtypes import formats_of
+from optgen.runtime.native.memory import numpy_memory
+from optgen.runtime.native.rule import NativeRule
+from optgen.runtime.state import ModelState
+from optgen.runtime.threads import Team
 
 #: Several chunks, broken ones, bands and blocks of matrices, rows shorter and longer than a stretch, nothing at all.
 SHAPES = [(40_003,), (520, 130), (3, 5, 7), (), (0,), (3, 0), (3, 5000), (1, 1), (150, 2, 140)]

@@ -15,7 +15,9 @@ import pytest
 
 from optgen import _cache
 from optgen.errors import InvalidHyperparameter, NoCompiler
-from optgen.runtime.native import build, choice, loading
+from optgen.runtime import backend as choice
+from optgen.runtime.native import c_compiler as build
+from optgen.runtime.native import loading
 
 SOURCE = "#include <stdint.h>\nint64_t answer(void) { return %d; }\n"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from optgen.runtime.native.chunks import BAND, SHORT, WIDEST
-from optgen.runtime.native.library import Team
-from optgen.runtime.variant import ModelState
+from optgen.runtime.state import ModelState
+from optgen.runtime.threads import Team
 from tests.native.sweep import changeable, laid_out, rule_of
 
 #: Several bands and blocks; short lines, several in a stretch, of one matrix and of many; nothing to fold.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from optgen.runtime.native.build import compiler
+from optgen.runtime.native.c_compiler import compiler
 
 REPOSITORY = Path(__file__).parents[2]
 

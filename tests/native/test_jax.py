@@ -19,9 +19,10 @@ import optgen
 import optgen.optax
 from optgen.catalogue.entry import catalogue_entry
 from optgen.catalogue.manifests import catalogue_names
-from optgen.runtime.jax import PARAMETER_FORM, UPDATE_FORM, JaxVariant, ModelState
-from optgen.runtime.jax_kernels import KernelJaxVariant
-from optgen.runtime.native import jax as native_jax
+from optgen.runtime.jax import native as native_jax
+from optgen.runtime.jax.kernel_variant import KernelJaxVariant
+from optgen.runtime.jax.variant import JaxVariant
+from optgen.runtime.state import PARAMETER_FORM, UPDATE_FORM, ModelState
 
 ROOT = Path(__file__).parents[2]
 SHAPES = [(50,), (130, 3), (), (0,), (3, 5, 7)]

@@ -11,7 +11,7 @@ import pytest
 
 import optgen
 import optgen.optax
-from optgen.runtime.native import jax as native_jax
+from optgen.runtime.jax import native as native_jax
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,11 @@ from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.formats import FORMATS
 from optgen.errors import InvalidHyperparameter, TreeMismatch
 from optgen.runtime.native import chunks
-from optgen.runtime.native.build import SOURCES, compiler
-from optgen.runtime.native.library import address_of, driver, thread_count
+from optgen.runtime.native.c_compiler import SOURCES, compiler
+from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
-from optgen.runtime.variant import ModelState
+from optgen.runtime.state import ModelState
+from optgen.runtime.threads import thread_count
 from tests.native.sweep import rule_of, run
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ import platform
 
 import pytest
 
-from optgen.runtime.native import build, loading, prebuilt
+from optgen.runtime.native import c_compiler as build
+from optgen.runtime.native import loading, prebuilt
 from optgen.runtime.native.processor import Processor
 
 SOURCE = build.Source("answering", "#include <stdint.h>\nint64_t answer(void) { return 6; }\n")

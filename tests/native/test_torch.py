@@ -15,8 +15,8 @@ import torch
 import optgen.torch
 from optgen.errors import TreeMismatch
 from optgen.runtime import torch_ready
-from optgen.runtime.native.rule import NativeRule, Prepared
-from optgen.runtime.torch_memory import guard_of
+from optgen.runtime.native.rule import NativeRule, PreparedCall
+from optgen.runtime.torch.memory import guard_of
 
 SHAPES = [(40,), (7, 3), (), (2, 3, 4)]
 
@@ -48,7 +48,7 @@ def check(mine, theirs):
 def calls(monkeypatch):
     """How often a step was made by kernels, and how often all that it takes was looked up anew."""
     counted = {"made": 0, "prepared": 0}
-    run, prepared = Prepared.run, NativeRule.prepared
+    run, prepared = PreparedCall.run, NativeRule.prepared
 
     def counting_run(*given):
         counted["made"] += 1
@@ -58,7 +58,7 @@ def calls(monkeypatch):
         counted["prepared"] += 1
         return prepared(*given)
 
-    monkeypatch.setattr(Prepared, "run", counting_run)
+    monkeypatch.setattr(PreparedCall, "run", counting_run)
     monkeypatch.setattr(NativeRule, "prepared", counting_prepared)
     return counted
 

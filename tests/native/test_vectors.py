@@ -12,7 +12,7 @@ import pytest
 from optgen._paths import generated_folder
 from optgen.catalogue.manifests import catalogue_names
 from optgen.contract.kernel_plan import read_plan
-from optgen.runtime.native.build import FLAGS, SOURCES, compiler
+from optgen.runtime.native.c_compiler import FLAGS, SOURCES, compiler
 from optgen.runtime.native.library import kernel_source
 from optgen.runtime.native.places import Formats
 

@@ -12,7 +12,7 @@ import pytest
 
 import optgen.optax
 from optgen.errors import InvalidHyperparameter, TreeMismatch
-from optgen.runtime.formats import Blocks
+from optgen.runtime.formats.codes import Blocks
 
 
 def dtypes_of(state: Any) -> set[str]:

@@ -13,10 +13,11 @@ from optgen.contract.choice import Choice
 from optgen.language.model import Spec
 from optgen.pipeline.optimizer import generate
 from optgen.reference.compare import Array, Inputs, Snapshot
-from optgen.runtime import numpy as on_numpy
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.torch import TorchVariant
-from optgen.runtime.variant import ArrayVariant, ModelState
+from optgen.runtime.numpy import arrays as on_numpy
+from optgen.runtime.state import ModelState
+from optgen.runtime.torch.arrays import TorchVariant
+from optgen.runtime.variant import ArrayVariant
 
 
 class EagerTarget:

@@ -15,8 +15,9 @@ from optgen.contract.choice import Choice
 from optgen.language.model import Spec
 from optgen.pipeline.optimizer import generate
 from optgen.reference.compare import Array, Inputs, Snapshot
-from optgen.runtime.jax import JaxVariant, ModelState
+from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.modules import module_from_text
+from optgen.runtime.state import ModelState
 
 
 class JaxTarget:

@@ -12,11 +12,13 @@ from optgen.contract.choice import Choice
 from optgen.language.model import Spec
 from optgen.pipeline.optimizer import compile_optimizer, generate
 from optgen.reference.compare import Array, Inputs
-from optgen.runtime import numpy as on_numpy
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.native.library import Kernels, Team
-from optgen.runtime.native.rule import NativeRule, numpy_memory
-from optgen.runtime.variant import ModelState
+from optgen.runtime.native.library import Kernels
+from optgen.runtime.native.memory import numpy_memory
+from optgen.runtime.native.rule import NativeRule
+from optgen.runtime.numpy import arrays as on_numpy
+from optgen.runtime.state import ModelState
+from optgen.runtime.threads import Team
 from optgen.targets.native.emit import emit_native
 from tests.targets.eager_target import EagerTarget
 

@@ -40,7 +40,7 @@ from optgen.reference.compare import (
     within_float32,
 )
 from optgen.reference.interpret import Interpreter
-from optgen.runtime.triton_launch import NUMBER_OPTIONS
+from optgen.runtime.triton.sizes import NUMBER_OPTIONS
 from tests.targets.triton_rules import spec_named
 from tests.targets.triton_target import TritonTarget, as_torch, compile_target, hyperparameters_of
 

@@ -14,9 +14,10 @@ from optgen.language.model import Spec
 from optgen.pipeline.optimizer import compile_optimizer, generate
 from optgen.reference.compare import Array, Inputs
 from optgen.runtime.modules import module_from_text
-from optgen.runtime.torch import TorchVariant
-from optgen.runtime.triton import TritonRule
-from optgen.runtime.triton_launch import Launcher, Sizes
+from optgen.runtime.torch.arrays import TorchVariant
+from optgen.runtime.torch.triton import TritonRule
+from optgen.runtime.triton.launcher import Launcher
+from optgen.runtime.triton.sizes import Sizes
 from optgen.targets.triton.emit import emit_triton
 from tests.targets.eager_target import EagerTarget
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from optgen.runtime import triton_memory
-from optgen.runtime.triton_memory import Sent
+from optgen.runtime.torch import host_values as triton_memory
+from optgen.runtime.torch.host_values import Sent
 
 
 @pytest.fixture

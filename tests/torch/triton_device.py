@@ -24,9 +24,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import optgen.torch
-from optgen.runtime import torch_optimizer, triton_memory, triton_phase
-from optgen.runtime.triton import Prepared
-from optgen.runtime.triton_memory import is_capturing
+from optgen.runtime import torch_optimizer
+from optgen.runtime.torch import host_values as triton_memory
+from optgen.runtime.torch import phase as triton_phase
+from optgen.runtime.torch.host_values import is_capturing
+from optgen.runtime.torch.triton import PreparedLaunches
 from tests.torch.triton_steps import counting, difference
 
 SHAPES = [(30, 13), (37,), (), (0, 3), (1100,)]
@@ -125,7 +127,7 @@ def replay_sending(optimizer: Any) -> None:
 
 def main() -> None:
     counted: dict[str, int] = {}
-    counting(counted, Prepared, "run_on_device")
+    counting(counted, PreparedLaunches, "run_on_device")
     found: dict[str, dict[str, Any]] = {}
     for name in sys.argv[1:]:
         found[name] = {}

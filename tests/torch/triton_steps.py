@@ -24,8 +24,8 @@ import torch
 
 import optgen.torch
 from optgen.contract.formats import BFLOAT16_NEAREST, FORMATS
-from optgen.runtime.triton import Prepared, TritonRule
-from optgen.runtime.triton_call import DeviceCall
+from optgen.runtime.torch.launch import DeviceCall
+from optgen.runtime.torch.triton import PreparedLaunches, TritonRule
 
 #: Matrices, vectors, a single number, more axes, nothing, and several blocks.
 SHAPES = [(7, 40), (5,), (), (2, 3, 4), (0,), (40, 60), (2500,)]
@@ -153,7 +153,7 @@ def main() -> None:
     counting(counted, DeviceCall, "start")
     counting(counted, DeviceCall, "move_gradients")
     counting(counted, TritonRule, "prepared")
-    counting(counted, Prepared, "run")
+    counting(counted, PreparedLaunches, "run")
     found = {}
     for name in sys.argv[1:]:
         expected = steps(name, "arrays", torch.float64)

@@ -37,11 +37,14 @@ from triton.backends.compiler import GPUTarget
 
 import optgen.optax
 from optgen.catalogue.entry import catalogue_entry
-from optgen.runtime import jax_kernels, triton_jax, triton_xla
-from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
-from optgen.runtime.jax_kernels import KernelJaxVariant
-from optgen.runtime.native.build import compiler
-from optgen.runtime.xla_call import known_to_xla, register_function, xla_source
+from optgen.runtime.jax import kernel_variant as jax_kernels
+from optgen.runtime.jax import starts as triton_xla
+from optgen.runtime.jax import triton as triton_jax
+from optgen.runtime.jax.call import known_to_xla, register_function, xla_source
+from optgen.runtime.jax.kernel_variant import KernelJaxVariant
+from optgen.runtime.jax.variant import JaxVariant
+from optgen.runtime.native.c_compiler import compiler
+from optgen.runtime.state import PARAMETER_FORM, ModelState
 
 SHAPES = {"w": (130, 140), "b": (37,), "e": (0, 3), "s": (), "c": (5, 3, 2, 4), "l": (3000,)}
 STEPS = 3

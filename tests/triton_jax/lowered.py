@@ -19,7 +19,9 @@ import jax.numpy as jnp
 from triton.backends.compiler import GPUTarget
 
 import optgen.optax
-from optgen.runtime import jax_kernels, triton_jax, triton_xla
+from optgen.runtime.jax import kernel_variant as jax_kernels
+from optgen.runtime.jax import starts as triton_xla
+from optgen.runtime.jax import triton as triton_jax
 
 SHAPES = {"w": (130, 140), "b": (37,), "s": ()}
 

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from optgen.catalogue.manifests import catalogue_names
-from optgen.runtime.jax_kernels import platform
+from optgen.runtime.jax.static_arguments import platform
 
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 

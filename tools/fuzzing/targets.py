@@ -280,7 +280,7 @@ def prepare() -> None:
     """Make steps of small models by native kernels in JAX as well, and compile without taking long about it."""
     import jax
 
-    import optgen.runtime.native.jax as native
+    import optgen.runtime.jax.native as native
 
     native.SMALLEST = 0
     jax.config.update("jax_enable_x64", True)

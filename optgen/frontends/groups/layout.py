@@ -25,7 +25,7 @@ from optgen.contract.manifest import StateInfo
 from optgen.contract.state_names import entry_names
 from optgen.errors import TreeMismatch
 from optgen.frontends.groups.checks import check_state, dtype_of, is_count, seen
-from optgen.runtime.formats import Blocks, closed, decoded, encoded
+from optgen.runtime.formats.codes import Blocks, closed, decoded, encoded
 from optgen.runtime.in_place import InPlaceRule
 from optgen.runtime.variant import ArrayVariant
 

@@ -17,8 +17,8 @@ from optgen.errors import TreeMismatch
 from optgen.frontends.groups.checks import is_complex
 from optgen.frontends.groups.layout import Array, Kept, Parameter, StateLayout
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
-from optgen.runtime.native.library import Team
-from optgen.runtime.variant import PARAMETER_FORM, ModelState
+from optgen.runtime.state import PARAMETER_FORM, ModelState
+from optgen.runtime.threads import Team
 
 
 @dataclass(slots=True)

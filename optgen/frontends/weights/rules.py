@@ -19,9 +19,10 @@ from optgen.errors import StateMismatch, TreeMismatch
 from optgen.frontends.pickling import PickledAsBuilt
 from optgen.frontends.weights.saved_state import expect
 from optgen.frontends.weights.weights import Path
-from optgen.runtime.formats import closed
-from optgen.runtime.jax import PARAMETER_FORM, JaxVariant, ModelState
-from optgen.runtime.state_dtypes import formats_of
+from optgen.runtime.formats.codes import closed
+from optgen.runtime.formats.state_dtypes import formats_of
+from optgen.runtime.jax.variant import JaxVariant
+from optgen.runtime.state import PARAMETER_FORM, ModelState
 
 #: A tree of arrays for each weight.
 Values = Mapping[Path, Any]

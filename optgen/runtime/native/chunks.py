@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from optgen.contract.kernel_plan import BLOCKS, Launch
 from optgen.contract.kinds import Kind
-from optgen.runtime.slices import count_of, shape_numbers
+from optgen.runtime.shapes import count_of, shape_numbers
 
 #: How the driver goes through an array, as in c/table.h.
 STRETCHES, ACROSS, BANDS, COPY, JOIN = range(5)

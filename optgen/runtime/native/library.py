@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-from dataclasses import dataclass
 
 import numpy as np
 
 from optgen.contract.kernel_plan import KernelPlan
-from optgen.errors import InvalidHyperparameter, NoCompiler
-from optgen.runtime.native.build import SOURCES, Source
+from optgen.errors import NoCompiler
+from optgen.runtime.native.c_compiler import SOURCES, CSource
 from optgen.runtime.native.chunks import MOST_ARGUMENTS
 from optgen.runtime.native.loading import compiled
 from optgen.runtime.native.places import FORMATS, Formats
 
 
-def driver_source() -> Source:
+def driver_source() -> CSource:
     """What is compiled for `driver`."""
-    return Source("driver", (SOURCES / "driver.c").read_text())
+    return CSource("driver", (SOURCES / "driver.c").read_text())
 
 
 @functools.cache
@@ -101,39 +99,9 @@ class Kernels:
         return library
 
 
-def kernel_source(name: str, text: str, formats: Formats | None = None) -> Source:
+def kernel_source(name: str, text: str, formats: Formats | None = None) -> CSource:
     """What is compiled of a generated file: both precisions; or what takes arrays in other formats."""
     if formats is None:
-        return Source(name, text)
+        return CSource(name, text)
     defines = ("OPTGEN_BITS=32", f"OPTGEN_STORED={formats.stored}", f"OPTGEN_KEPT={formats.kept}")
-    return Source(f"{name}-{formats.stored}-{formats.kept}", text, defines=defines)
-
-
-def thread_count() -> int:
-    """How many threads a step may use: `OPTGEN_NUM_THREADS`, else the processors that this process may run on.
-
-    Raises:
-        InvalidHyperparameter: the variable holds no such number.
-    """
-    told = os.environ.get("OPTGEN_NUM_THREADS")
-    if told is not None:
-        if not told.isdecimal() or int(told) < 1:
-            raise InvalidHyperparameter(f"OPTGEN_NUM_THREADS is a number of threads, 1 or more, not {told!r}")
-        return int(told)
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """The threads that make a step.
-
-    Attributes:
-        size: how many there are at most.
-        parallel: the address of a function like libgomp's `GOMP_parallel`, whose threads they are; 0: the driver's own.
-    """
-
-    size: int
-    parallel: int = 0
+    return CSource(f"{name}-{formats.stored}-{formats.kept}", text, defines=defines)

@@ -13,11 +13,11 @@ from pathlib import Path
 from optgen._cache import UNFINISHED, clear_abandoned, in_first_that_works, is_own, own_folders
 from optgen.errors import NoCompiler
 from optgen.runtime.native import prebuilt
-from optgen.runtime.native.build import Source, compile_to, digest, is_whole, version
+from optgen.runtime.native.c_compiler import CSource, compile_to, digest, is_whole, version
 from optgen.runtime.native.processor import processor
 
 
-def compiled(source: Source) -> ctypes.CDLL:
+def compiled(source: CSource) -> ctypes.CDLL:
     """The library of a C file, compiled unless the package brought it or an earlier process has done so.
 
     Raises:
@@ -41,7 +41,7 @@ def compiled(source: Source) -> ctypes.CDLL:
         raise NoCompiler(f"{told}; set OPTGEN_CACHE to a folder where they can") from error
 
 
-def _loaded(source: Source, path: Path) -> ctypes.CDLL:
+def _loaded(source: CSource, path: Path) -> ctypes.CDLL:
     """The library at a place, compiled if it is not there.
 
     Raises:
@@ -53,7 +53,7 @@ def _loaded(source: Source, path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-def _compile(source: Source, path: Path) -> None:
+def _compile(source: CSource, path: Path) -> None:
     """Compile for this machine beside the library's place, and put it there in one step: others may do the same."""
     clear_abandoned(path.parent)
     own = os.environ.get("OPTGEN_CFLAGS", "").split()

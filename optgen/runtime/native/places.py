@@ -132,7 +132,7 @@ def state_place(buffer: int, format: str, count: int, stream: int, scales: int =
         buffer: which of the caller's it is.
         format: see `STATE_TYPES`.
         count: how many numbers it has, and scales to go with them.
-        stream: of its random bits, see `optgen.runtime.formats.key_of`.
+        stream: of its random bits, see `optgen.runtime.formats.codes.bits.key_of`.
         scales: the buffer of the scales of an array in 8 bits.
     """
     return Place(buffer, STATE_TYPES[format], count, stream=stream, scales=scales)

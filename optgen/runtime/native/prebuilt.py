@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from optgen.runtime.native.build import Source, compile_to, digest, is_whole
+from optgen.runtime.native.c_compiler import CSource, compile_to, digest, is_whole
 from optgen.runtime.native.processor import processor
 
 #: Where a package has them.
@@ -41,7 +41,7 @@ def levels() -> list[str]:
     return found[::-1]
 
 
-def found(source: Source) -> Path | None:
+def found(source: CSource) -> Path | None:
     """The fastest library that the package has of a source and that runs on this machine.
 
     None where the environment says how to compile: then everything is compiled.
@@ -52,12 +52,12 @@ def found(source: Source) -> Path | None:
     return next((path for path in paths if is_whole(path)), None)
 
 
-def place(level: str, source: Source, folder: Path = FOLDER) -> Path:
+def place(level: str, source: CSource, folder: Path = FOLDER) -> Path:
     """Where a library is put: beside the others of its level."""
     return folder / (level or platform.machine()) / f"{source.name}-{digest(source)}.so"
 
 
-def compile_all(sources: Sequence[Source], folder: Path) -> list[Path]:
+def compile_all(sources: Sequence[CSource], folder: Path) -> list[Path]:
     """Compile for every level of this kind of machine.
 
     Args:
@@ -68,7 +68,7 @@ def compile_all(sources: Sequence[Source], folder: Path) -> list[Path]:
         NoCompiler: there is no C compiler, or it fails.
     """
 
-    def one(level: str, source: Source) -> Path:
+    def one(level: str, source: CSource) -> Path:
         path = place(level, source, folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         compile_to(path, source, [f"-march={level}"] if level else [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,48 +11,20 @@ import numpy as np
 
 from optgen.contract.kernel_plan import RESULT
 from optgen.contract.kinds import Kind
-from optgen.contract.manifest import StateInfo
-from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks, stored_count, stream_of
+from optgen.runtime.formats.bits import stream_of
 from optgen.runtime.in_place import single
-from optgen.runtime.native.library import Kernels, Team, address_of, driver, thread_count
-from optgen.runtime.native.places import SIZES, Place, place_of, state_place
+from optgen.runtime.native.call import Array, CallBuffers
+from optgen.runtime.native.library import Kernels, address_of, driver
+from optgen.runtime.native.memory import HostMemory
+from optgen.runtime.native.places import Place
 from optgen.runtime.native.table import Tensor, make_table
-from optgen.runtime.variant import ArrayVariant, ModelState
-
-#: An array of some library.
-Array = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Where an array stands and how.
-
-    Attributes:
-        address: of its first number.
-        dtype: by name, see `places.TYPES`.
-        strides: bytes from one number to the next along each axis.
-    """
-
-    address: int
-    dtype: str
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-def numpy_memory(array: np.ndarray) -> Memory:
-    """The memory of a numpy array, which has to outlive what is done with it."""
-    return Memory(address_of(array), _name(array.dtype), array.shape, array.strides)
-
-
-@functools.cache
-def _name(dtype: np.dtype) -> str:
-    """Name of a dtype in `places.TYPES`; numpy makes the name anew whenever it is asked."""
-    return dtype.name if dtype.isnative else f"{dtype.name} in the other byte order"
+from optgen.runtime.state import ModelState
+from optgen.runtime.threads import Team, thread_count
+from optgen.runtime.variant import ArrayVariant
 
 
 @dataclass(slots=True)
-class Prepared:
+class PreparedCall:
     """A step whose arrays are known.
 
     Attributes:
@@ -126,7 +97,7 @@ class NativeRule:
         memory: where the arrays of a library stand.
     """
 
-    def __init__(self, kernels: Kernels, variant: ArrayVariant, memory: Callable[[Array], Memory]) -> None:
+    def __init__(self, kernels: Kernels, variant: ArrayVariant, memory: Callable[[Array], HostMemory]) -> None:
         self.kernels = kernels
         self.variant = variant
         self.memory = memory
@@ -175,14 +146,14 @@ class NativeRule:
         state: ModelState,
         inputs: Mapping[str, Any] | None = None,
         results: Sequence[Array] | None = None,
-    ) -> Prepared:
+    ) -> PreparedCall:
         """A step with all but the numbers; for the arguments see `step`.
 
         Raises:
             TreeMismatch: parameters, gradients and state do not fit together.
         """
         self.variant.check(gradients, state, parameters)
-        call = _Call(self.memory)
+        call = CallBuffers(self.memory)
         is_update = results is not None
         tensors = [
             self._tensor(call, index, theta, gradient, kept, inputs or {}, results, state)
@@ -199,11 +170,11 @@ class NativeRule:
             table = make_table(self.kernels, self.variant.info.name, tensors, shared, is_update=is_update)
             self._tables = {**self._tables, key: table} if len(self._tables) < 16 else {key: table}
         sizes = {"tensor_count": len(tensors), "model_size": sum(math.prod(tensor.shape) for tensor in tensors)}
-        return Prepared(self.kernels, table, np.array(call.addresses, np.uint64), call.gradients, sizes, call.kept)
+        return PreparedCall(self.kernels, table, np.array(call.addresses, np.uint64), call.gradients, sizes, call.kept)
 
     def _tensor(
         self,
-        call: _Call,
+        call: CallBuffers,
         index: int,
         theta: Array,
         gradient: Array,
@@ -238,64 +209,6 @@ class NativeRule:
                 is_element = len(getattr(one, "shape", ())) == len(memory.shape)
                 arrays[name] = (call.place(one, None, order=order if is_element else ()),)
         return Tensor(case, layout.shape(memory.shape), 64 if memory.dtype == "float64" else 32, arrays)
-
-
-class _Call:
-    """The buffers of one call, in the order in which the table counts them."""
-
-    def __init__(self, memory: Callable[[Array], Memory]) -> None:
-        self.memory = memory
-        self.addresses: list[int] = []
-        self.gradients: list[int] = []
-        self.kept: list[np.ndarray] = []
-
-    def found(self, array: Array) -> Memory:
-        """Where an array stands; arrays of numpy are known beside those of the library."""
-        if isinstance(array, Memory):
-            return array
-        if isinstance(array, np.ndarray):
-            self.kept.append(array)  # it has to outlive the call
-            return numpy_memory(array)
-        return self.memory(array)
-
-    def changed(self, array: Array, info: StateInfo | None, order: tuple[int, ...] = ()) -> Place:
-        """The same for an array that the step writes."""
-        if isinstance(array, np.ndarray) and not array.flags.writeable:
-            raise TreeMismatch(
-                f"the native target changes arrays in place, and one of shape {array.shape} is read-only"
-            )
-        return self.place(array, info, order)
-
-    def formatted(self, value: Array | Blocks, format: str, stream: int) -> Place:
-        """A state in a format of states, which has no gaps."""
-        first = len(self.addresses)
-        parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
-        found = [self.found(part) for part in parts]
-        self.addresses += [memory.address for memory in found]
-        count = stored_count(*(memory.shape for memory in found))
-        return state_place(first, format, count, stream, *range(first + 1, first + len(parts)))
-
-    def place(
-        self,
-        array: Array,
-        info: StateInfo | None,
-        order: tuple[int, ...] = (),
-    ) -> Place:
-        """An array as a buffer.
-
-        Args:
-            array: it, or its memory.
-            info: what state it is; of a history the leading axis is taken apart.
-            order: of its axes, as the rule wants to see them.
-        """
-        if isinstance(array, int | float | np.generic):
-            array = np.array(array, np.float64)
-        found = self.found(array)
-        if found.dtype not in SIZES:
-            raise TreeMismatch(f"the native target has no arrays of {found.dtype}")
-        self.addresses.append(found.address)
-        is_ring = info is not None and info.depth > 1
-        return place_of(len(self.addresses) - 1, found.dtype, found.shape, found.strides, order, is_ring=is_ring)
 
 
 def _key(tensor: Tensor) -> tuple[Any, ...]:

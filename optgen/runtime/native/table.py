@@ -44,7 +44,7 @@ from optgen.runtime.native.launches import as_results, formats_of, written, writ
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import FORMATS, TYPES, Formats, Place, in_memory_order, size_of
 from optgen.runtime.rounds import rounds
-from optgen.runtime.slices import count_of, shape_numbers
+from optgen.runtime.shapes import count_of, shape_numbers
 
 _FOLDS = {"sum": 0, "max": 1, "min": 2}
 _OF_STEP, _OF_TENSOR, _OF_MODEL = range(3)
@@ -156,7 +156,7 @@ class _Member:
 
 
 @dataclass(slots=True)
-class _Group:
+class _CaseTensors:
     """The tensors that take one case."""
 
     index: int
@@ -193,7 +193,7 @@ class _Table:
         self.totals: list[tuple[int, ...]] = []
         self.phases: list[tuple[int, int, int]] = []
         self.model_parts: dict[str, tuple[int, int]] = {}
-        groups: dict[int, _Group] = {}
+        groups: dict[int, _CaseTensors] = {}
         for tensor in tensors:
             if tensor.case not in groups:
                 groups[tensor.case] = self.group(len(groups), cases[tensor.case])
@@ -237,14 +237,14 @@ class _Table:
         self.workspace += -(-max(1, numbers * size) // 64) * 64
         return at
 
-    def group(self, index: int, case: CasePlan) -> _Group:
+    def group(self, index: int, case: CasePlan) -> _CaseTensors:
         """A case with room for the numbers of the step and of the model."""
         wide, narrow = self.allocated(len(self.plan.scalars)), self.allocated(len(self.plan.scalars), 4)
         model = self.allocated(len(self.plan.model_numbers))
         self.group_rows.append((self.kernels.place(case.step.name) if case.step else -1, wide, narrow, model))
-        return _Group(index, case, model, wide, case.kinds, formats_of(case))
+        return _CaseTensors(index, case, model, wide, case.kinds, formats_of(case))
 
-    def member(self, group: _Group, tensor: Tensor) -> _Member:
+    def member(self, group: _CaseTensors, tensor: Tensor) -> _Member:
         """A tensor with its arrays by the names that kernels have for them."""
         case = group.case
         size = tensor.bits // 8
@@ -276,7 +276,7 @@ class _Table:
                 member.parts[fold.name] = (self.allocated(chunks), chunks)
         return member
 
-    def formats(self, group: _Group, arrays: Mapping[str, tuple[Place, ...]]) -> Formats | None:
+    def formats(self, group: _CaseTensors, arrays: Mapping[str, tuple[Place, ...]]) -> Formats | None:
         """In what formats kernels can take a tensor's arrays; None if it is no other than that of the arithmetic."""
         found: dict[str, set[str]] = {"stored": set(), "kept": set()}
         for name, format in group.formats.items():
@@ -286,7 +286,7 @@ class _Table:
         formats = Formats(**{format: types.pop() if types else "float32" for format, types in found.items()})
         return formats if formats in FORMATS and self.kernels.takes(formats) else None
 
-    def transfer_numbers(self, group: _Group) -> None:
+    def transfer_numbers(self, group: _CaseTensors) -> None:
         """Single numbers that stand in the caller's arrays, or follow from a shape."""
         plan, case = self.plan, group.case
         model, step = (group.model_at, 64), (group.wide_at, 64)
@@ -389,11 +389,11 @@ class _Table:
             if chunks:
                 self.phases.append((first, len(self.items) - first, chunks))
 
-    def of_model(self, group: _Group, launch: Launch) -> tuple[int, ...]:
+    def of_model(self, group: _CaseTensors, launch: Launch) -> tuple[int, ...]:
         """A kernel for the numbers of the model."""
         return self.item(launch, group, 64, -1, STRETCHES, 1, (), totals=self.finished(group, launch, None))
 
-    def finished(self, group: _Group, launch: Launch, member: _Member | None) -> list[tuple[int, ...]]:
+    def finished(self, group: _CaseTensors, launch: Launch, member: _Member | None) -> list[tuple[int, ...]]:
         """The folds whose partial results are taken together before a kernel runs."""
         operations = {fold.name: fold.operation for fold in group.case.folds}
         found: list[tuple[int, ...]] = []
@@ -404,7 +404,7 @@ class _Table:
             found.append((_FOLDS[operations[name]], at, count, space, names.index(name)))
         return found
 
-    def launched(self, group: _Group, launch: Launch, member: _Member) -> list[tuple[int, ...]]:
+    def launched(self, group: _CaseTensors, launch: Launch, member: _Member) -> list[tuple[int, ...]]:
         """One kernel for one tensor; for each of its axes where it folds along each, or goes through their vectors."""
         tensor, domain = member.tensor, Kind(launch.domain)
         if launch.extent == "other_axes" and len(tensor.shape) <= 1:
@@ -424,7 +424,7 @@ class _Table:
         count = 1 if domain is Kind.TENSOR else count_of(domain, tensor.shape)
         return [self.plain(group, launch, member, count, 0)]
 
-    def plain(self, group: _Group, launch: Launch, member: _Member, count: int, axis: int) -> tuple[int, ...]:
+    def plain(self, group: _CaseTensors, launch: Launch, member: _Member, count: int, axis: int) -> tuple[int, ...]:
         rows: list[tuple[int, ...]] = [
             (
                 (-1, PART, 0, _FOLDS[_operation(group.case, argument.name)], member.parts[argument.name][0])
@@ -439,7 +439,7 @@ class _Table:
         return item
 
     def sliced(
-        self, group: _Group, launch: Launch, member: _Member, part: tuple[int, ...], axis: int
+        self, group: _CaseTensors, launch: Launch, member: _Member, part: tuple[int, ...], axis: int
     ) -> Iterator[tuple[int, ...]]:
         """A kernel that folds along axes, and what joins the partial results that it leaves."""
         form, *counts = part
@@ -465,7 +465,13 @@ class _Table:
         yield self.item(launch, group, member.tensor.bits, member, form, count, rows, slices=counts)
 
     def joined(
-        self, group: _Group, member: _Member, fold: int, partial: Place, result: Place, counts: tuple[int, int, int]
+        self,
+        group: _CaseTensors,
+        member: _Member,
+        fold: int,
+        partial: Place,
+        result: Place,
+        counts: tuple[int, int, int],
     ) -> tuple[int, ...]:
         """Partial results, of which there are some for each of a matrix's results, taken together."""
         matrices, parts, results = counts
@@ -473,7 +479,7 @@ class _Table:
         return self.moved(group, member, JOIN, matrices * results, rows, (matrices, parts, results, 0, 0))
 
     def argument(
-        self, group: _Group, launch: Launch, member: _Member, role: str, name: str, axis: int
+        self, group: _CaseTensors, launch: Launch, member: _Member, role: str, name: str, axis: int
     ) -> tuple[int, ...]:
         """An array that a kernel takes."""
         places = member.arrays[name]
@@ -497,7 +503,7 @@ class _Table:
     def item(
         self,
         launch: Launch,
-        group: _Group,
+        group: _CaseTensors,
         bits: int,
         member: _Member | int,
         form: int,
@@ -572,7 +578,7 @@ class _Table:
 
     def moved(
         self,
-        group: _Group,
+        group: _CaseTensors,
         member: _Member,
         form: int,
         count: int,
@@ -622,7 +628,7 @@ def _number(bits: int) -> int:
     return TYPES["float32"] if bits == 32 else TYPES["float64"]
 
 
-def _formats(launch: Launch, group: _Group, member: _Member) -> Formats | None:
+def _formats(launch: Launch, group: _CaseTensors, member: _Member) -> Formats | None:
     """In what formats a kernel takes a tensor's arrays; None: as numbers of the arithmetic."""
     arrays = [member.arrays[argument.name][0] for argument in launch.arguments if argument.name in group.formats]
     return None if launch.domain != Kind.ELEMENT.value or any(place.strides for place in arrays) else member.formats

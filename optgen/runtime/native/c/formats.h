@@ -2,7 +2,7 @@
  * Formats in which numbers are stored, and the way from and to floats.
  *
  * The first ones round to the nearest, ties to even, and keep infinities, NaN and signed zeros. Those of states alone are
- * described in optgen/runtime/formats.py, and give the same bits. All are without branches, so that compilers make vector
+ * described in optgen/runtime/formats/codes.py, and give the same bits. All are without branches, so that compilers make vector
  * instructions of loops.
  */
 

@@ -7,18 +7,19 @@ makes the call, and C fills in the table of addresses then (`native/c/gpu.c`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from triton.backends.compiler import GPUTarget
 
 from optgen.errors import NoCompiler
-from optgen.runtime import triton_xla
-from optgen.runtime.jax import ModelState
-from optgen.runtime.jax_kernels import ByKernels, KernelJaxVariant, Told, dtypes_of
-from optgen.runtime.triton_launch import Launcher
-from optgen.runtime.triton_traced import Step
+from optgen.runtime.jax import starts as triton_xla
+from optgen.runtime.jax.static_arguments import KernelStep, StaticArguments, dtypes_of
+from optgen.runtime.jax.traced import Step
+from optgen.runtime.jax.variant import JaxVariant
+from optgen.runtime.state import ModelState
+from optgen.runtime.triton.launcher import Launcher
 
 #: The types of arrays that kernels take.
 _FLOATS = {"float32", "float64", "bfloat16", "float16"}
@@ -32,12 +33,13 @@ def gpu() -> GPUTarget | None:
 
 
 def by_triton(
-    variant: KernelJaxVariant,
+    variant: JaxVariant,
+    load: Callable[[], Launcher],
     gradients: Sequence[Any],
     state: ModelState,
     parameters: Sequence[Any],
     inputs: Mapping[str, Any],
-) -> ByKernels | None:
+) -> KernelStep | None:
     """What makes a step on some arrays by Triton's kernels, the new parameters where the old ones were.
 
     None where the rule keeps histories, kernels do not know the types of arrays, or these may be on several devices and
@@ -51,7 +53,7 @@ def by_triton(
         return None
     if not dtypes_of(gradients, state, parameters, inputs) <= _FLOATS:
         return None
-    launcher = variant.launcher()
+    launcher = load()
     cases = launcher.plan.variant(variant.info.name).cases
     if any(entry.depth > 1 for case in cases for entry in case.states):
         return None
@@ -96,7 +98,7 @@ def _are_split_alike(gradients: Sequence[Any], state: ModelState, parameters: Se
     )
 
 
-def _on_each_device(step: ByKernels, told: Told, given: Any) -> Any:
+def _on_each_device(step: KernelStep, told: StaticArguments, given: Any) -> Any:
     """A step by each device on its own parts of all tensors, which nothing moves."""
     _, tensors, shared, parameters, *_ = given
     split = jax.tree.map(lambda leaf: jax.typeof(leaf).sharding.spec, (given, (parameters, tensors, shared)))
@@ -105,7 +107,7 @@ def _on_each_device(step: ByKernels, told: Told, given: Any) -> Any:
     return jax.shard_map(local, mesh=mesh, in_specs=(split[0],), out_specs=split[1])(given)
 
 
-def _step(variant: KernelJaxVariant, launcher: Launcher, target: GPUTarget, told: Told, given: Any) -> Any:
+def _step(variant: JaxVariant, launcher: Launcher, target: GPUTarget, told: StaticArguments, given: Any) -> Any:
     """A call for the numbers of the step where there are any to compute, and one for everything else."""
     with jax.enable_x64(True):
         return Step(variant, launcher, target, told, given).run()

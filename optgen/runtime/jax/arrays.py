@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from optgen.contract.manifest import Function, VariantInfo
+from optgen.contract.manifest import Function
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
-from optgen.runtime.variant import PARAMETER_FORM, UPDATE, UPDATE_FORM, ArrayVariant, ModelState
-
-__all__ = ["PARAMETER_FORM", "UPDATE", "UPDATE_FORM", "JaxArrays", "JaxVariant", "ModelState", "arithmetic_dtype"]
 
 
 class JaxArrays(Arrays):
@@ -103,96 +99,6 @@ class JaxArrays(Arrays):
             return [_converted(value, dtype) for value in found]
 
 
-class ComplexArrays(JaxArrays):
-    """The same where some tensors are complex; hyperparameters, numbers of the step and folds are real."""
-
-    def arithmetic_dtype(self, array: jax.Array) -> Any:
-        return complex_dtype(array)
-
-    def cast(self, array: jax.Array, dtype: Any) -> jax.Array:
-        return array.astype(dtype if jnp.iscomplexobj(array) else _real(dtype))
-
-    def number(self, value: Any, dtype: Any) -> jax.Array:
-        return self.cast(jnp.asarray(value), dtype)
-
-    def hyperparameter(self, value: Any, dtype: Any) -> Any:
-        return super().hyperparameter(value, _real(dtype))
-
-    def step_number(self, t: Any, dtype: Any) -> jax.Array:
-        return super().step_number(t, _real(dtype))
-
-    def call_for_step(self, module: types.ModuleType, function: Function, values: Mapping[str, Any], dtype: Any) -> Any:
-        return super().call_for_step(module, function, values, _real(dtype))
-
-
-class ComplexFunctions:
-    """What a generated module calls in place of jax.numpy: squares are those of the absolute value, as in optax."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(jnp, name)
-
-    @staticmethod
-    def square(value: Any) -> Any:
-        """The real square of the absolute value."""
-        value = jnp.asarray(value)
-        return jnp.square(value.real) + jnp.square(value.imag) if jnp.iscomplexobj(value) else jnp.square(value)
-
-
-class JaxVariant(ArrayVariant):
-    """One generated variant, ready to run on jax arrays.
-
-    Args:
-        optimizer: the optimizer's name, for messages.
-        info: the variant.
-        module: the generated module that holds its functions.
-        arrays: how it computes on them.
-        load: gives the module anew, for the same variant on tensors that are split over devices.
-    """
-
-    def __init__(
-        self,
-        optimizer: str,
-        info: VariantInfo,
-        module: types.ModuleType,
-        arrays: JaxArrays | None = None,
-        load: Callable[[], types.ModuleType] | None = None,
-    ) -> None:
-        super().__init__(optimizer, info, module, arrays or JaxArrays())
-        self._load = load
-        self._split: dict[tuple[str, ...], JaxVariant] = {}
-
-    def step(
-        self,
-        gradients: Sequence[jax.Array],
-        state: ModelState,
-        parameters: Sequence[jax.Array] | None,
-        t: Any,
-        hyperparameters: Mapping[str, Any],
-        inputs: Mapping[str, Any] | None = None,
-        form: str = UPDATE_FORM,
-    ) -> tuple[tuple[jax.Array, ...], ModelState]:
-        """See `ArrayVariant.step`."""
-        if state.axes:
-            return self._split_over(state.axes).step(
-                gradients, replace(state, axes=()), parameters, t, hyperparameters, inputs, form
-            )
-        return super().step(gradients, state, parameters, t, hyperparameters, inputs, form)
-
-    def _split_over(self, axes: tuple[str, ...]) -> JaxVariant:
-        """The same variant where devices have parts of tensors.
-
-        Raises:
-            TreeMismatch: some tensors are complex.
-        """
-        from optgen.runtime.split import SplitVariant
-
-        if self._load is None:
-            raise TreeMismatch(f"{self.optimizer}: axis_name is for real parameters")
-        if axes not in self._split:
-            self._split[axes] = SplitVariant(axes, self.optimizer, self.info, self._load())
-        return self._split[axes]
-
-
 def arithmetic_dtype(array: jax.Array) -> Any:
     """The precision in which a tensor's step is computed, and its state kept.
 
@@ -204,20 +110,9 @@ def arithmetic_dtype(array: jax.Array) -> Any:
     return jnp.dtype("float64") if array.dtype == jnp.float64 else jnp.dtype("float32")
 
 
-def complex_dtype(array: jax.Array) -> Any:
-    """The precision in which the step of a tensor is computed that may be complex."""
-    if jnp.iscomplexobj(array):
-        return jnp.dtype("complex128") if array.dtype == jnp.complex128 else jnp.dtype("complex64")
-    return arithmetic_dtype(array)
-
-
 def _narrow(value: Any) -> Any:
     """A Python number as one of 32 bits, whatever the default is."""
     return jnp.float32(value) if isinstance(value, float) else jnp.int32(value) if isinstance(value, int) else value
-
-
-def _real(dtype: Any) -> Any:
-    return jnp.zeros((), dtype).real.dtype
 
 
 def _converted(value: Any, dtype: Any) -> Any:
@@ -226,9 +121,3 @@ def _converted(value: Any, dtype: Any) -> Any:
         return value
     # Not `astype`, which would bring float64 back to float32 wherever it is not the default.
     return lax.convert_element_type(value, dtype)
-
-
-def varying_of(arrays: Any) -> frozenset[str]:
-    """Along which axes of a mesh the devices of a `shard_map` have other values, of some array of a tree."""
-    kinds = [jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)]
-    return frozenset().union(*kinds)

@@ -17,7 +17,7 @@ Transpose = Callable[[Any, tuple[int, ...]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class AxisOrder:
     """How one tensor's axes are ordered while a rule works on it.
 
     Attributes:
@@ -29,7 +29,7 @@ class Layout:
     transpose: Transpose
 
     @classmethod
-    def of(cls, matrix_axes: str, shape: Sequence[int], transpose: Transpose) -> Layout:
+    def of(cls, matrix_axes: str, shape: Sequence[int], transpose: Transpose) -> AxisOrder:
         """The layout of a tensor of a shape."""
         return cls(matrix_order(matrix_axes, shape), transpose)
 

@@ -16,9 +16,10 @@ import numpy as np
 from triton.backends.compiler import GPUTarget
 
 from optgen.errors import NoCompiler
-from optgen.runtime.triton_ahead import machine_code
-from optgen.runtime.triton_launch import Memory, itemsize
-from optgen.runtime.xla_call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
+from optgen.runtime.jax.call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
+from optgen.runtime.triton.ahead import machine_code
+from optgen.runtime.triton.device_arrays import DeviceMemory
+from optgen.runtime.triton.sizes import itemsize
 
 _TARGET = "optgen_triton"
 
@@ -64,7 +65,7 @@ class Start:
     arguments: tuple[int, ...]
 
 
-class Places(Buffers):
+class CallArrays(Buffers):
     """The arrays of one call, and memory that it needs besides.
 
     That is one result more, the first one; what does not change from step to step is one argument, the first one.
@@ -77,38 +78,38 @@ class Places(Buffers):
         self._size = 0
         self._constants: list[np.ndarray] = []
 
-    def array(self, at: int, dtype: Any, shape: Sequence[int]) -> Memory:
+    def array(self, at: int, dtype: Any, shape: Sequence[int]) -> DeviceMemory:
         """One of the buffers."""
-        return Memory((at + 1) * BUFFER, str(jnp.dtype(dtype)), math.prod(shape))
+        return DeviceMemory((at + 1) * BUFFER, str(jnp.dtype(dtype)), math.prod(shape))
 
-    def given_array(self, array: Any) -> Memory:
+    def given_array(self, array: Any) -> DeviceMemory:
         """An array that is read."""
         return self.array(self.read(array), array.dtype, array.shape)
 
-    def changed_array(self, array: Any, varying: frozenset[str]) -> Memory:
+    def changed_array(self, array: Any, varying: frozenset[str]) -> DeviceMemory:
         """An array that is read and written over."""
         return self.array(self.changed(array, varying), array.dtype, array.shape)
 
-    def made_array(self, count: int, dtype: str, varying: frozenset[str]) -> Memory:
+    def made_array(self, count: int, dtype: str, varying: frozenset[str]) -> DeviceMemory:
         """A vector that is written and read afterwards."""
         return self.array(self.made((count,), jnp.dtype(dtype), None, varying), dtype, (count,))
 
-    def memory(self, count: int, dtype: str) -> Memory:
+    def memory(self, count: int, dtype: str) -> DeviceMemory:
         """Memory that nothing outside of the call reads."""
         at, self._size = self._size, self._size + _aligned(count * itemsize(dtype))
-        return Memory(2 * BUFFER + at, dtype, count)
+        return DeviceMemory(2 * BUFFER + at, dtype, count)
 
-    def filled(self, count: int, dtype: str, value: float) -> Memory:
+    def filled(self, count: int, dtype: str, value: float) -> DeviceMemory:
         """The same for numbers all of which have a value."""
         return self.changed_array(jnp.full(count, value, dtype), frozenset())
 
-    def constant(self, numbers: np.ndarray) -> Memory:
+    def constant(self, numbers: np.ndarray) -> DeviceMemory:
         """Integers that are the same in every step."""
         at = sum(map(len, self._constants))
         padded = np.zeros(_aligned(8 * numbers.size) // 8, np.int64)
         padded[: numbers.size] = numbers.reshape(-1)
         self._constants.append(padded)
-        return Memory(BUFFER + 8 * at, "int64", numbers.size)
+        return DeviceMemory(BUFFER + 8 * at, "int64", numbers.size)
 
     def finish(self, table: np.ndarray, places: Sequence[int], starts: Sequence[Start]) -> Any:
         """The call.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optgen.errors import HyperparameterTypeError, TreeMismatch
-from optgen.runtime.jax import varying_of
+from optgen.runtime.jax.mesh import varying_of
 
 #: What trees of more than a few leaves are cut to in messages.
 _SHOWN = 4

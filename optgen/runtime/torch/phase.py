@@ -13,19 +13,23 @@ import torch
 from optgen.contract.formats import is_stochastic
 from optgen.contract.kernel_plan import SEED, STATE_FORMATS, UNSCALE, CasePlan, KernelPlan, StatePlan
 from optgen.contract.kinds import Kind, kept_shapes
-from optgen.runtime.formats import Blocks, seed_of, stream_of
-from optgen.runtime.slices import count_of, shape_numbers
-from optgen.runtime.torch_memory import NAMES
-from optgen.runtime.triton_call import DeviceCall, arithmetic_dtype, memory_of
-from optgen.runtime.triton_launch import NUMBER_OPTIONS, Held, Launcher, Memory, axes_of, needs_axes
-from optgen.runtime.triton_memory import Sent, is_capturing, sent
-from optgen.runtime.variant import ArrayVariant, ModelState
+from optgen.runtime.formats.bits import seed_of, stream_of
+from optgen.runtime.formats.codes import Blocks
+from optgen.runtime.shapes import count_of, shape_numbers
+from optgen.runtime.state import ModelState
+from optgen.runtime.torch.host_values import Sent, is_capturing, sent
+from optgen.runtime.torch.launch import DeviceCall, arithmetic_dtype, memory_of
+from optgen.runtime.torch.memory import NAMES
+from optgen.runtime.triton.device_arrays import DeviceArrays, DeviceMemory, axes_of, needs_axes
+from optgen.runtime.triton.launcher import Launcher
+from optgen.runtime.triton.sizes import NUMBER_OPTIONS
+from optgen.runtime.variant import ArrayVariant
 
 Tensor = torch.Tensor
 
 
 @dataclass(slots=True)
-class Model:
+class DeviceModel:
     """The tensors of a step, on one device; see `TritonRule.step`.
 
     Attributes:
@@ -53,7 +57,7 @@ class Model:
 
 
 @dataclass(slots=True)
-class Group:
+class CaseGroup:
     """The tensors that take one case.
 
     Attributes:
@@ -64,7 +68,7 @@ class Group:
     case: CasePlan
     scalars: dict[str, Tensor]
     numbers: Sent | None = None
-    members: list[Held] = field(default_factory=list)
+    members: list[DeviceArrays] = field(default_factory=list)
 
 
 class Phase:
@@ -86,7 +90,7 @@ class Phase:
     """
 
     def __init__(
-        self, launcher: Launcher, variant: ArrayVariant, cases: Sequence[CasePlan], model: Model, t: int
+        self, launcher: Launcher, variant: ArrayVariant, cases: Sequence[CasePlan], model: DeviceModel, t: int
     ) -> None:
         self.launcher = launcher
         self.variant = variant
@@ -99,7 +103,7 @@ class Phase:
         self._addresses = np.array([gradient.data_ptr() for gradient in model.gradients], np.uint64)
         self._is_captured = False
         self.numbers = torch.zeros(max(1, len(self.plan.model_numbers)), dtype=model.dtype, device=self.device)
-        groups: dict[int, Group] = {}
+        groups: dict[int, CaseGroup] = {}
         for index, theta in enumerate(model.parameters):
             layout = variant.layout(tuple(theta.shape))
             case = variant.case_index(layout.shape(tuple(theta.shape)))
@@ -182,7 +186,7 @@ class Phase:
             group.numbers = Sent(np.zeros(max(1, len(self.plan.scalars))), self.device)
             self.compute_numbers(group)
 
-    def compute_numbers(self, group: Group) -> None:
+    def compute_numbers(self, group: CaseGroup) -> None:
         """Have the device compute the numbers of the step from those that stand among them."""
         assert group.numbers is not None
         for kernel, constants in self.launcher.number_kernels(group.case.step, bool(self.given.state.formats)):
@@ -199,17 +203,17 @@ class Phase:
             for call in self.calls:
                 call.move_gradients(addresses)
 
-    def group(self, case: CasePlan, t: int) -> Group:
+    def group(self, case: CasePlan, t: int) -> CaseGroup:
         """A case, with the numbers of the model that it reads and writes."""
         for entry in _of_kind(case, Kind.GLOBAL):
             self.number(entry, self.given.state.shared[entry.name], self.numbers, self.plan.model_numbers, t)
-        return Group(case, {NAMES[self.given.dtype]: self.scalars(self.given.dtype)})
+        return CaseGroup(case, {NAMES[self.given.dtype]: self.scalars(self.given.dtype)})
 
     def scalars(self, dtype: torch.dtype) -> Tensor:
         """Memory for the numbers of the step; never empty, so that it has an address."""
         return torch.zeros(max(1, len(self.plan.scalars)), dtype=dtype, device=self.device)
 
-    def held(self, group: Group, index: int, t: int) -> Held:
+    def held(self, group: CaseGroup, index: int, t: int) -> DeviceArrays:
         """One tensor's arrays by the names that kernels have for them."""
         case, given = group.case, self.given
         layout = self.variant.layout(tuple(given.parameters[index].shape))
@@ -217,7 +221,7 @@ class Phase:
         shape, dtype = tuple(theta.shape), arithmetic_dtype(theta)
         if NAMES[dtype] not in group.scalars:
             group.scalars[NAMES[dtype]] = self.scalars(dtype)
-        held = Held(index, shape, NAMES[dtype], {"theta": self.array(theta, is_read=True, is_written=True)})
+        held = DeviceArrays(index, shape, NAMES[dtype], {"theta": self.array(theta, is_read=True, is_written=True)})
         held.arrays["g"] = self.array(gradient, is_read=True)
         self.can_move &= held.arrays["g"].address == gradient.data_ptr()
         numbers = {name: float(value) for name, value in shape_numbers(shape).items()}
@@ -260,7 +264,7 @@ class Phase:
             held.parts[name] = memory_of(self.memory(count, dtype))
         return held
 
-    def formatted(self, name: str, kept: Tensor | Blocks, held: Held) -> None:
+    def formatted(self, name: str, kept: Tensor | Blocks, held: DeviceArrays) -> None:
         """Place a state that is stored in a format of states."""
         format = self.given.state.formats[name]
         held.formats[name] = STATE_FORMATS[format]
@@ -275,11 +279,11 @@ class Phase:
         self.owned.append(torch.empty(count, dtype=dtype, device=self.device))
         return self.owned[-1]
 
-    def filled(self, count: int, dtype: str, value: float) -> Memory:
+    def filled(self, count: int, dtype: str, value: float) -> DeviceMemory:
         """The same for numbers all of which have a value."""
         return memory_of(self.memory(count, getattr(torch, dtype)).fill_(value))
 
-    def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> Memory:
+    def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> DeviceMemory:
         """A tensor as kernels take it: itself if it has no gaps, else memory from and to which it is copied."""
         if tensor.is_contiguous() and not tensor.is_neg():
             return memory_of(tensor)
@@ -297,7 +301,7 @@ class Phase:
                 self.before.append((numbers[names.index(entry.older(lag))], _slot(entry, kept, t, lag)))
         self.after.append((_slot(entry, kept, t, 0), numbers[names.index(entry.new)]))
 
-    def vectors(self, entry: StatePlan, kept: Any, held: Held, new: Tensor, t: int) -> None:
+    def vectors(self, entry: StatePlan, kept: Any, held: DeviceArrays, new: Tensor, t: int) -> None:
         """Place a state of numbers per row, column, matrix or axis; those of the axes stand one after the other.
 
         Args:

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,16 +18,19 @@ from jax import lax
 from optgen.contract.kernel_plan import RESULT, CasePlan
 from optgen.contract.kinds import Kind
 from optgen.contract.manifest import StateInfo
-from optgen.runtime.formats import Blocks, stored_count, stream_of
+from optgen.runtime.backend import backend, made_or_told
+from optgen.runtime.formats.bits import stream_of
+from optgen.runtime.formats.codes import Blocks, stored_count
 from optgen.runtime.in_place import single
-from optgen.runtime.jax import UPDATE_FORM, ModelState
-from optgen.runtime.jax_kernels import ByKernels, KernelJaxVariant, Told, dtypes_of
-from optgen.runtime.native.choice import backend, made_or_told
+from optgen.runtime.jax.call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
+from optgen.runtime.jax.static_arguments import KernelStep, StaticArguments, dtypes_of
+from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.native.launches import written_late
-from optgen.runtime.native.library import Kernels, driver, thread_count
+from optgen.runtime.native.library import Kernels, driver
 from optgen.runtime.native.places import TYPES, Place, dense_place, state_place
 from optgen.runtime.native.table import Tensor, make_table
-from optgen.runtime.xla_call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
+from optgen.runtime.state import UPDATE_FORM, ModelState
+from optgen.runtime.threads import thread_count
 
 _TARGET = "optgen_native"
 
@@ -46,13 +49,14 @@ _REGISTERED: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
 
 def by_native(
-    variant: KernelJaxVariant,
+    variant: JaxVariant,
+    load: Callable[[], Kernels],
     gradients: Sequence[Any],
     state: ModelState,
     parameters: Any,
     inputs: Mapping[str, Any],
     form: str,
-) -> ByKernels | None:
+) -> KernelStep | None:
     """What makes a step on some arrays by C; None where they may be on several devices, or it would be no faster.
 
     Raises:
@@ -65,13 +69,13 @@ def by_native(
         return None
     if variant.is_joint and backend() == "auto" and _changed(state.tensors) > MOST_CHANGED_TOGETHER:
         return None
-    kernels = made_or_told(variant.kernels)
+    kernels = made_or_told(load)
     if kernels is None:
         return None
     return functools.partial(_step, variant, kernels)
 
 
-def _is_better_left(variant: KernelJaxVariant, form: str) -> bool:
+def _is_better_left(variant: JaxVariant, form: str) -> bool:
     """Whether XLA does better by itself: it makes one loop of an update and of what is done with that.
 
     A kernel has to write the update to memory that XLA asks the system for at every step. That costs more than the
@@ -80,7 +84,7 @@ def _is_better_left(variant: KernelJaxVariant, form: str) -> bool:
     return form == UPDATE_FORM and backend() == "auto" and all(case.passes == 1 for case in variant.info.cases)
 
 
-def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -> Any:
+def _step(variant: JaxVariant, kernels: Kernels, told: StaticArguments, given: Any) -> Any:
     """A step as calls of C, each for some of the tensors."""
     gradients, tensors, shared, parameters, t, varying, inputs = given
     values = {**told.fixed, **varying, "t": t, "tensor_count": float(len(gradients))}
@@ -105,7 +109,7 @@ def _step(variant: KernelJaxVariant, kernels: Kernels, told: Told, given: Any) -
     return tuple(results), tuple(after), after_shared
 
 
-def _shared_names(variant: KernelJaxVariant, gradients: Sequence[Any]) -> set[str]:
+def _shared_names(variant: JaxVariant, gradients: Sequence[Any]) -> set[str]:
     """The states that are kept once for the model and that the cases of some tensors have."""
     cases = {id(case): case for case in (variant.case_of(tuple(gradient.shape)) for gradient in gradients)}
     return {state.name for case in cases.values() for state in case.states}
@@ -116,7 +120,7 @@ def _changed(tensors: Sequence[Mapping[str, Any]]) -> int:
     return len(tensors) + len(jax.tree.leaves(list(tensors)))
 
 
-def _parts(variant: KernelJaxVariant, tensors: Sequence[Mapping[str, Any]]) -> list[slice]:
+def _parts(variant: JaxVariant, tensors: Sequence[Mapping[str, Any]]) -> list[slice]:
     """The tensors that calls are made for: `MOST_CHANGED` arrays are changed by one at most, if that can be."""
     if variant.is_joint:
         return [slice(0, len(tensors))]
@@ -131,9 +135,9 @@ def _parts(variant: KernelJaxVariant, tensors: Sequence[Mapping[str, Any]]) -> l
 
 
 def _call(
-    variant: KernelJaxVariant,
+    variant: JaxVariant,
     kernels: Kernels,
-    told: Told,
+    told: StaticArguments,
     numbers: jax.Array,
     t: jax.Array,
     gradients: Sequence[Any],
@@ -145,7 +149,7 @@ def _call(
     """One call of C, with an alias for every array that it changes; it returns results, states and shared numbers."""
     is_update = told.form == UPDATE_FORM
     over_gradient = is_update and all(map(_frees_gradient, kernels.plan.variant(variant.info.name).all_cases))
-    call = _Call()
+    call = _XlaCall()
     rows, results, kept_outputs = [], [], []
     for index, gradient in enumerate(gradients):
         layout = variant.layout(tuple(gradient.shape))
@@ -207,7 +211,7 @@ def _call(
     )
 
 
-class _Call(Buffers):
+class _XlaCall(Buffers):
     """The arrays of one call, as the driver's table tells of them."""
 
     def place(self, array: Any, order: tuple[int, ...] = ()) -> Place:

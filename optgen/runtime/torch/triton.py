@@ -17,10 +17,11 @@ from optgen.contract.kernel_plan import SKIP, STATE_FORMATS, UNSCALE
 from optgen.contract.kinds import Kind
 from optgen.errors import TreeMismatch
 from optgen.runtime.in_place import single
-from optgen.runtime.triton_call import arithmetic_dtype, on_device
-from optgen.runtime.triton_launch import Launcher
-from optgen.runtime.triton_phase import Model, Phase
-from optgen.runtime.variant import ArrayVariant, ModelState
+from optgen.runtime.state import ModelState
+from optgen.runtime.torch.launch import arithmetic_dtype, on_device
+from optgen.runtime.torch.phase import DeviceModel, Phase
+from optgen.runtime.triton.launcher import Launcher
+from optgen.runtime.variant import ArrayVariant
 
 Tensor = torch.Tensor
 
@@ -75,7 +76,7 @@ class TritonRule:
         gradients: Sequence[Tensor],
         state: ModelState,
         inputs: Mapping[str, Any] | None = None,
-    ) -> Prepared:
+    ) -> PreparedLaunches:
         """A step with all but the numbers; for the arguments see `step`.
 
         Raises:
@@ -88,10 +89,10 @@ class TritonRule:
                     f"tensor {index} is on another device than the first parameter, {parameters[0].device}"
                 )
             arithmetic_dtype(gradient)
-        return Prepared(self, parameters, gradients, state, inputs or {})
+        return PreparedLaunches(self, parameters, gradients, state, inputs or {})
 
 
-class Prepared:
+class PreparedLaunches:
     """A step whose arrays are known.
 
     Args:
@@ -110,7 +111,7 @@ class Prepared:
         self.rule = rule
         self.cases = rule.plan.cases_for(_narrow(parameters, state))
         given = [theta.detach() for theta in parameters], [gradient.detach() for gradient in gradients]
-        self.model = Model(*given, state, inputs)
+        self.model = DeviceModel(*given, state, inputs)
         #: Values of histories stand elsewhere in each step.
         self._has_history = any(entry.depth > 1 for case in self.cases for entry in case.states)
         self._phase: Phase | None = None

@@ -17,8 +17,8 @@ from jax import lax
 
 from optgen.contract.formats import BLOCK, is_eight_bit, is_stochastic
 from optgen.errors import TreeMismatch
-from optgen.runtime.optax_trees import leaf_paths
-from optgen.runtime.split import split_along
+from optgen.runtime.jax.mesh import split_along
+from optgen.runtime.jax.trees import leaf_paths
 
 
 @dataclass(frozen=True, slots=True)

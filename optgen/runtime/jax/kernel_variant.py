@@ -8,41 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from optgen.contract.kinds import SIZE_SYMBOLS, Kind
-from optgen.runtime.jax import UPDATE_FORM, JaxVariant, ModelState
-from optgen.runtime.native.choice import triton_or_told
+from optgen.runtime.backend import triton_or_told
+from optgen.runtime.jax.static_arguments import KernelStep, StaticArguments, platform
+from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.native.library import Kernels
+from optgen.runtime.state import UPDATE_FORM, ModelState
 
 if TYPE_CHECKING:
-    from optgen.runtime.triton_launch import Launcher
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is part of the program that a step is compiled to.
-
-    Attributes:
-        fixed: hyperparameters that are Python numbers.
-        ahead, formats, numbers: see `ModelState`.
-        form: see `ArrayVariant.step`.
-    """
-
-    fixed: Mapping[str, float]
-    ahead: int
-    formats: Mapping[str, str]
-    numbers: Sequence[int]
-    form: str
-
-
-#: What makes a step, of what is told and of the arrays: gradients, states, numbers, parameters, the number of the step,
-#: hyperparameters that are arrays, inputs. It returns results, states and numbers.
-ByKernels = Callable[[Told, Any], Any]
+    from optgen.runtime.triton.launcher import Launcher
 
 
 class KernelJaxVariant(JaxVariant):
@@ -92,7 +70,7 @@ class KernelJaxVariant(JaxVariant):
         )
         # What does not change from step to step.
         numbers = tuple(state.number(index) for index in range(len(gradients)))
-        told = Told(fixed, state.ahead, state.formats, numbers, form)
+        told = StaticArguments(fixed, state.ahead, state.formats, numbers, form)
         arrays = functools.partial(self._by_arrays, told)
         kernels = functools.partial(by_kernels, told)
 
@@ -114,18 +92,9 @@ class KernelJaxVariant(JaxVariant):
         results, tensors, shared = run(given)
         return tuple(results), ModelState(tuple(tensors), shared, state.ahead, state.formats)
 
-    @functools.cached_property
-    def is_elementwise(self) -> bool:
-        """Whether a part of a tensor is stepped as all of it is: nothing is folded, and no shape is asked for."""
-        kinds = {state.kind for case in self.info.cases for state in case.states}
-        asked = {name for case in self.info.cases for function in case.jax for name in function.arguments}
-        is_one_pass = all(case.passes == 1 for case in self.info.cases)
-        is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(SIZE_SYMBOLS)
-        return is_one_pass and is_plain and not self.is_joint
-
     def _by_kernels(
         self, gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any], form: str
-    ) -> ByKernels | None:
+    ) -> KernelStep | None:
         """What makes a step on these arrays by kernels; None if none can."""
         # A length may be a symbol, which is known when the program that is exported runs.
         lengths = [n for gradient in gradients for n in gradient.shape]
@@ -135,37 +104,22 @@ class KernelJaxVariant(JaxVariant):
             return None
         given = gradients, state, parameters, inputs
         if platform() == "cpu":
-            from optgen.runtime.native.jax import by_native
+            from optgen.runtime.jax.native import by_native
 
-            return by_native(self, *given, form)
+            return by_native(self, self.kernels, *given, form)
         if platform() != "gpu" or parameters is None or form == UPDATE_FORM:
             # These kernels change parameters; they make no updates that something else adds.
             return None
 
-        def by_triton() -> ByKernels | None:
-            from optgen.runtime.triton_jax import by_triton
+        def by_triton() -> KernelStep | None:
+            from optgen.runtime.jax.triton import by_triton
 
-            return by_triton(self, *given)
+            return by_triton(self, self.launcher, *given)
 
         return triton_or_told(by_triton)
 
-    def _by_arrays(self, told: Told, given: Any) -> Any:
+    def _by_arrays(self, told: StaticArguments, given: Any) -> Any:
         gradients, tensors, shared, parameters, t, varying, inputs = given
         before = ModelState(tensors, shared, told.ahead, told.formats, told.numbers)
         results, after = super().step(gradients, before, parameters, t, {**told.fixed, **varying}, inputs, told.form)
         return tuple(results), tuple(dict(kept) for kept in after.tensors), dict(after.shared)
-
-
-def platform() -> str:
-    """What steps are traced for: `cpu`, `gpu` or another; that of the default device."""
-    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-    if chosen is None:
-        return jax.default_backend()
-    return str(getattr(chosen, "platform", chosen))
-
-
-def dtypes_of(gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any]) -> set[str]:
-    """The names of the dtypes of all arrays but those in formats of states."""
-    kept = [value for tensor in state.tensors for name, value in tensor.items() if name not in state.formats]
-    leaves = jax.tree.leaves([list(gradients), kept, dict(state.shared), parameters, dict(inputs)])
-    return {str(jnp.result_type(leaf)) for leaf in leaves}

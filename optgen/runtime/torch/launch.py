@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.torch_memory import NAMES
-from optgen.runtime.triton_launch import Call, Memory, options_of
-from optgen.runtime.triton_memory import Sent, sent
+from optgen.runtime.torch.host_values import Sent, sent
+from optgen.runtime.torch.memory import NAMES
+from optgen.runtime.triton.device_arrays import DeviceMemory, KernelCall
+from optgen.runtime.triton.sizes import options_of
 
 Tensor = torch.Tensor
 
@@ -26,7 +27,7 @@ class DeviceCall:
         whole: the numbers of the step and of the model, by role.
     """
 
-    def __init__(self, call: Call, whole: Mapping[str, Tensor]) -> None:
+    def __init__(self, call: KernelCall, whole: Mapping[str, Tensor]) -> None:
         self.call = call
         self.options = options_of(call.launch, "hip" if torch.version.hip else "cuda")
         device = whole["scalars"].device
@@ -49,9 +50,9 @@ class DeviceCall:
         self.rows.send(self.call.rows)
 
 
-def memory_of(tensor: Tensor) -> Memory:
+def memory_of(tensor: Tensor) -> DeviceMemory:
     """Where a tensor without gaps stands; it has to outlive what is done with that."""
-    return Memory(tensor.data_ptr(), _NAMES[tensor.dtype], tensor.numel())
+    return DeviceMemory(tensor.data_ptr(), _NAMES[tensor.dtype], tensor.numel())
 
 
 def arithmetic_dtype(tensor: Tensor) -> torch.dtype:

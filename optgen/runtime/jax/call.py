@@ -13,23 +13,23 @@ from typing import Any
 import jax
 from jax.sharding import ManualAxisType, NamedSharding, PartitionSpec
 
-from optgen.runtime.native.build import SOURCES, Source
+from optgen.runtime.native.c_compiler import SOURCES, CSource
 from optgen.runtime.native.loading import compiled
 
 #: Held by whoever makes something known to C: threads may trace the same step, and what C keeps is the first one's.
 REGISTERING = threading.RLock()
 
 
-def xla_source(name: str, defines: tuple[str, ...] = ()) -> Source:
+def xla_source(name: str, defines: tuple[str, ...] = ()) -> CSource:
     """A C file that XLA calls functions of, compiled against the interface of the jax that is installed."""
     include = Path(jax.ffi.include_dir())
     interface = hashlib.sha256((include / "xla/ffi/api/c_api.h").read_bytes()).hexdigest()
     text = (SOURCES / f"{name}.c").read_text()
-    return Source(name, f"/* xla/ffi/api/c_api.h: {interface} */\n{text}", (SOURCES, include), defines)
+    return CSource(name, f"/* xla/ffi/api/c_api.h: {interface} */\n{text}", (SOURCES, include), defines)
 
 
 @functools.cache
-def known_to_xla(source: Source, function: str, target: str, platform: str) -> ctypes.CDLL:
+def known_to_xla(source: CSource, function: str, target: str, platform: str) -> ctypes.CDLL:
     """The library of a C file, one function of which XLA calls by a name from then on.
 
     Raises:

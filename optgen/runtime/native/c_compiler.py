@@ -107,7 +107,7 @@ def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CSource:
     """A C file.
 
     Attributes:
@@ -124,7 +124,7 @@ class Source:
 
 
 @functools.cache
-def digest(source: Source) -> str:
+def digest(source: CSource) -> str:
     """What tells a source apart: its text and macros, the headers of `SOURCES`, and `FLAGS`."""
     headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
     parts = [source.text, headers.decode(), *FLAGS, *source.defines]
@@ -146,7 +146,7 @@ def is_whole(path: Path) -> bool:
     return length > 0 and _seal(found[:length]) == found[length:]
 
 
-def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
+def compile_to(path: Path, source: CSource, options: Sequence[str]) -> None:
     """Compile a file with some options, and seal the library.
 
     Raises:

@@ -15,25 +15,19 @@ from triton.backends.compiler import GPUTarget
 from optgen.contract.formats import is_stochastic
 from optgen.contract.kernel_plan import STATE_FORMATS, CasePlan, KernelPlan, StatePlan
 from optgen.contract.kinds import Kind, kept_shapes
-from optgen.runtime import triton_xla
-from optgen.runtime.formats import Blocks, stream_of
+from optgen.runtime.formats.bits import stream_of
+from optgen.runtime.formats.codes import Blocks
 from optgen.runtime.in_place import single
-from optgen.runtime.jax import arithmetic_dtype, varying_of
-from optgen.runtime.jax_kernels import KernelJaxVariant, Told
-from optgen.runtime.slices import count_of, shape_numbers
-from optgen.runtime.triton_launch import (
-    NUMBER_OPTIONS,
-    TYPES,
-    Call,
-    Held,
-    Launcher,
-    Memory,
-    axes_of,
-    itemsize,
-    needs_axes,
-    options_of,
-)
-from optgen.runtime.triton_xla import BUFFER, Places, Start
+from optgen.runtime.jax import starts as triton_xla
+from optgen.runtime.jax.arrays import arithmetic_dtype
+from optgen.runtime.jax.mesh import varying_of
+from optgen.runtime.jax.starts import BUFFER, CallArrays, Start
+from optgen.runtime.jax.static_arguments import StaticArguments
+from optgen.runtime.jax.variant import JaxVariant
+from optgen.runtime.shapes import count_of, shape_numbers
+from optgen.runtime.triton.device_arrays import DeviceArrays, DeviceMemory, KernelCall, axes_of, needs_axes
+from optgen.runtime.triton.launcher import Launcher
+from optgen.runtime.triton.sizes import NUMBER_OPTIONS, TYPES, itemsize, options_of
 
 #: What makes a result of the step from the results of the call.
 _Make = Callable[[Any], Any]
@@ -49,7 +43,7 @@ class Step:
     """
 
     def __init__(
-        self, variant: KernelJaxVariant, launcher: Launcher, target: GPUTarget, told: Told, given: Any
+        self, variant: JaxVariant, launcher: Launcher, target: GPUTarget, told: StaticArguments, given: Any
     ) -> None:
         self.gradients, self.tensors, self.shared, self.parameters, t, varying, self.inputs = given
         self.variant, self.launcher, self.target, self.told = variant, launcher, target, told
@@ -58,7 +52,7 @@ class Step:
         self.values["tensor_count"] = float(len(self.parameters))
         precisions = {str(arithmetic_dtype(theta)) for theta in self.parameters}
         self.model = "float64" if "float64" in precisions else "float32"
-        self.places = Places()
+        self.places = CallArrays()
         #: Along which axes of a mesh every result varies: those of what all tensors read.
         self.varying = varying_of((varying, self.shared, single(self.inputs)))
         planned = launcher.plan.variant(variant.info.name)
@@ -66,7 +60,7 @@ class Step:
         kinds = {kind for case in self.plans for kind in (*kinds_of(case), *(fold.kind for fold in case.folds))}
         if Kind.GLOBAL.value in kinds:
             self.varying = varying_of(given)
-        self.cases: dict[int, tuple[CasePlan, list[Held]]] = {}
+        self.cases: dict[int, tuple[CasePlan, list[DeviceArrays]]] = {}
         self.makes: list[tuple[_Make, dict[str, _Make]]] = []
         self.rows: list[dict[str, Any]] = []
         #: For each tensor, along which axes of a mesh its results vary.
@@ -107,12 +101,12 @@ class Step:
             {**self.shared, **shared, **{name: make(found) for name, make in of_model.items()}},
         )
 
-    def held(self, case: CasePlan, index: int) -> Held:
+    def held(self, case: CasePlan, index: int) -> DeviceArrays:
         """One tensor's arrays by the names that kernels have for them, each a place; and what its results are."""
         layout = self.variant.layout(tuple(self.parameters[index].shape))
         theta, gradient = (layout.into(each[index]) for each in (self.parameters, self.gradients))
         shape, number = tuple(theta.shape), str(arithmetic_dtype(theta))
-        held = Held(index, shape, number)
+        held = DeviceArrays(index, shape, number)
         every = [value[index] for value in self.inputs.values() if isinstance(value, list | tuple)]
         varying = self.varying | varying_of((theta, gradient, self.tensors[index], every))
         self.varies.append(varying)
@@ -155,7 +149,7 @@ class Step:
         self.rows.append(numbers)
         return held
 
-    def formatted(self, name: str, value: Any, held: Held, varying: frozenset[str]) -> _Make:
+    def formatted(self, name: str, value: Any, held: DeviceArrays, varying: frozenset[str]) -> _Make:
         """Place a state that is stored in a format of states."""
         format = self.told.formats[name]
         held.formats[name] = STATE_FORMATS[format]
@@ -168,7 +162,7 @@ class Step:
         held.arrays[name], held.scales[name] = codes, scales
         return lambda found: Blocks(_at(found, codes), _at(found, scales))
 
-    def vectors(self, entry: StatePlan, value: Any, held: Held) -> _Make:
+    def vectors(self, entry: StatePlan, value: Any, held: DeviceArrays) -> _Make:
         """Place a state of numbers per row, column, matrix or axis; those of the axes stand one after the other."""
         parts = value if isinstance(value, tuple) else (value,)
         new = held.arrays[entry.new]
@@ -200,21 +194,21 @@ class Step:
             for row, held in enumerate(some):
                 held.numbers = place.part(row * width, width)
 
-    def new_tensor_number(self, held: Held, name: str, dtype: Any, found: Any) -> Any:
+    def new_tensor_number(self, held: DeviceArrays, name: str, dtype: Any, found: Any) -> Any:
         """A state that is one number of a tensor, after the step."""
         assert held.numbers is not None
         row = held.numbers.address % BUFFER // itemsize(held.number)
         return _at(found, held.numbers)[row + self.plan.tensor_numbers.index(name)].astype(dtype)
 
     def step_numbers(
-        self, cases: Sequence[CasePlan], members: Sequence[Sequence[Held]]
-    ) -> tuple[list[dict[str, Memory]], dict[str, Any]]:
+        self, cases: Sequence[CasePlan], members: Sequence[Sequence[DeviceArrays]]
+    ) -> tuple[list[dict[str, DeviceMemory]], dict[str, Any]]:
         """The numbers of the step.
 
         Returns:
             for each case where they stand in each precision, and the states among them after the step.
         """
-        placed: list[dict[str, Memory]] = []
+        placed: list[dict[str, DeviceMemory]] = []
         new: dict[str, Any] = {}
         names = self.plan.scalars
         for case, some in zip(cases, members, strict=True):
@@ -223,7 +217,7 @@ class Step:
             numbers = jnp.stack([jnp.asarray(known.get(name, 0.0), jnp.float64) for name in names] or [jnp.zeros(())])
             kernels = self.launcher.number_kernels(case.step, bool(self.told.formats))
             if kernels:
-                places = Places()
+                places = CallArrays()
                 place = places.changed_array(numbers, varying_of(numbers))
                 codes = [triton_xla.compiled(k, ("fp64",), c, self.target, NUMBER_OPTIONS) for k, c in kernels]
                 starts = [Start(code, 1, (place.address,)) for code in codes]
@@ -233,7 +227,7 @@ class Step:
             new |= {e.name: numbers[names.index(e.new)].astype(self.shared[e.name].dtype) for e in states}
         return placed, new
 
-    def model_numbers(self, cases: Sequence[CasePlan]) -> tuple[Memory, dict[str, _Make]]:
+    def model_numbers(self, cases: Sequence[CasePlan]) -> tuple[DeviceMemory, dict[str, _Make]]:
         """Where the numbers of the model stand, and what makes the states among them after the step."""
         names = self.plan.model_numbers
         states = {e.name: e for case in cases for e in case.states if e.kind == Kind.GLOBAL.value}
@@ -247,7 +241,9 @@ class Step:
 
         return place, {n: functools.partial(make, e.new, self.shared[n].dtype) for n, e in states.items()}
 
-    def call(self, calls: Sequence[Call], of_step: Sequence[Mapping[str, Memory]], model: Memory) -> Any:
+    def call(
+        self, calls: Sequence[KernelCall], of_step: Sequence[Mapping[str, DeviceMemory]], model: DeviceMemory
+    ) -> Any:
         """The call of all kernels."""
         tables = [np.pad(call.rows.reshape(-1), (0, call.rows.size % 2)) for call in calls]
         firsts = np.cumsum([0, *map(len, tables)])
@@ -267,12 +263,12 @@ class Step:
         return self.places.finish(np.concatenate([np.zeros(0, np.int64), *tables]), words, starts)
 
 
-def _array(place: Memory, back: Callable[[Any], Any], dtype: Any) -> _Make:
+def _array(place: DeviceMemory, back: Callable[[Any], Any], dtype: Any) -> _Make:
     """What makes a new array from what a call has changed."""
     return lambda found: back(_at(found, place)).astype(dtype)
 
 
-def _at(found: Sequence[Any], place: Memory) -> Any:
+def _at(found: Sequence[Any], place: DeviceMemory) -> Any:
     """The result of a call that a place is in."""
     buffer = place.address // BUFFER - 1
     assert buffer % 2, "only results are read"

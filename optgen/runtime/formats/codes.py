@@ -22,20 +22,12 @@ the same ones. All is arithmetic of 32-bit integers that wraps around, which num
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from optgen.contract.formats import BLOCK, EIGHT_BIT_STOCHASTIC, is_eight_bit, is_stochastic
-from optgen.runtime.arrays import Array, Arrays
-
-#: Gives the places of so many numbers of an array, see `Arrays.places`.
-Places = Callable[[int, Array], Array]
-
-
-#: Streams of random bits of one tensor, one for each of its states.
-STREAMS = 64
+from optgen.runtime.arrays import Array, Arrays, Places
+from optgen.runtime.formats.bits import key_of, random_bits
 
 #: Shares are float32 numbers cut off after three bits of fraction; a code is such a number's bits, from these on.
 _FRACTION = 20
@@ -118,7 +110,7 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any, places: Places 
     share = arrays.floats(sizes) / arrays.where(largest == 0, 1.0, scale)
     above = arrays.bits(share) - arrays.where(is_signed, _SIGNED, _UNSIGNED)
     if format == EIGHT_BIT_STOCHASTIC and key is not None:
-        rest = _random(value, key, places) & ((1 << _FRACTION) - 1)
+        rest = random_bits(value, key, places) & ((1 << _FRACTION) - 1)
     else:
         rest = arrays.where(is_negative, 1 << _FRACTION - 1, 1 << _FRACTION - 1)
     # The product is exact: 20 bits by 4.
@@ -134,49 +126,12 @@ def encoded(arrays: Arrays, value: Array, format: str, key: Any, places: Places 
     return Blocks(codes.reshape(-1)[:count].reshape(shape), scales.reshape(-1))
 
 
-def scrambled(x: Any) -> Any:
-    """A bijection of int32 arrays that leaves no pattern (`lowbias32` of Wellons' hash-prospector)."""
-    x = x ^ (x >> 16 & 0xFFFF)
-    x = x * 0x7FEB352D
-    x = x ^ (x >> 15 & 0x1FFFF)
-    x = x * -0x7B935975
-    return x ^ (x >> 16 & 0xFFFF)
-
-
-def seed_of(t: Any) -> Any:
-    """What random bits owe to the number of a step: 24 bits, which a float32 holds; an array of one number."""
-    one = np.array([t], np.int32) if isinstance(t, int) else t.reshape(1).astype(np.int32)
-    return scrambled(one) & 0xFFFFFF
-
-
-def key_of(t: Any, tensor: int, state: int) -> Any:
-    """The key of the random bits of one array in one step; an array of one number.
-
-    Args:
-        t: the number of the step, an int or an array of jax.
-        tensor: which of the model's.
-        state: which of the tensor's, see `STREAMS`.
-    """
-    return scrambled(seed_of(t) ^ scrambled(np.array([stream_of(tensor, state)], np.int32)))
-
-
-def stream_of(tensor: int, state: int) -> int:
-    """Which stream of random bits a state of a tensor takes; more than 0."""
-    return 1 + tensor * STREAMS + state
-
-
-def _random(like: Array, key: Any, places: Places) -> Array:
-    """Random bits for each number of an array, int32: a function of the key and of the number's place."""
-    numbers = places(math.prod(like.shape), like)
-    return scrambled(numbers ^ (int(key[0]) if isinstance(key, np.ndarray) else key)).reshape(like.shape)
-
-
 def _rounded(arrays: Arrays, value: Array, key: Any, places: Places) -> Array:
     """A float32 array with the last 16 bits rounded away; without a key as it is, in the order of its axes."""
     bits = arrays.bits(value)
     if key is None:
         return arrays.floats(bits)
-    up = bits + (_random(value, key, places) & 0xFFFF)
+    up = bits + (random_bits(value, key, places) & 0xFFFF)
     kept = arrays.where((bits & _FINITE) > _INFINITY, bits | _QUIET, bits)
     is_finite = (bits & _FINITE) < _INFINITY
     return arrays.floats(arrays.where(is_finite, up, kept) & -0x10000)

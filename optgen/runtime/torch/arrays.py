@@ -16,8 +16,8 @@ import torch
 from optgen.contract.manifest import Function, VariantInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Arrays
-from optgen.runtime.numpy import call_in_float64
-from optgen.runtime.numpy import namespace as numpy_namespace
+from optgen.runtime.numpy.arrays import call_in_float64
+from optgen.runtime.numpy.arrays import namespace as numpy_namespace
 from optgen.runtime.variant import ArrayVariant
 
 Tensor = torch.Tensor
