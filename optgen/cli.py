@@ -30,7 +30,7 @@ _EXISTING = click.Path(path_type=Path, file_okay=False, exists=True)
 _WATCH_PAUSE = 500
 
 
-class _Group(click.Group):
+class _CommandGroup(click.Group):
     """Reports what a user can put right as text; anything else keeps its traceback, since it is a bug."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -62,7 +62,7 @@ def _said(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optgen")
 def main() -> None:
     """Compile update rules of training optimizers into the code that runs them."""

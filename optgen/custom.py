@@ -27,7 +27,7 @@ from optgen.pipeline.optimizer import Generated, generate
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class OptimizerDefinition:
     """Source of an optimizer: text and plain values, which is what pickles hold.
 
     Attributes:
@@ -41,7 +41,7 @@ class Definition:
 
     text: str
     name: str
-    wraps: Definition | str | None
+    wraps: OptimizerDefinition | str | None
     called: str = ""
     values: Mapping[str, Value] | None = None
     counts: Mapping[str, int | np.integer[Any]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Definition:
 _compiled: WeakValueDictionary[str, CustomOptimizer] = WeakValueDictionary()
 
 
-def _unpickled(definition: Definition) -> CustomOptimizer:
+def _unpickled(definition: OptimizerDefinition) -> CustomOptimizer:
     """Find the optimizer of a definition: the very object where this process has it already."""
     known = _compiled.get(repr(definition))
     return CustomOptimizer(definition) if known is None else known
@@ -90,7 +90,7 @@ class CustomOptimizer:
         files: the generated source, by file name.
     """
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: OptimizerDefinition) -> None:
         self.definition = definition
         self.spec = spec = definition.spec()
         wrapped = definition.wrapped()
@@ -107,7 +107,7 @@ class CustomOptimizer:
         )
         _compiled[repr(definition)] = self
 
-    def __reduce__(self) -> tuple[Callable[[Definition], CustomOptimizer], tuple[Definition]]:
+    def __reduce__(self) -> tuple[Callable[[OptimizerDefinition], CustomOptimizer], tuple[OptimizerDefinition]]:
         return _unpickled, (self.definition,)
 
     def __deepcopy__(self, memo: dict[int, object]) -> CustomOptimizer:
@@ -180,7 +180,7 @@ def define(
     called = next(iter(wraps)) if wraps else ""
     inner = _defined(wraps[called]) if wraps else None
     try:
-        return CustomOptimizer(Definition(equations, name, inner, called, defaults, dict(counts or {})))
+        return CustomOptimizer(OptimizerDefinition(equations, name, inner, called, defaults, dict(counts or {})))
     except SpecError as error:
         # The mistake is in the equations; the compiler's own frames would only hide it.
         raise error.with_traceback(None) from None
@@ -205,7 +205,7 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
         hint = f"did you mean '{close[0]}'?" if close else "a file's name ends with .toml"
         raise UnknownOptimizer(f"there is no optimizer '{path}' in the catalogue, and no such file; {hint}")
     try:
-        definition = Definition(read_text(path, str(path)), str(path), None)
+        definition = OptimizerDefinition(read_text(path, str(path)), str(path), None)
         spec = definition.spec()
     except SpecError as error:
         raise error.with_traceback(None) from None
@@ -216,6 +216,6 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     return CustomOptimizer(replace(definition, wraps=_defined(wraps)))
 
 
-def _defined(wrapped: CustomOptimizer | str | None) -> Definition | str | None:
+def _defined(wrapped: CustomOptimizer | str | None) -> OptimizerDefinition | str | None:
     """An optimizer that another is to wrap, as a definition has it."""
     return wrapped.definition if isinstance(wrapped, CustomOptimizer) else wrapped

@@ -37,7 +37,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VariantSource:
     """The generated files that hold a variant.
 
     Attributes:
@@ -62,7 +62,7 @@ class Entry(Origin):
     """
 
     owner: Any = None
-    _found: dict[Choice, Source] = field(default_factory=dict)
+    _found: dict[Choice, VariantSource] = field(default_factory=dict)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict)
     _kernels: dict[str, Kernels] = field(default_factory=dict)
 
@@ -78,7 +78,7 @@ class Entry(Origin):
         """The variant that option values and hyperparameter values stand for, on jax arrays."""
         from optgen.runtime.jax.variant import JaxVariant
 
-        def make(source: Source) -> JaxVariant:
+        def make(source: VariantSource) -> JaxVariant:
             load = functools.partial(self.module, source, "jax.py")
             given = self.manifest.name, source.info, load(), None, load
             if not with_kernels:
@@ -96,7 +96,7 @@ class Entry(Origin):
         from optgen.runtime.jax.complex import ComplexArrays, ComplexFunctions
         from optgen.runtime.jax.variant import JaxVariant
 
-        def make(source: Source) -> JaxVariant:
+        def make(source: VariantSource) -> JaxVariant:
             module = self.module(source, "jax.py")
             vars(module)["jnp"] = ComplexFunctions()
             return JaxVariant(self.manifest.name, source.info, module, ComplexArrays())
@@ -107,7 +107,7 @@ class Entry(Origin):
         """The same on numpy arrays."""
         from optgen.runtime.numpy.arrays import NumpyVariant, namespace
 
-        def make(source: Source) -> NumpyVariant:
+        def make(source: VariantSource) -> NumpyVariant:
             module = self.module(source, "eager.py", xp=namespace())
             return NumpyVariant(self.manifest.name, source.info, module)
 
@@ -117,7 +117,7 @@ class Entry(Origin):
         """The same on torch tensors, computed by torch's own functions."""
         from optgen.runtime.torch.arrays import TorchVariant
 
-        def make(source: Source) -> TorchVariant:
+        def make(source: VariantSource) -> TorchVariant:
             return TorchVariant(self.manifest.name, source.info, lambda xp: self.module(source, "eager.py", xp=xp))
 
         return self._variant("torch", options, values, make)
@@ -126,7 +126,7 @@ class Entry(Origin):
         """How kernels of the variant run: which reductions there are, and over what."""
         from optgen.contract.kernel_plan import read_plan
 
-        def make(source: Source) -> VariantPlan:
+        def make(source: VariantSource) -> VariantPlan:
             return read_plan(source.read("native.json").encode()).variant(source.info.name)
 
         return self._variant("plan", options, values, make)
@@ -175,7 +175,7 @@ class Entry(Origin):
 
         return self._variant("triton", options, values, lambda source: TritonRule(self.launcher(source), variant))
 
-    def launcher(self, source: Source) -> Launcher:
+    def launcher(self, source: VariantSource) -> Launcher:
         """The Triton kernels of a file.
 
         Raises:
@@ -188,7 +188,7 @@ class Entry(Origin):
         plan = read_plan(source.read("triton.json").encode())
         return Launcher(self.module(source, "triton.py"), plan, Sizes())
 
-    def kernels(self, source: Source) -> Kernels:
+    def kernels(self, source: VariantSource) -> Kernels:
         """The native kernels of a file, compiled when first asked for."""
         from optgen.contract.kernel_plan import read_plan
         from optgen.runtime.native.library import Kernels
@@ -199,7 +199,7 @@ class Entry(Origin):
             self._kernels[text] = Kernels("-".join(source.names), text, plan)
         return self._kernels[text]
 
-    def module(self, source: Source, file: str, **given: Any) -> types.ModuleType:
+    def module(self, source: VariantSource, file: str, **given: Any) -> types.ModuleType:
         """A generated file as a module.
 
         Args:
@@ -215,7 +215,7 @@ class Entry(Origin):
         library: str,
         options: Mapping[str, OptionValue],
         values: Mapping[str, object],
-        make: Callable[[Source], V],
+        make: Callable[[VariantSource], V],
     ) -> V:
         choice = choose(self.manifest, options, values)
         if choice not in self._found:
@@ -227,7 +227,7 @@ class Entry(Origin):
         made: V = self._made[key]
         return made
 
-    def _source(self, choice: Choice) -> Source:
+    def _source(self, choice: Choice) -> VariantSource:
         name = variant_name(self.manifest, choice)
         info = self.manifest.variant(name)
         if info is not None:
@@ -239,10 +239,10 @@ class Entry(Origin):
                     # Kernels that are longer than people read are not made ahead.
                     return compile_variant_now(self, name, choice)[1][file]
 
-            return Source(info, (self.manifest.name,), read, self.shown_as)
+            return VariantSource(info, (self.manifest.name,), read, self.shown_as)
         compiled, files = compile_variant_now(self, name, choice)
         shown = f"<optgen {self.manifest.name} {name}"
-        return Source(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")
+        return VariantSource(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")
 
     def shown_as(self, file: str) -> str:
         """What a generated file is called in tracebacks."""

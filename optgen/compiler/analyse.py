@@ -8,9 +8,9 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.cases import CaseFolds, Place, place_of, told_apart
+from optgen.compiler.fresh_names import Names
 from optgen.compiler.infer import SPOKEN, KindInference, infer_kinds, is_reduction
 from optgen.compiler.kind_rules import reduced
-from optgen.compiler.names import Names
 from optgen.compiler.operations import (
     COMPARISON_NODES,
     CONDITIONS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from sympy import Expr, Symbol
 
-from optgen.compiler.names import Names
+from optgen.compiler.fresh_names import Names
 from optgen.compiler.operations import substitute, symbol
 from optgen.compiler.program import Definition, Program, Reduce
 from optgen.compiler.rule import Equation

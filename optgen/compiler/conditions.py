@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from optgen.language.language import SHAPE_NAMES
+from optgen.language.functions import SHAPE_NAMES
 from optgen.language.syntax import (
     Binary,
     Call,

@@ -9,7 +9,7 @@ from optgen.compiler.rule import Case, Equation, Rule
 from optgen.compiler.signatures import Signatures
 from optgen.contract.kinds import Kind
 from optgen.errors import SpecError
-from optgen.language.language import REDUCTIONS
+from optgen.language.functions import REDUCTIONS
 from optgen.language.source import Source
 from optgen.language.syntax import (
     Binary,

@@ -45,7 +45,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class PassSchedule:
     """The passes of one program, in the order in which they run.
 
     Attributes:
@@ -74,7 +74,7 @@ class Schedule:
         return sum(p.domain is Kind.ELEMENT for p in self.passes)
 
 
-def schedule(program: Program, *, reads_back: bool = True) -> Schedule:
+def schedule(program: Program, *, reads_back: bool = True) -> PassSchedule:
     """Order a program into passes.
 
     Args:
@@ -82,10 +82,10 @@ def schedule(program: Program, *, reads_back: bool = True) -> Schedule:
         reads_back: whether a pass may read a state's new value where an earlier one has stored it. If not, such states
             are stored by the last pass, and may be rounded there: no pass reads what another has rounded.
     """
-    return _Scheduler(program, reads_back).schedule()
+    return _PassScheduler(program, reads_back).schedule()
 
 
-def schedules(program: Program) -> tuple[Schedule, Schedule | None]:
+def schedules(program: Program) -> tuple[PassSchedule, PassSchedule | None]:
     """A program's schedule, and the one for states that are rounded as they are stored, if it has to be another."""
     made = schedule(program)
     new = {state.new for state in program.states if state.kind is Kind.ELEMENT} - set(made.scratch)
@@ -96,7 +96,7 @@ def schedules(program: Program) -> tuple[Schedule, Schedule | None]:
     return (rounding, None) if rounding.bytes_per_element() <= made.bytes_per_element() else (made, rounding)
 
 
-class _Scheduler:
+class _PassScheduler:
     """Finds for each value the fold it has to wait for, and from that the passes."""
 
     def __init__(self, program: Program, reads_back: bool) -> None:
@@ -130,7 +130,7 @@ class _Scheduler:
                 found.setdefault((definition.kind, level), []).append(name)
         return found
 
-    def schedule(self) -> Schedule:
+    def schedule(self) -> PassSchedule:
         per_step = [d for d in self.program.definitions if d.kind.is_per_step]
         write_level = self.find_write_levels()
         passes = self.make_passes(write_level)
@@ -141,7 +141,7 @@ class _Scheduler:
             passes = self.make_passes(write_level)
         element = [p for p in passes if p.domain is Kind.ELEMENT]
         in_place = sum(self.program.result == UPDATE and UPDATE in p.writes and "theta" not in p.reads for p in element)
-        return Schedule(
+        return PassSchedule(
             constants=tuple(d for d in per_step if d.kind is Kind.CONSTANT),
             step=tuple(d for d in per_step if d.kind is Kind.STEP),
             passes=tuple(passes),

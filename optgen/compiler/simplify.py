@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 import sympy
 from sympy import Expr
 
+from optgen.compiler.fresh_names import Names
 from optgen.compiler.gather import Gatherer, is_moderate_literal
-from optgen.compiler.names import Names
 from optgen.compiler.operations import (
     CONDITIONS,
     MAX_HEIGHT,
@@ -40,7 +40,7 @@ from optgen.compiler.operations import (
 )
 from optgen.compiler.program import Definition, Program, Reduce, expression_kind
 from optgen.contract.kinds import Kind
-from optgen.language.language import GENERATED_WORDS, RESERVED
+from optgen.language.functions import GENERATED_WORDS, RESERVED
 
 EXACT, ROUNDING = "exact", "rounding"
 

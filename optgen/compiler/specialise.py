@@ -13,7 +13,7 @@ from optgen.compiler.rule import Case, Rule
 from optgen.compiler.unroll import UndecidedShape, Unroller
 from optgen.contract.choice import Choice
 from optgen.errors import SpecError
-from optgen.language.language import MATRIX_AXES_OPTION
+from optgen.language.functions import MATRIX_AXES_OPTION
 from optgen.language.model import Spec
 from optgen.language.syntax import (
     Assign,

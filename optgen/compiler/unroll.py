@@ -9,7 +9,7 @@ from optgen.compiler.hints import Hints
 from optgen.compiler.rule import Case, Equation, Rule
 from optgen.contract.choice import Choice
 from optgen.errors import SpecError
-from optgen.language.language import REDUCTIONS, SHAPE_NAMES
+from optgen.language.functions import REDUCTIONS, SHAPE_NAMES
 from optgen.language.model import Spec
 from optgen.language.source import Source, Span
 from optgen.language.syntax import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from optgen.contract.declarations import OptionValue
 from optgen.contract.domain import Domain
-from optgen.contract.library_state import StateLayout
+from optgen.contract.library_state import LibraryStateLayout
 
 #: The libraries whose spelling of an optimizer a spec may hold.
 DIALECTS = ("optax", "torch", "braintools", "brainpy", "lucid")
@@ -79,7 +79,7 @@ class Dialect:
     domains: Mapping[str, Domain] = field(default_factory=dict)
     demands: Mapping[str, tuple[tuple[str, Domain], ...]] = field(default_factory=dict)
     note: str = ""
-    layout: StateLayout | None = None
+    layout: LibraryStateLayout | None = None
     counts: str = ""
     instead: str = ""
 

@@ -60,7 +60,7 @@ class HostFunction:
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class KernelArgument:
     """One positional argument of a kernel.
 
     Native kernels take arrays and operands of folds alone; all the other roles belong to Triton.
@@ -111,14 +111,14 @@ class Launch:
     form: str
     domain: str
     extent: str
-    arguments: tuple[Argument, ...]
+    arguments: tuple[KernelArgument, ...]
     constants: tuple[str, ...]
     folds: tuple[str, ...] = ()
     totals: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
 
     @property
-    def columns(self) -> tuple[Argument, ...]:
+    def columns(self) -> tuple[KernelArgument, ...]:
         """Of a Triton kernel, what a tensor's row of its table holds."""
         return tuple(argument for argument in self.arguments if argument.role not in WHOLE)
 

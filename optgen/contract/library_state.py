@@ -44,7 +44,7 @@ class StatePart:
 
 
 @dataclass(frozen=True, slots=True)
-class Transformation:
+class GivenTransformation:
     """An argument that is a gradient transformation of its own.
 
     Attributes:
@@ -74,7 +74,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class StateLayout:
+class LibraryStateLayout:
     """What a library keeps and takes besides the numbers of a rule, so that its state can be exchanged with ours.
 
     Attributes:
@@ -95,7 +95,7 @@ class StateLayout:
     state: StatePart
     dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     masks: Mapping[str, Mapping[str, float | OptionValue | None]] = field(default_factory=dict)
-    transformations: Mapping[str, Transformation] = field(default_factory=dict)
+    transformations: Mapping[str, GivenTransformation] = field(default_factory=dict)
     draws: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     schedules: Mapping[str, str] = field(default_factory=dict)

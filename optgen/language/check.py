@@ -8,12 +8,7 @@ from difflib import get_close_matches
 from optgen.contract.declarations import SHARED_WITH_WRAPPED
 from optgen.contract.dialects import spelling
 from optgen.errors import SpecError
-from optgen.language.language import (
-    MATRIX_AXES,
-    MATRIX_AXES_OPTION,
-    RESERVED,
-    SHAPE_NAMES,
-)
+from optgen.language.functions import MATRIX_AXES, MATRIX_AXES_OPTION, RESERVED, SHAPE_NAMES
 from optgen.language.model import Spec
 from optgen.language.source import Span
 from optgen.language.state_layouts import unassigned_field
@@ -55,7 +50,7 @@ def check_spec(spec: Spec, defined: bool = False) -> None:
     Raises:
         SpecError: on the first mistake found.
     """
-    check = _Check(spec, defined)
+    check = _SpecCheck(spec, defined)
     check.declarations()
     check.double_assignments(spec.body)
     check.targets()
@@ -75,7 +70,7 @@ def _key(target: Name | Indexed) -> str:
     return f"{target.name}[...]"
 
 
-class _Check:
+class _SpecCheck:
     """The checks of one spec; a class only so that what they all look up is gathered once."""
 
     def __init__(self, spec: Spec, defined: bool) -> None:

@@ -13,11 +13,12 @@ from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Option
 from optgen.contract.domain import Domain
 from optgen.errors import SpecError
 from optgen.language.check import check_spec
+from optgen.language.equations import parse_equations
+from optgen.language.functions import RESERVED
 from optgen.language.gradient import with_transformations
 from optgen.language.implied import imply_domains
-from optgen.language.language import RESERVED, parse_equations
 from optgen.language.model import Preamble, Spec
-from optgen.language.names import declared_problem, name_problem
+from optgen.language.refused_names import declared_problem, name_problem
 from optgen.language.source import Source, Span
 
 #: What `define` takes as a default.

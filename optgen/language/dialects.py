@@ -9,10 +9,10 @@ from typing import Any, TypeGuard
 from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Input, Option, OptionValue
 from optgen.contract.dialects import DIALECTS, Argument, Dialect
 from optgen.contract.domain import Domain, parse_domain
-from optgen.contract.library_state import StateLayout
+from optgen.contract.library_state import LibraryStateLayout
 from optgen.errors import SpecError
 from optgen.language.declarations import demand
-from optgen.language.names import declared_problem
+from optgen.language.refused_names import declared_problem
 from optgen.language.state_layouts import LAYOUT_KEYS, Known, read_layout
 from optgen.language.tables import (
     Tables,
@@ -59,7 +59,7 @@ def read_dialects(
             )
         table = f"dialect.{library}"
         main = tables.as_table(raw, table)
-        read = _Reader(tables, library, table, hyperparameters, options, inputs).dialect(main)
+        read = _DialectReader(tables, library, table, hyperparameters, options, inputs).dialect(main)
         found.append(read)
         for name, entry in tables.table(main, f"{table}.also").items():
             where = f"{table}.also.{name}"
@@ -69,12 +69,12 @@ def read_dialects(
             if name in [dialect.name for dialect in found if dialect.library == library]:
                 raise tables.fail(f"'{name}' is the name of another entry", where, hint="leave one out")
             inherited = {key: value for key, value in main.items() if key not in ("name", "also")}
-            reader = _Reader(tables, library, where, hyperparameters, options, inputs)
+            reader = _DialectReader(tables, library, where, hyperparameters, options, inputs)
             found.append(reader.dialect({**inherited, **own, "name": name}))
     return tuple(found)
 
 
-class _Reader:
+class _DialectReader:
     """Reads one dialect."""
 
     def __init__(
@@ -123,7 +123,7 @@ class _Reader:
             instead=tables.string(entry, "", self.name, "instead"),
         )
 
-    def layout(self, entry: Mapping[str, Any], arguments: tuple[Argument, ...]) -> StateLayout | None:
+    def layout(self, entry: Mapping[str, Any], arguments: tuple[Argument, ...]) -> LibraryStateLayout | None:
         """What the library's state looks like, if it is said."""
         known = Known(arguments, tuple(self.hyperparameters), tuple(self.options), self.inputs, self.left_out)
         return read_layout(self.tables, self.name, known, entry)

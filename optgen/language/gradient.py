@@ -12,7 +12,7 @@ from importlib import resources
 
 from optgen.contract.declarations import Hyperparameter, Option
 from optgen.language.declarations import read_hyperparameter, read_option
-from optgen.language.language import parse_equations
+from optgen.language.equations import parse_equations
 from optgen.language.model import Preamble, Spec
 from optgen.language.source import Source
 from optgen.language.syntax import (

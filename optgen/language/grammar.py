@@ -42,18 +42,18 @@ def check_grammar(source: Source, lines: tuple[Line, ...], functions: Collection
     Raises:
         SpecError: on the first mistake found.
     """
-    blocks = _Blocks(source)
+    blocks = _BlockChecker(source)
     for line in lines:
         if len(line.tokens) > MAX_LINE_TOKENS:
             raise SpecError(
                 "this equation is too long", source.location(line.tokens[0].span), "split it into named steps"
             )
         blocks.place(line)
-        _Line(source, line.tokens, functions).check()
+        _LineChecker(source, line.tokens, functions).check()
     blocks.close()
 
 
-class _Blocks:
+class _BlockChecker:
     """Follows indentation: which blocks are open, and which of them an 'else' may go on with."""
 
     def __init__(self, source: Source) -> None:
@@ -102,7 +102,7 @@ class _Blocks:
             raise self.empty(self.head)
 
 
-class _Line:
+class _LineChecker:
     """Walks along one line.
 
     `stack` holds the open brackets and what they are: a group, an index, a call, or a call's keywords.

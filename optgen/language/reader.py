@@ -18,9 +18,9 @@ from optgen.language.declarations import (
     read_state,
 )
 from optgen.language.dialects import read_dialects
+from optgen.language.equations import parse_equations
 from optgen.language.gradient import shared_declarations, taken_names, with_transformations
 from optgen.language.implied import imply_domains
-from optgen.language.language import parse_equations
 from optgen.language.model import Preamble, Spec
 from optgen.language.source import Source, Span
 from optgen.language.tables import Tables, shortened, suggestion

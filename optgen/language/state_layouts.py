@@ -8,7 +8,7 @@ from typing import Any
 
 from optgen.contract.declarations import OptionValue
 from optgen.contract.dialects import Argument, Dialect
-from optgen.contract.library_state import COUNT, History, StateLayout, StatePart, Transformation
+from optgen.contract.library_state import COUNT, GivenTransformation, History, LibraryStateLayout, StatePart
 from optgen.errors import SpecError
 from optgen.language.model import Spec
 from optgen.language.tables import (
@@ -62,7 +62,7 @@ class Known:
     value: Callable[..., Value]
 
 
-def read_layout(tables: Tables, name: str, known: Known, entry: Mapping[str, Any]) -> StateLayout | None:
+def read_layout(tables: Tables, name: str, known: Known, entry: Mapping[str, Any]) -> LibraryStateLayout | None:
     """The layout of a dialect, None if it has none.
 
     Args:
@@ -90,7 +90,7 @@ class _LayoutReader:
         self.inputs = known.inputs
         self.value = known.value
 
-    def read(self, entry: Mapping[str, Any]) -> StateLayout | None:
+    def read(self, entry: Mapping[str, Any]) -> LibraryStateLayout | None:
         if "layout" not in entry:
             for key in LAYOUT_KEYS:
                 if key in entry:
@@ -104,7 +104,7 @@ class _LayoutReader:
         holders = (*transformations, *(argument for names in draws.values() for argument in names))
         state = self.part(entry["layout"], ("layout",), masks, holders)
         fields = {field for part in state.walk() for field, _ in part.fields}
-        return StateLayout(
+        return LibraryStateLayout(
             state,
             self.dtypes(entry),
             masks,
@@ -241,7 +241,7 @@ class _LayoutReader:
             raise self.fail("a mask says what tensors that it leaves out take", "masks", mask, hint=hint)
         return {name: self.value(name, value, "masks", mask) for name, value in raw.items()}
 
-    def transformation(self, name: str, raw: object) -> Transformation:
+    def transformation(self, name: str, raw: object) -> GivenTransformation:
         where = ("transformations", name)
         if not isinstance(raw, dict):
             hint = f'write {name} = {{ gives = "..." }} or {{ after = true }}'
@@ -255,7 +255,7 @@ class _LayoutReader:
         if len(restarts) not in (0, 2) or (restarts and restarts[0] not in self.own):
             hint = 'write restarts = ["the switch", "the field"]'
             raise self.fail("'restarts' is a switch of the front-end and a field", *where, "restarts", hint=hint)
-        return Transformation(
+        return GivenTransformation(
             self.known(raw["gives"], self.inputs, "input", *where, "gives") if "gives" in raw else "",
             self.known(raw["every"], self.numbers, "hyperparameter", *where, "every") if "every" in raw else "",
             restarts,

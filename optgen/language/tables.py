@@ -10,8 +10,8 @@ from typing import Any
 
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
-from optgen.language.language import RESERVED
-from optgen.language.names import declared_problem, name_problem
+from optgen.language.functions import RESERVED
+from optgen.language.refused_names import declared_problem, name_problem
 from optgen.language.source import Source
 from optgen.language.symbols import symbol_problem
 from optgen.language.tokens import MAX_NAME

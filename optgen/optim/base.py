@@ -19,7 +19,7 @@ from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
 from optgen.frontends.names import generated_class
 from optgen.frontends.weights.cells import HasValue, View, cell, refreshed
-from optgen.frontends.weights.rules import SEARCH_INPUTS, GeneratedRule, OptaxRule, Rule, rate_name
+from optgen.frontends.weights.rules import SEARCH_INPUTS, GeneratedRule, OptaxRule, StatefulRule, rate_name
 from optgen.frontends.weights.weights import Weights, flat_weights, shown
 from optgen.optim.groups import Group
 from optgen.optim.rates import Rated
@@ -61,7 +61,7 @@ class Optimizer(Rated):
         if own is not None:
             self._first.rule = own
 
-    def _rule(self) -> Rule:
+    def _rule(self) -> StatefulRule:
         return GeneratedRule(self.entry, self._settings)
 
     def _own_tx(self) -> OptaxRule | None:
@@ -222,7 +222,7 @@ class Optimizer(Rated):
         group.start(self.weights, paths)
         self._groups.append(group)
 
-    def _group_rule(self, kwargs: Mapping[str, Any]) -> Rule:
+    def _group_rule(self, kwargs: Mapping[str, Any]) -> StatefulRule:
         label = type(self).__name__
         fixed = [name for name in kwargs if name in self._own or name in {p.name for p in ADDED}]
         if fixed:

@@ -10,7 +10,7 @@ from optgen.arguments.settings import Settings, arguments_of, settings
 from optgen.arguments.values import check_value
 from optgen.errors import InvalidHyperparameter, StateMismatch
 from optgen.frontends.weights.cells import HasValue, View, cell
-from optgen.frontends.weights.rules import GeneratedRule, Rule, Values, check_identity, rate_name
+from optgen.frontends.weights.rules import GeneratedRule, StatefulRule, Values, check_identity, rate_name
 from optgen.frontends.weights.saved_state import expect, packed, unpacked
 from optgen.frontends.weights.weights import Path, Weights
 from optgen.optim.schedulers import FixedLR, LRScheduler
@@ -26,7 +26,7 @@ class Group(MutableMapping[str, Any]):
     set at any time: `optimizer.param_groups[1]["weight_decay"] = 0.1`.
     """
 
-    def __init__(self, owner: Optimizer, rule: Rule, scheduler: LRScheduler | None, position: int) -> None:
+    def __init__(self, owner: Optimizer, rule: StatefulRule, scheduler: LRScheduler | None, position: int) -> None:
         self._owner = owner
         self.rule = rule
         self.scheduler = scheduler
@@ -182,7 +182,7 @@ class Group(MutableMapping[str, Any]):
             "position": self.position,
         }
 
-    def restored(self, saved: Mapping[str, Any], arrays: Any) -> tuple[Rule, Any]:
+    def restored(self, saved: Mapping[str, Any], arrays: Any) -> tuple[StatefulRule, Any]:
         """The rule and the state that a saved group stands for; nothing is changed yet.
 
         Raises:

@@ -13,7 +13,7 @@ from optgen.arguments.settings import Settings
 from optgen.catalogue.entry import Entry, catalogue_entry
 from optgen.contract.declarations import OptionValue
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.frontends.weights.rules import OptaxRule, Rule
+from optgen.frontends.weights.rules import OptaxRule, StatefulRule
 from optgen.optim.base import Optimizer
 from optgen.optim.schedulers import LRScheduler
 from optgen.runtime.transformation import transformation
@@ -48,7 +48,7 @@ class Searching(Optimizer):
         given = {"value": value, "value_fn": value_fn}
         return self.step(grads, **{name: x for name, x in given.items() if x is not None}, **inputs)
 
-    def _group_rule(self, kwargs: Mapping[str, Any]) -> Rule:
+    def _group_rule(self, kwargs: Mapping[str, Any]) -> StatefulRule:
         if isinstance(self._first.rule, OptaxRule):
             raise InvalidHyperparameter(f"{type(self).__name__}: a line search moves all weights at once, in one group")
         return super()._group_rule(kwargs)

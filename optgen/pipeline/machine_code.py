@@ -28,7 +28,7 @@ from optgen.pipeline.optimizer import compile_optimizer
 from optgen.runtime.modules import module_from_text
 from optgen.runtime.triton.ahead import machine_code
 from optgen.runtime.triton.sizes import LAUNCH_OPTIONS, MOST_REGISTERS, NUMBER_OPTIONS, Sizes, options_of
-from optgen.targets.code import Optimizer
+from optgen.targets.code import CompiledOptimizer
 from optgen.targets.triton.emit import emit_triton
 
 GPUS = {
@@ -185,7 +185,7 @@ def verify(
     return Verified((*found, *numbers), tuple(_bytes(optimizer, generated.plan, found)))
 
 
-def _bytes(optimizer: Optimizer, plan: KernelPlan, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
+def _bytes(optimizer: CompiledOptimizer, plan: KernelPlan, found: Sequence[Compiled]) -> Iterator[tuple[str, int, int]]:
     moved = {one.kernel: one.bytes for one in found if one.precision == "float32"}
     for variant, planned in zip(optimizer.variants, plan.variants, strict=True):
         schedules = [(case.schedule, plan) for case, plan in zip(variant.cases, planned.cases, strict=True)]

@@ -13,11 +13,11 @@ from optgen.escaping import visible
 from optgen.language.latex import equations_latex
 from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import ArrayModule
-from optgen.targets.code import Optimizer, Variant, initial_is_zero
+from optgen.targets.code import CompiledOptimizer, Variant, initial_is_zero
 from optgen.targets.header import spec_digest
 
 
-def manifest_of(optimizer: Optimizer, jax_module: ArrayModule) -> Manifest:
+def manifest_of(optimizer: CompiledOptimizer, jax_module: ArrayModule) -> Manifest:
     """The manifest of an optimizer, whose array functions are those of a module."""
     spec = optimizer.spec
     return Manifest(
@@ -43,7 +43,7 @@ def manifest_of(optimizer: Optimizer, jax_module: ArrayModule) -> Manifest:
     )
 
 
-def _hyperparameters(optimizer: Optimizer) -> tuple[Hyperparameter, ...]:
+def _hyperparameters(optimizer: CompiledOptimizer) -> tuple[Hyperparameter, ...]:
     """The spec's own, and those of the optimizer that it wraps."""
     found = {h.name: h for h in optimizer.spec.hyperparameters}
     for variant in optimizer.variants:
@@ -52,7 +52,7 @@ def _hyperparameters(optimizer: Optimizer) -> tuple[Hyperparameter, ...]:
     return tuple(found.values())
 
 
-def _inputs(optimizer: Optimizer) -> tuple[Input, ...]:
+def _inputs(optimizer: CompiledOptimizer) -> tuple[Input, ...]:
     """The spec's own, and those of the optimizer that it wraps."""
     found = {i.name: i for i in optimizer.spec.inputs}
     for variant in optimizer.variants:

@@ -24,7 +24,7 @@ from optgen.contract.manifest import Manifest, write_manifest
 from optgen.language.model import Spec
 from optgen.pipeline.manifest import manifest_of
 from optgen.targets.arrays.emit import emit_eager, emit_jax
-from optgen.targets.code import CompiledCase, Optimizer, Variant
+from optgen.targets.code import CompiledCase, CompiledOptimizer, Variant
 from optgen.targets.native.emit import NativeModule, emit_native
 from optgen.targets.triton.emit import TritonModule, emit_triton
 
@@ -61,22 +61,22 @@ def compile_variant(spec: Spec, name: str, choice: Choice, wrapped: Rule | None 
 
 def compile_optimizer(
     spec: Spec, choices: Mapping[str, Choice] | None = None, wrapped: Rule | None = None
-) -> Optimizer:
+) -> CompiledOptimizer:
     """The choices of a spec's options that are asked for; those that users meet, if none are named."""
     wanted = choices_ahead(spec) if choices is None else choices
     variants = tuple(compile_variant(spec, name, choice, wrapped) for name, choice in wanted.items())
-    return Optimizer(spec, _readable(spec, variants) if choices is None else variants)
+    return CompiledOptimizer(spec, _readable(spec, variants) if choices is None else variants)
 
 
 def _readable(spec: Spec, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
     """The first of the variants, as many as make a file of kernels that people still read; one at least."""
     for number in range(2, len(variants) + 1):
-        if _lines(emit_triton, Optimizer(spec, variants[:number])) > READABLE_LINES:
+        if _lines(emit_triton, CompiledOptimizer(spec, variants[:number])) > READABLE_LINES:
             return variants[: number - 1]
     return variants
 
 
-def _lines(emit: Callable[[Optimizer], NativeModule | TritonModule], optimizer: Optimizer) -> int:
+def _lines(emit: Callable[[CompiledOptimizer], NativeModule | TritonModule], optimizer: CompiledOptimizer) -> int:
     """How long a file of kernels is, without those for states that are rounded: these say the same once more."""
     variants = (
         replace(variant, cases=tuple(replace(case, rounding=None) for case in variant.cases))

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead
-from optgen.compiler.passes import Schedule
+from optgen.compiler.passes import PassSchedule
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.rule import Rule
 from optgen.compiler.simplify import operations_per_element
@@ -135,7 +135,7 @@ _SPOKEN = {
 }
 
 
-def _schedule_lines(schedule: Schedule) -> list[str]:
+def _schedule_lines(schedule: PassSchedule) -> list[str]:
     lines = [f"  when built: {d.name} = {_PLAIN.text(d.expression)}" for d in schedule.constants]
     lines += [f"  per step:   {d.name} = {_PLAIN.text(d.expression)}" for d in schedule.step]
     number = 0

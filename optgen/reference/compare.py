@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from optgen.compiler.rule import Rule
 from optgen.reference.bounds import ROUNDOFF, Bounded, Float32Bounds
-from optgen.reference.interpret import Interpreter, ModelState, TensorState
+from optgen.reference.interpret import InterpretedState, Interpreter, TensorState
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +42,7 @@ class Snapshot:
     shared: Mapping[str, list[Any]]
 
 
-class Target(Protocol):
+class ComparedTarget(Protocol):
     """A compiled rule with its hyperparameters, as tests drive it. Arrays are numpy's."""
 
     def init(self, parameters: Sequence[Array]) -> None:
@@ -82,7 +82,7 @@ def random_inputs(rule: Rule, seed: int, shapes: Sequence[tuple[int, ...]], dtyp
 def follow_float64(
     rule: Rule,
     hyperparameters: Mapping[str, float],
-    target: Target,
+    target: ComparedTarget,
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     steps: int = STEPS,
 ) -> float:
@@ -104,7 +104,7 @@ def follow_float64(
     return worst
 
 
-def _largest_difference(model: ModelState, snapshot: Snapshot) -> float:
+def _largest_difference(model: InterpretedState, snapshot: Snapshot) -> float:
     worst = 0.0
     pairs: list[tuple[Any, Any]] = []
     for tensor, parameter, states in zip(model.tensors, snapshot.parameters, snapshot.states, strict=True):
@@ -145,7 +145,7 @@ def relative_difference(expected: Array, actual: Array) -> float:
 def within_float32(
     rule: Rule,
     hyperparameters: Mapping[str, float],
-    target: Target,
+    target: ComparedTarget,
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     steps: int = STEPS,
     start: float = 1.0,
@@ -161,12 +161,12 @@ def within_float32(
 def _single_steps(
     rule: Rule,
     hyperparameters: Mapping[str, float],
-    target: Target,
+    target: ComparedTarget,
     shapes: Sequence[tuple[int, ...]],
     steps: int,
     start: float,
     dtype: type[np.floating[Any]],
-) -> Iterator[tuple[Snapshot, ModelState, Snapshot]]:
+) -> Iterator[tuple[Snapshot, InterpretedState, Snapshot]]:
     """Take steps in a dtype; of each, what it started from, what it may come to, and what it came to."""
     target.init([dtype(start) * p for p in random_tensors(0, shapes, dtype)])
     for step in range(steps):
@@ -181,7 +181,7 @@ def _single_steps(
 def within_float64(
     rule: Rule,
     hyperparameters: Mapping[str, float],
-    target: Target,
+    target: ComparedTarget,
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     steps: int = STEPS,
 ) -> float:
@@ -197,7 +197,7 @@ def within_float64(
 def parameter_ulps(
     rule: Rule,
     hyperparameters: Mapping[str, float],
-    target: Target,
+    target: ComparedTarget,
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     steps: int = STEPS,
 ) -> float:
@@ -225,12 +225,12 @@ def allowed_step(
     t: int,
     gradients: Sequence[Array],
     inputs: Inputs | None = None,
-) -> ModelState:
+) -> InterpretedState:
     """One step from a target's own state after `t` steps: the exact result, and what float32 may be off by."""
     return Interpreter(rule, hyperparameters, Float32Bounds()).step(_as_given(before, t), gradients, inputs)
 
 
-def _as_given(snapshot: Snapshot, t: int) -> ModelState:
+def _as_given(snapshot: Snapshot, t: int) -> InterpretedState:
     """A target's state as exact numbers to start from."""
     given = Float32Bounds().given
 
@@ -244,10 +244,10 @@ def _as_given(snapshot: Snapshot, t: int) -> ModelState:
         TensorState(given(parameter), history(states))
         for parameter, states in zip(snapshot.parameters, snapshot.states, strict=True)
     ]
-    return ModelState(tensors, history(snapshot.shared), t)
+    return InterpretedState(tensors, history(snapshot.shared), t)
 
 
-def largest_fraction(allowed: ModelState, snapshot: Snapshot, roundoff: float = ROUNDOFF) -> float:
+def largest_fraction(allowed: InterpretedState, snapshot: Snapshot, roundoff: float = ROUNDOFF) -> float:
     """The largest error of a target, parameters and states, as a fraction of what it is allowed."""
     pairs: list[tuple[Any, Any]] = []
     for tensor, parameter, states in zip(allowed.tensors, snapshot.parameters, snapshot.states, strict=True):

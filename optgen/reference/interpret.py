@@ -41,7 +41,7 @@ class TensorState:
 
 
 @dataclass(slots=True)
-class ModelState:
+class InterpretedState:
     """All that a step changes. States of kind step and global are kept once, under `shared`."""
 
     tensors: list[TensorState]
@@ -65,9 +65,9 @@ class Interpreter:
         self.programs = analyse(rule)
         self.per_element = [{s.name for s in program.states if s.kind is Kind.ELEMENT} for program in self.programs]
 
-    def init(self, parameters: Sequence[Array]) -> ModelState:
+    def init(self, parameters: Sequence[Array]) -> InterpretedState:
         """The state before the first step."""
-        model = ModelState([])
+        model = InterpretedState([])
         for theta in parameters:
             order = matrix_order(self.rule.matrix_axes, np.shape(theta))
             matrices = np.transpose(theta, order)
@@ -105,8 +105,8 @@ class Interpreter:
         raise AssertionError("the cases of a rule cover every shape")
 
     def step(
-        self, model: ModelState, gradients: Sequence[Array], inputs: Mapping[str, Any] | None = None
-    ) -> ModelState:
+        self, model: InterpretedState, gradients: Sequence[Array], inputs: Mapping[str, Any] | None = None
+    ) -> InterpretedState:
         """One step on all tensors; inputs of kind tensor and element are given as one value per tensor."""
         t = model.t + 1
         scopes: list[_Scope] = []
@@ -133,7 +133,7 @@ class Interpreter:
             scopes.append(_Scope(names, {**model.shared, **kept}, theta, shape))
             cases.append(self.rule.cases[number])
         self._run(scopes, cases)
-        after = ModelState([], dict(model.shared), t)
+        after = InterpretedState([], dict(model.shared), t)
         for tensor, gradient, scope, case in zip(model.tensors, gradients, scopes, cases, strict=True):
             back = inverse_order(matrix_order(self.rule.matrix_axes, np.shape(gradient)))
             per_element = self.per_element[self.rule.cases.index(case)]

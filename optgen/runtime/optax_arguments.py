@@ -17,7 +17,7 @@ from optgen.arguments.binding import signature
 from optgen.arguments.own import ADDED, SKIP_NONFINITE, STATE_DTYPE, added, checked_flag
 from optgen.arguments.settings import Settings
 from optgen.contract.dialects import Dialect
-from optgen.contract.library_state import StateLayout
+from optgen.contract.library_state import LibraryStateLayout
 from optgen.contract.manifest import Manifest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.runtime.jax.variant import JaxVariant
@@ -141,7 +141,9 @@ def extras(dialect: Dialect, called: inspect.Signature, given: Mapping[str, Any]
     )
 
 
-def _check_only(dialect: Dialect, layout: StateLayout, called: inspect.Signature, arguments: Mapping[str, Any]) -> None:
+def _check_only(
+    dialect: Dialect, layout: LibraryStateLayout, called: inspect.Signature, arguments: Mapping[str, Any]
+) -> None:
     for name, why in layout.only.items():
         default = called.parameters[name].default
         if arguments[name] is not default and arguments[name] != default:
@@ -152,7 +154,7 @@ def _check_only(dialect: Dialect, layout: StateLayout, called: inspect.Signature
                 raise HyperparameterTypeError(f"{dialect.name}: {name} is True or False, not {arguments[name]!r}")
 
 
-def _check_masks(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> None:
+def _check_masks(label: str, layout: LibraryStateLayout, arguments: Mapping[str, Any]) -> None:
     for name in layout.masks:
         mask = arguments[name]
         if isinstance(mask, str | int | float) and not isinstance(mask, bool):
@@ -167,7 +169,7 @@ def _transformation(label: str, name: str, value: Any) -> optax.GradientTransfor
     return optax.with_extra_args_support(value)
 
 
-def _dtypes(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _dtypes(label: str, layout: LibraryStateLayout, arguments: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for argument, states in layout.dtypes.items():
         if arguments.get(argument) is None:
@@ -185,7 +187,9 @@ def _dtypes(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> di
     return found
 
 
-def _keys(label: str, layout: StateLayout, arguments: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, jax.Array]]:
+def _keys(
+    label: str, layout: LibraryStateLayout, arguments: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, jax.Array]]:
     draws: dict[str, str] = {}
     keys: dict[str, Any] = {}
     for name, sources in layout.draws.items():

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from optgen.contract.library_state import StateLayout
+from optgen.contract.library_state import LibraryStateLayout
 from optgen.contract.manifest import VariantInfo
 from optgen.errors import InvalidHyperparameter, TreeMismatch
 from optgen.runtime.formats.codes import Blocks
@@ -44,7 +44,7 @@ class StateDtypes:
         self,
         optimizer: str,
         info: VariantInfo,
-        said: StateLayout | None,
+        said: LibraryStateLayout | None,
         own: Extras,
         state_dtype: Any,
         shown: Mapping[str, str],

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optgen.contract.library_state import COUNT, StateLayout, StatePart
+from optgen.contract.library_state import COUNT, LibraryStateLayout, StatePart
 from optgen.errors import TreeMismatch
 
 
@@ -143,7 +143,7 @@ class Layout:
 
 def resolved(
     optimizer: str,
-    layout: StateLayout,
+    layout: LibraryStateLayout,
     given: Callable[[str], bool],
     scheduled: Callable[[str], bool],
     masked: Callable[[str], bool],

@@ -16,7 +16,7 @@ from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
 from optgen.contract.formats import is_stochastic
 from optgen.contract.kinds import Kind
-from optgen.contract.library_state import StateLayout
+from optgen.contract.library_state import LibraryStateLayout
 from optgen.errors import InvalidHyperparameter, MissingInput, TreeMismatch
 from optgen.frontends.pickling import PickledAsBuilt
 from optgen.runtime.formats.codes import closed
@@ -69,7 +69,7 @@ class Transformation(PickledAsBuilt):
             for state in case.states
             if Kind(state.kind) not in (Kind.STEP, Kind.GLOBAL)
         }
-        self.said: StateLayout | None = dialect.layout
+        self.said: LibraryStateLayout | None = dialect.layout
         if dialect.layout is None:
             self.layout = own_layout(self.name, entry.manifest.class_name, (*self.names, *own.transformations))
         else:

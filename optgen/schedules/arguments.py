@@ -84,7 +84,7 @@ def schedule_settings(manifest: LrScheduleManifest, dialect: Dialect, given: Map
         InvalidHyperparameter: a value is outside its domain, not one of the choices, or does not fit the others.
         HyperparameterTypeError: a value is of the wrong type.
     """
-    check = _Check(manifest, dialect)
+    check = _ConstraintCheck(manifest, dialect)
     for argument in dialect.arguments:
         if argument.name in given:
             check.argument(argument, given[argument.name])
@@ -105,7 +105,7 @@ def bound_settings(
     return schedule_settings(manifest, dialect, bind(dialect.name, schedule_signature(manifest, dialect), args, kwargs))
 
 
-class _Check:
+class _ConstraintCheck:
     """Checks the arguments of one call, in the caller's words."""
 
     def __init__(self, manifest: LrScheduleManifest, dialect: Dialect) -> None:

@@ -10,12 +10,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.language.language import (
-    FUNCTIONS,
-    LENGTH,
-    REDUCTIONS,
-    RESERVED,
-)
+from optgen.language.functions import FUNCTIONS, LENGTH, REDUCTIONS, RESERVED
 from optgen.language.source import Span
 from optgen.language.syntax import (
     Assign,
@@ -53,7 +48,7 @@ def check_schedule(schedule: LrSchedule) -> None:
     Raises:
         SpecError: on the first mistake found.
     """
-    check = _Check(schedule)
+    check = _ScheduleCheck(schedule)
     check.declarations()
     check.targets()
     check.block(schedule.body, frozenset(), frozenset(), under_step=False)
@@ -76,7 +71,7 @@ def is_static(node: Node, schedule: LrSchedule) -> bool:
     return False
 
 
-class _Check:
+class _ScheduleCheck:
     """The checks of one schedule; a class only so that what they all look up is gathered once."""
 
     def __init__(self, schedule: LrSchedule) -> None:

@@ -44,7 +44,7 @@ class _FloatPrinter(HostPrinter):
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class _ScheduleTarget:
     """How one target spells a schedule.
 
     Attributes:
@@ -63,15 +63,15 @@ class _Target:
 def emit_jax(program: LrScheduleProgram) -> str:
     """The text of jax.py: a function of the step and the hyperparameters that can be traced, mapped and jitted."""
     summary = "The learning rate after t steps; numbers are Python's or arrays, and broadcast."
-    return _emit(program, _Target(_TracedPrinter("jnp").text, "jnp.asarray({}, float)", True, summary))
+    return _emit(program, _ScheduleTarget(_TracedPrinter("jnp").text, "jnp.asarray({}, float)", True, summary))
 
 
 def emit_host(program: LrScheduleProgram) -> str:
     """The text of host.py: the same function of Python floats, so in float64."""
-    return _emit(program, _Target(_FloatPrinter().text, "float({})", False, "The learning rate after t steps."))
+    return _emit(program, _ScheduleTarget(_FloatPrinter().text, "float({})", False, "The learning rate after t steps."))
 
 
-def _emit(program: LrScheduleProgram, target: _Target) -> str:
+def _emit(program: LrScheduleProgram, target: _ScheduleTarget) -> str:
     schedule = program.schedule
     lines = [*_conversions(schedule, target), *_lines(program.steps, schedule, target, 0), "return lr"]
     code = "\n".join(lines)
@@ -87,7 +87,7 @@ def _emit(program: LrScheduleProgram, target: _Target) -> str:
     )
 
 
-def _conversions(schedule: LrSchedule, target: _Target) -> list[str]:
+def _conversions(schedule: LrSchedule, target: _ScheduleTarget) -> list[str]:
     lists = {found.name for found in schedule.lists}
     optional = {h.name for h in schedule.hyperparameters if h.optional}
     lines = []
@@ -101,7 +101,7 @@ def _conversions(schedule: LrSchedule, target: _Target) -> list[str]:
     return lines
 
 
-def _lines(steps: tuple[Step, ...], schedule: LrSchedule, target: _Target, depth: int) -> list[str]:
+def _lines(steps: tuple[Step, ...], schedule: LrSchedule, target: _ScheduleTarget, depth: int) -> list[str]:
     pad = "    " * depth
     optional = frozenset(h.name for h in schedule.hyperparameters if h.optional)
     lines: list[str] = []
@@ -118,7 +118,9 @@ def _lines(steps: tuple[Step, ...], schedule: LrSchedule, target: _Target, depth
     return lines
 
 
-def _branch(step: Branch, schedule: LrSchedule, target: _Target, optional: frozenset[str], depth: int) -> list[str]:
+def _branch(
+    step: Branch, schedule: LrSchedule, target: _ScheduleTarget, optional: frozenset[str], depth: int
+) -> list[str]:
     pad = "    " * depth
     lines: list[str] = []
     word = "if"

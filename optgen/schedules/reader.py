@@ -17,7 +17,7 @@ from optgen.language.declarations import (
     read_references,
 )
 from optgen.language.dialects import read_dialects
-from optgen.language.language import parse_equations
+from optgen.language.equations import parse_equations
 from optgen.language.reader import (
     read_text,
     rule_start,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from optgen.compiler.passes import Schedule
+from optgen.compiler.passes import PassSchedule
 from optgen.compiler.program import Program
 from optgen.contract.choice import Choice
 from optgen.errors import OptgenError
@@ -28,8 +28,8 @@ class CompiledCase:
 
     analysed: Program
     program: Program
-    schedule: Schedule
-    rounding: Schedule | None = None
+    schedule: PassSchedule
+    rounding: PassSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Optimizer:
+class CompiledOptimizer:
     """What a target emits code for: a spec and the variants of it that are wanted."""
 
     spec: Spec

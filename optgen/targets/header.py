@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from optgen.compiler.simplify import operations_per_element
-from optgen.targets.code import CompiledCase, Optimizer
+from optgen.targets.code import CompiledCase, CompiledOptimizer
 
 
-def header(optimizer: Optimizer) -> tuple[str, ...]:
+def header(optimizer: CompiledOptimizer) -> tuple[str, ...]:
     """Lines to print as comments, as they come from the spec."""
     spec = optimizer.spec
     if spec.source.path.startswith("<"):

@@ -24,7 +24,7 @@ from optgen.compiler.simplify import EXACT, REWRITES, operations_per_element, si
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
-from optgen.language.language import GENERATED_WORDS, RESERVED
+from optgen.language.functions import GENERATED_WORDS, RESERVED
 from optgen.language.reader import read_spec
 from optgen.pipeline.optimizer import generate
 from optgen.pipeline.wrapping import wrapped_rule
@@ -34,7 +34,7 @@ from optgen.runtime.modules import module_from_text
 from optgen.targets.arrays.borrowed import borrowed
 from optgen.targets.arrays.emit import emit_jax
 from optgen.targets.arrays.printer import ArrayPrinter
-from optgen.targets.code import CompiledCase, Optimizer, Variant
+from optgen.targets.code import CompiledCase, CompiledOptimizer, Variant
 from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
 
 ADAM = read_spec(specs_folder() / "adam.toml", "specs/adam.toml")
@@ -170,7 +170,7 @@ def test_the_plain_bias_correction_would_not_do():
 def variant_of(spec, choice, programs, wrapped=None):
     """The jax variant of programs that were rewritten by hand."""
     cases = tuple(CompiledCase(p, p, schedule(p)) for p in programs)
-    emitted = emit_jax(Optimizer(spec, (Variant("default", choice, cases, "last"),)))
+    emitted = emit_jax(CompiledOptimizer(spec, (Variant("default", choice, cases, "last"),)))
     info = generate(spec, {"default": choice}, wrapped).manifest.variants[0]
     cases_info = tuple(
         replace(case, result=program.result, jax=calls, borrowed=borrowed(program))

@@ -16,13 +16,13 @@ from sympy import Expr
 
 from optgen.compiler.analyse import analyse
 from optgen.compiler.operations import Operation
-from optgen.compiler.passes import Pass, Schedule, schedule
+from optgen.compiler.passes import Pass, PassSchedule, schedule
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.rule import Rule
 from optgen.compiler.simplify import simplify
 from optgen.contract.kinds import Kind
 from optgen.reference.compare import random_inputs
-from optgen.reference.interpret import Interpreter, ModelState
+from optgen.reference.interpret import InterpretedState, Interpreter
 from tests.language.trajectories import Array, Trajectory
 
 Values = dict[str, Any]
@@ -118,7 +118,9 @@ def shape_numbers(shape: tuple[int, ...]) -> Values:
 class Memory:
     """One tensor's arrays and numbers while its schedule is carried out."""
 
-    def __init__(self, program: Program, plan: Schedule, shape: tuple[int, ...], given: Values, stored: Values) -> None:
+    def __init__(
+        self, program: Program, plan: PassSchedule, shape: tuple[int, ...], given: Values, stored: Values
+    ) -> None:
         self.program = program
         self.plan = plan
         self.shape = shape
@@ -159,7 +161,7 @@ class Memory:
 def one_step(
     rule: Rule,
     values: Mapping[str, float],
-    model: ModelState,
+    model: InterpretedState,
     gradients: Sequence[Array],
     inputs: Mapping[str, Any],
     reads_back: bool,

@@ -18,12 +18,7 @@ from optgen.contract.dialects import DIALECTS
 from optgen.contract.kinds import Kind, kept_shapes
 from optgen.errors import SpecError
 from optgen.language.declarations import INPUT_KINDS
-from optgen.language.language import (
-    EXTENTS,
-    FUNCTIONS,
-    REDUCTIONS,
-    SHAPE_NAMES,
-)
+from optgen.language.functions import EXTENTS, FUNCTIONS, REDUCTIONS, SHAPE_NAMES
 from optgen.language.model import Spec
 from optgen.language.reader import MAX_FILE, parse_spec, read_spec
 from optgen.language.tokens import MAX_TEXT

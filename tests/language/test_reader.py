@@ -15,7 +15,7 @@ from optgen.contract.declarations import Hyperparameter, Input, Option, Referenc
 from optgen.contract.dialects import Argument, Dialect
 from optgen.contract.domain import Domain, parse_domain
 from optgen.errors import SpecError
-from optgen.language.language import parse_equations
+from optgen.language.equations import parse_equations
 from optgen.language.reader import parse_spec, read_spec
 from optgen.language.source import Source, Span
 from optgen.language.syntax import (

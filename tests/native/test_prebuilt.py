@@ -10,7 +10,7 @@ from optgen.runtime.native import c_compiler as build
 from optgen.runtime.native import loading, prebuilt
 from optgen.runtime.native.processor import Processor
 
-SOURCE = build.Source("answering", "#include <stdint.h>\nint64_t answer(void) { return 6; }\n")
+SOURCE = build.CSource("answering", "#include <stdint.h>\nint64_t answer(void) { return 6; }\n")
 
 V3 = "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave".split()
 V4 = [*V3, *"avx512f avx512bw avx512cd avx512dq avx512vl".split()]
@@ -80,4 +80,4 @@ def test_another_source_is_compiled():
     path = prebuilt.place(prebuilt.levels()[-1], SOURCE)
     path.parent.mkdir()
     path.write_bytes(b"")
-    assert loading.compiled(build.Source(SOURCE.name, SOURCE.text.replace("return 6", "return 7"))).answer() == 7
+    assert loading.compiled(build.CSource(SOURCE.name, SOURCE.text.replace("return 6", "return 7"))).answer() == 7

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from optgen.custom import CustomOptimizer, Definition
+from optgen.custom import CustomOptimizer, OptimizerDefinition
 
 PARAMETERS = (np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3), np.linspace(0.5, 1.5, 4, dtype=np.float32))
 GRADIENTS = (np.cos(np.arange(6, dtype=np.float32)).reshape(2, 3), np.sin(np.arange(4, dtype=np.float32) + 1))
@@ -61,7 +61,7 @@ def made(role: str, names: Sequence[str]) -> CustomOptimizer:
     Raises:
         SpecError: one of the names is refused.
     """
-    return CustomOptimizer(Definition(rule(role, names), "named.toml", None))
+    return CustomOptimizer(OptimizerDefinition(rule(role, names), "named.toml", None))
 
 
 def inputs(optimizer: CustomOptimizer, each: Callable[[str, np.ndarray], Any]) -> dict[str, Any]:

@@ -20,15 +20,9 @@ import optgen
 from optgen.arguments.own import ADDED
 from optgen.errors import SpecError
 from optgen.frontends.groups.dialect import FLAGS
-from optgen.language.language import RESERVED
-from optgen.language.names import (
-    ARGUMENTS,
-    GENERATED,
-    INPUTS,
-    declared_problem,
-    name_problem,
-)
+from optgen.language.functions import RESERVED
 from optgen.language.reader import parse_spec
+from optgen.language.refused_names import ARGUMENTS, GENERATED, INPUTS, declared_problem, name_problem
 from optgen.optax import apply_gradients
 from optgen.optim.base import Optimizer as StatefulOptimizer
 from optgen.runtime.lucid_optimizer import Optimizer as LucidOptimizer

@@ -16,10 +16,10 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import Choice, choose, default_choice
 from optgen.contract.kinds import Kind
-from optgen.custom import CustomOptimizer, Definition
+from optgen.custom import CustomOptimizer, OptimizerDefinition
 from optgen.errors import SpecError
 from optgen.reference.compare import Snapshot
-from optgen.reference.interpret import Interpreter, ModelState
+from optgen.reference.interpret import InterpretedState, Interpreter
 from tools.fuzzing.case import NARROW, Case
 from tools.fuzzing.intervals import DOUBLE_PRECISION, SINGLE_PRECISION, Interval, Intervals, exactly
 from tools.fuzzing.models import Data, dtypes_of, numpy_dtype
@@ -72,10 +72,10 @@ class Compiled:
     values: dict[str, float]
 
 
-def defined(case: Case, name: str) -> Definition:
+def defined(case: Case, name: str) -> OptimizerDefinition:
     """Definition that a case's optimizer is compiled from."""
     wraps = defined(case.wraps, "inner") if isinstance(case.wraps, Case) else case.wraps
-    return Definition(case.spec(name), f"{name}.toml", wraps)
+    return OptimizerDefinition(case.spec(name), f"{name}.toml", wraps)
 
 
 def compiled(case: Case, name: str = "fuzzed") -> Compiled:
@@ -173,7 +173,7 @@ def _run_target(case: Case, found: Compiled, target: str, outcome: Outcome) -> F
     reference = Interpreter(found.rule, found.values, Intervals(precision))
     data = Data(case.model, dtypes)
     driver = make_target(name, found.made, case, reference)
-    current: ModelState
+    current: InterpretedState
     try:
         driver.start(data.parameters(), case.model.layout)
         current = reference.init([p.astype(np.float64) for p in data.parameters()])
@@ -215,7 +215,12 @@ class _Telling(Intervals):
 
 
 def _sharpen(
-    allowed: ModelState, dtypes: list[str], found: Compiled, current: ModelState, gradients: list[Any], inputs: Any
+    allowed: InterpretedState,
+    dtypes: list[str],
+    found: Compiled,
+    current: InterpretedState,
+    gradients: list[Any],
+    inputs: Any,
 ) -> None:
     """Let float64 tensors be off by no more than float64 is, unless they learn of tensors in less."""
     arithmetic = _Telling(DOUBLE_PRECISION)
@@ -238,7 +243,7 @@ def _given(value: Any) -> Interval:
 
 
 def _compare(
-    allowed: ModelState, snapshot: Snapshot, dtypes: list[str], update: list[Any] | None, outcome: Outcome
+    allowed: InterpretedState, snapshot: Snapshot, dtypes: list[str], update: list[Any] | None, outcome: Outcome
 ) -> tuple[str, str] | None:
     """The first number that cannot be right: what it is, and for the reader what it should be."""
     for index, (tensor, parameter) in enumerate(zip(allowed.tensors, snapshot.parameters, strict=True)):

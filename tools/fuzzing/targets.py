@@ -17,7 +17,7 @@ import numpy as np
 from optgen.contract.kinds import Kind
 from optgen.custom import CustomOptimizer
 from optgen.reference.compare import Snapshot
-from optgen.reference.interpret import Interpreter, ModelState
+from optgen.reference.interpret import InterpretedState, Interpreter
 from tools.fuzzing.case import Case
 
 Array = np.ndarray[Any, Any]
@@ -261,7 +261,7 @@ def make_target(name: str, made: CustomOptimizer, case: Case, reference: Interpr
     return EagerTarget(library, made, case, reference, backend)
 
 
-def state_of(snapshot: Snapshot, t: int, given: Callable[[Any], Any]) -> ModelState:
+def state_of(snapshot: Snapshot, t: int, given: Callable[[Any], Any]) -> InterpretedState:
     """Convert a snapshot to a state of the reference."""
     from optgen.reference.interpret import TensorState
 
@@ -272,7 +272,7 @@ def state_of(snapshot: Snapshot, t: int, given: Callable[[Any], Any]) -> ModelSt
         }
 
     tensors = [TensorState(given(p), history(s)) for p, s in zip(snapshot.parameters, snapshot.states, strict=True)]
-    return ModelState(tensors, history(snapshot.shared), t)
+    return InterpretedState(tensors, history(snapshot.shared), t)
 
 
 @functools.cache

@@ -30,7 +30,7 @@ Values = Mapping[Path, Any]
 SEARCH_INPUTS = ("value", "value_fn", "grad")
 
 
-class Rule(Protocol):
+class StatefulRule(Protocol):
     """What moves some weights, and how it keeps its state."""
 
     def start(self, values: Values, rate: Any) -> Any:
@@ -263,7 +263,7 @@ def leaf_names(values: Values) -> list[str]:
     ]
 
 
-def check_identity(label: str, saved: Mapping[str, Any], rule: Rule) -> None:
+def check_identity(label: str, saved: Mapping[str, Any], rule: StatefulRule) -> None:
     """Check that a saved state is of the same rule with the same options.
 
     Raises:

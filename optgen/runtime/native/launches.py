@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optgen.contract.kernel_plan import RESULT, SLICES, Argument, CasePlan, Launch
+from optgen.contract.kernel_plan import RESULT, SLICES, CasePlan, KernelArgument, Launch
 from optgen.contract.kinds import Kind
 
 
-def as_results(launch: Launch) -> tuple[Argument, ...]:
+def as_results(launch: Launch) -> tuple[KernelArgument, ...]:
     """A launch's arguments, with arrays to write in the place of folds."""
     return tuple(replace(a, role="out") if a.role == "parts" else a for a in launch.arguments)
 

@@ -16,9 +16,9 @@ from optgen.contract.kernel_plan import (
     SEED,
     SLICES,
     WHOLE,
-    Argument,
     CasePlan,
     HostFunction,
+    KernelArgument,
     KernelPlan,
     Launch,
 )
@@ -211,7 +211,7 @@ class Launcher:
             first = np.repeat(np.arange(len(rows)), programs)
             counted = np.arange(len(first)) - np.repeat(np.cumsum([0, *programs[:-1]]), programs)
             chunks = np.stack([first, counted], axis=1)
-        gradient = [place for place, argument in enumerate(launch.columns) if argument == Argument("array", "g")]
+        gradient = [place for place, argument in enumerate(launch.columns) if argument == KernelArgument("array", "g")]
         return KernelCall(
             getattr(self.module, launch.kernel),
             case,

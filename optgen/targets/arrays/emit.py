@@ -17,7 +17,7 @@ from optgen.compiler.program import Definition, Program, Reduce, expression_kind
 from optgen.contract.kinds import SIZE_SYMBOLS, Kind
 from optgen.contract.manifest import Function
 from optgen.targets.arrays.printer import ArrayPrinter
-from optgen.targets.code import CompiledCase, Optimizer, Variant, initial_is_zero
+from optgen.targets.code import CompiledCase, CompiledOptimizer, Variant, initial_is_zero
 from optgen.targets.header import header
 from optgen.targets.host import CaseFunction, case_function
 from optgen.targets.templating import template
@@ -29,7 +29,7 @@ _JAX, _EAGER = "jnp", "xp"
 
 
 @dataclass(frozen=True, slots=True)
-class EmittedFunction:
+class ArrayFunction:
     """A function as the template prints it."""
 
     call: Function
@@ -46,18 +46,18 @@ class ArrayModule:
     case_functions: dict[str, str]
 
 
-def emit_jax(optimizer: Optimizer) -> ArrayModule:
+def emit_jax(optimizer: CompiledOptimizer) -> ArrayModule:
     """The jax module of an optimizer."""
     return _emitted(optimizer, _JAX)
 
 
-def emit_eager(optimizer: Optimizer) -> ArrayModule:
+def emit_eager(optimizer: CompiledOptimizer) -> ArrayModule:
     """The same functions for libraries that compute as they are called: numpy and torch."""
     return _emitted(optimizer, _EAGER)
 
 
-def _emitted(optimizer: Optimizer, namespace: str) -> ArrayModule:
-    functions: list[EmittedFunction] = []
+def _emitted(optimizer: CompiledOptimizer, namespace: str) -> ArrayModule:
+    functions: list[ArrayFunction] = []
     bodies: dict[tuple[object, ...], Function] = {}
     calls: dict[str, tuple[tuple[Function, ...], ...]] = {}
     case_functions: dict[str, CaseFunction] = {}
@@ -88,7 +88,7 @@ def _emitted(optimizer: Optimizer, namespace: str) -> ArrayModule:
     return ArrayModule(text, calls, {variant: function.name for variant, function in case_functions.items()})
 
 
-def _case_functions(variant: Variant, index: int, case: CompiledCase, namespace: str) -> list[EmittedFunction]:
+def _case_functions(variant: Variant, index: int, case: CompiledCase, namespace: str) -> list[ArrayFunction]:
     stem = variant.name if len(variant.cases) == 1 else f"{variant.name}_case{index + 1}"
     program = case.program
     found = []
@@ -169,7 +169,7 @@ def _function(
     definitions: list[Definition],
     returns: tuple[str, ...],
     summary: str,
-) -> EmittedFunction:
+) -> ArrayFunction:
     own = {d.name for d in definitions}
     reads: dict[str, None] = {}
     for definition in definitions:
@@ -184,7 +184,7 @@ def _function(
         *(f"{name} = 1.0*{name}  # int32 does not hold every size" for name in arguments if name in SIZE_SYMBOLS),
         *(f"{d.name} = {_right_side(d, program.kinds, printer)}" for d in definitions),
     )
-    return EmittedFunction(Function(name, level, arguments, returns, folds), summary, lines)
+    return ArrayFunction(Function(name, level, arguments, returns, folds), summary, lines)
 
 
 def _in_order(names: Iterable[str], program: Program) -> tuple[str, ...]:
@@ -256,7 +256,7 @@ def _reduction(value: Reduce, kinds: dict[str, Kind], printer: ArrayPrinter) -> 
     raise ValueError(f"unknown extent {value.over!r}")
 
 
-def _initial_function(stem: str, program: Program, namespace: str) -> EmittedFunction | None:
+def _initial_function(stem: str, program: Program, namespace: str) -> ArrayFunction | None:
     """A function that makes the states which do not start at zero, one number or one per element each."""
     states = [state for state in program.states if not initial_is_zero(state.initial)]
     if not states:
@@ -268,4 +268,4 @@ def _initial_function(stem: str, program: Program, namespace: str) -> EmittedFun
     printer = ArrayPrinter(namespace, ("theta",))
     lines = tuple(f"{state.name} = {printer.text(state.initial)}" for state in states)
     call = Function(f"{stem}_initial", "initial", arguments, tuple(s.name for s in states))
-    return EmittedFunction(call, "Values before the first step of the states that do not start at zero.", lines)
+    return ArrayFunction(call, "Values before the first step of the states that do not start at zero.", lines)

@@ -52,7 +52,7 @@ class NumberTables:
         return role, table.setdefault(name, len(table))
 
 
-class Places:
+class ArrayNames:
     """Where the arrays of one program stand as its passes run: a value may move from scratch to its state."""
 
     def __init__(self, program: Program) -> None:
@@ -87,7 +87,7 @@ class Places:
 class KernelBuilder(ABC, Generic[K]):
     """Collects the lines and arguments of one kernel."""
 
-    def __init__(self, program: Program, tables: NumberTables, places: Places, domain: Kind) -> None:
+    def __init__(self, program: Program, tables: NumberTables, places: ArrayNames, domain: Kind) -> None:
         self.program = program
         self.kinds = program.kinds
         self.tables = tables

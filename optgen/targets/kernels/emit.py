@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Generic
 
 from optgen.compiler.operations import symbol
-from optgen.compiler.passes import Pass, Schedule
+from optgen.compiler.passes import Pass, PassSchedule
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.contract.kernel_plan import (
     BLOCKS,
@@ -30,7 +30,7 @@ from optgen.contract.kernel_plan import (
 )
 from optgen.contract.kinds import Kind
 from optgen.targets.code import Variant
-from optgen.targets.kernels.builder import K, KernelBuilder, NumberTables, Places, needed
+from optgen.targets.kernels.builder import ArrayNames, K, KernelBuilder, NumberTables, needed
 from optgen.targets.printer import ExpressionPrinter
 
 _SLICE_EXTENTS = ("rows", "columns", "other_axes")
@@ -100,13 +100,13 @@ class CaseEmitter(ABC, Generic[K]):
     computes_numbers: ClassVar[bool] = False
     folds_lines_at_once: ClassVar[bool] = False
 
-    def __init__(self, pool: Pool[K], stem: str, program: Program, schedule: Schedule) -> None:
+    def __init__(self, pool: Pool[K], stem: str, program: Program, schedule: PassSchedule) -> None:
         self.pool = pool
         self.stem = stem
         self.program = program
         self.schedule = schedule
         self.kinds = program.kinds
-        self.places = Places(self.program)
+        self.places = ArrayNames(self.program)
         self.launches: list[Launch] = []
         self.bases: dict[str, int] = {}
         #: Folds over a tensor, and over the model, whose partial results are not added up yet.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optgen.contract.kernel_plan import FORMAT, KernelPlan
 from optgen.contract.kinds import Kind
 from optgen.escaping import visible
-from optgen.targets.code import Optimizer
+from optgen.targets.code import CompiledOptimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
 from optgen.targets.native.kernels import NativeBuilder, NativeKernel
@@ -23,7 +23,7 @@ class NativeModule:
     plan: KernelPlan
 
 
-def emit_native(optimizer: Optimizer) -> NativeModule:
+def emit_native(optimizer: CompiledOptimizer) -> NativeModule:
     """The C file of an optimizer.
 
     Raises:

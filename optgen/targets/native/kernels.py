@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from sympy import Expr
 
 from optgen.compiler.program import PARAMETER, UPDATE, Definition, Program, Reduce
-from optgen.contract.kernel_plan import RESULT, Argument, Launch
+from optgen.contract.kernel_plan import RESULT, KernelArgument, Launch
 from optgen.contract.kinds import Kind
 from optgen.targets.code import UnsupportedByTarget
-from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
+from optgen.targets.kernels.builder import ArrayNames, KernelBuilder, NumberTables, ordered_reads
 from optgen.targets.native.printer import NativePrinter, c_name
 
 _PRINTER = NativePrinter()
@@ -62,7 +62,7 @@ class NativeKernel:
 class NativeBuilder(KernelBuilder[NativeKernel]):
     """Collects the lines and arguments of one C function."""
 
-    def __init__(self, program: Program, tables: NumberTables, places: Places, domain: Kind) -> None:
+    def __init__(self, program: Program, tables: NumberTables, places: ArrayNames, domain: Kind) -> None:
         super().__init__(program, tables, places, domain)
         self.head: list[str] = []
         self.blocks: list[str] = []
@@ -181,19 +181,19 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         folds: tuple[str, ...] = (),
         totals: tuple[str, ...] = (),
     ) -> NativeKernel:
-        arguments: list[Argument] = []
+        arguments: list[KernelArgument] = []
         pointers: list[str] = []
         for array in dict.fromkeys((*self.read, *self.written)):
             role = ("in" if array not in self.written else "inout") if array in self.read else "out"
             constant = "const " if role == "in" else ""
             pointers.append(f"{constant}{self.format_of(array)} *{array}_ptr = _array[{len(arguments)}];")
-            arguments.append(Argument(role, array))
+            arguments.append(KernelArgument(role, array))
         for array in self.families:
             pointers.append(f"number *const *{array}_axes = _array[{len(arguments)}];")
-            arguments.append(Argument("axes", array))
+            arguments.append(KernelArgument("axes", array))
         for fold in self.parts:
             pointers.append(f"number *{fold}_part = _array[{len(arguments)}];")
-            arguments.append(Argument("parts", fold))
+            arguments.append(KernelArgument("parts", fold))
         launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals, tuple(self.again))
         return NativeKernel(
             launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines), self.has_lines

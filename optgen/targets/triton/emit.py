@@ -10,7 +10,7 @@ from optgen.compiler.program import Definition
 from optgen.contract.kernel_plan import BLOCKS, FORMAT, NUMBER, KernelPlan
 from optgen.contract.kinds import Kind
 from optgen.escaping import visible
-from optgen.targets.code import Optimizer
+from optgen.targets.code import CompiledOptimizer
 from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter
 from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
@@ -29,7 +29,7 @@ class TritonModule:
     plan: KernelPlan
 
 
-def emit_triton(optimizer: Optimizer) -> TritonModule:
+def emit_triton(optimizer: CompiledOptimizer) -> TritonModule:
     """The Triton module of an optimizer.
 
     Raises:

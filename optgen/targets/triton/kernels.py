@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from sympy import Expr
 
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
-from optgen.contract.kernel_plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, WHOLE, Argument, Launch
+from optgen.contract.kernel_plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, WHOLE, KernelArgument, Launch
 from optgen.contract.kinds import Kind
 from optgen.targets.code import UnsupportedByTarget
-from optgen.targets.kernels.builder import KernelBuilder, NumberTables, Places, ordered_reads
+from optgen.targets.kernels.builder import ArrayNames, KernelBuilder, NumberTables, ordered_reads
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()
@@ -143,7 +143,7 @@ class TritonKernel:
 class TritonBuilder(KernelBuilder[TritonKernel]):
     """Collects the lines and arguments of one Triton kernel."""
 
-    def __init__(self, program: Program, tables: NumberTables, places: Places, domain: Kind) -> None:
+    def __init__(self, program: Program, tables: NumberTables, places: ArrayNames, domain: Kind) -> None:
         super().__init__(program, tables, places, domain)
         self.numbers: list[tuple[str, str]] = []
         self.arrays: dict[str, None] = {}
@@ -298,19 +298,19 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         folds: tuple[str, ...] = (),
         totals: tuple[str, ...] = (),
     ) -> TritonKernel:
-        arguments = [Argument("array", array) for array in sorted(self.arrays, key=self.array_order)]
-        arguments += [Argument("scales", array) for array in self.formatted]
-        arguments += [Argument("stream", array) for array in self.rounded]
-        arguments += [Argument("parts", fold) for fold in self.parts]
-        arguments += [Argument(role) for role in ("scalars", "tensor", "model") if role in self.tables_used]
+        arguments = [KernelArgument("array", array) for array in sorted(self.arrays, key=self.array_order)]
+        arguments += [KernelArgument("scales", array) for array in self.formatted]
+        arguments += [KernelArgument("stream", array) for array in self.rounded]
+        arguments += [KernelArgument("parts", fold) for fold in self.parts]
+        arguments += [KernelArgument(role) for role in ("scalars", "tensor", "model") if role in self.tables_used]
         if self.reads_axes:
-            arguments.append(Argument("axes"))
+            arguments.append(KernelArgument("axes"))
         if form == BLOCKS:
             self.integers |= {"length", "chunk"}
         if form == SLICES:
             self.integers |= set(_MAP)
-        arguments += [Argument("count", fold) for fold in self.counts]
-        arguments += [Argument(role) for role in _INTEGERS if role in self.integers]
+        arguments += [KernelArgument("count", fold) for fold in self.counts]
+        arguments += [KernelArgument(role) for role in _INTEGERS if role in self.integers]
         stored = tuple(_type(a.name) for a in arguments if a.role == "array" and a.name not in self.places.buffers)
         constants = {BLOCKS: ("BLOCK",), NUMBER: ("BLOCK",), SLICES: ("OUTER", "INNER")}[form]
         stored += tuple(map(_format, self.formatted))
@@ -342,7 +342,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             SKIP if may_skip else "",
         )
 
-    def column(self, place: int, argument: Argument, form: str) -> str:
+    def column(self, place: int, argument: KernelArgument, form: str) -> str:
         """How what stands in a column of the table is loaded."""
         column = f"_row_ptr + {place}"
         match argument.role:
@@ -391,7 +391,7 @@ def _type(array: str) -> str:
     return f"_{array}_type"
 
 
-def parameter(argument: Argument) -> str:
+def parameter(argument: KernelArgument) -> str:
     """The name of a kernel's argument in its source."""
     match argument.role:
         case "array":

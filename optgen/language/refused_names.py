@@ -1,6 +1,6 @@
 """Names that a spec cannot use, each with the reason: what the language leaves free and something else needs.
 
-Words of the language itself stand in `optgen.language.language`; what C takes is renamed there, in
+Words of the language itself stand in `optgen.language.equations`; what C takes is renamed there, in
 `optgen.targets.native.printer`, and entries of a library's state in `optgen.frontends.groups.layout`.
 """
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
+from optgen.language.functions import EXAMPLES, EXTENTS, FUNCTIONS, LENGTH, REDUCTIONS
 from optgen.language.grammar import check_grammar
-from optgen.language.names import GENERATED, name_problem
+from optgen.language.refused_names import name_problem
 from optgen.language.source import Source, Span
 from optgen.language.syntax import (
     Assign,
@@ -36,48 +37,6 @@ from optgen.language.syntax import (
     is_initial,
 )
 from optgen.language.tokens import read_lines
-
-#: Functions of numbers: name → fewest and most arguments.
-FUNCTIONS: dict[str, tuple[int, int]] = {
-    "sqrt": (1, 1),
-    "abs": (1, 1),
-    "sign": (1, 1),
-    "exp": (1, 1),
-    "log": (1, 1),
-    "sin": (1, 1),
-    "cos": (1, 1),
-    "tanh": (1, 1),
-    "floor": (1, 1),
-    "ceil": (1, 1),
-    "max": (2, 16),
-    "min": (2, 16),
-    "clip": (3, 3),
-    "where": (3, 3),
-    "every": (1, 1),
-}
-#: Functions that fold many numbers into fewer: name → number of arguments. `max` and `min` of one value fold too.
-REDUCTIONS: dict[str, int] = {"sum": 1, "mean": 1, "norm": 1, "rms": 1, "dot": 2, "max": 1, "min": 1}
-#: The number of entries of a hyperparameter that is a list; schedules have such, optimizers do not.
-LENGTH = "len"
-#: How functions of more than one argument are called, for messages.
-_EXAMPLES = {
-    "clip": "clip(x, lowest, highest)",
-    "where": "where(condition, a, b)",
-    "dot": "dot(x, y)",
-    "max": "max(x), max(x, over=rows) or max(x, y)",
-    "min": "min(x), min(x, over=rows) or min(x, y)",
-}
-#: What a reduction may run over.
-EXTENTS = ("tensor", "model", "rows", "columns", "other_axes", "axes")
-#: The option by which a spec says which two axes of a tensor are its rows and columns, and what it may be.
-MATRIX_AXES_OPTION = "matrix_axes"
-MATRIX_AXES = ("last", "largest")
-#: Sizes known from a tensor's shape: its number of elements and axes, and the lengths of its two matrix axes.
-SHAPE_NAMES = ("size", "rank", "rows", "columns")
-#: Names that the language gives a meaning; a spec may not declare them.
-RESERVED = frozenset({"theta", "g", "t", "range", *FUNCTIONS, *REDUCTIONS, *EXTENTS, *SHAPE_NAMES})
-#: Names that mean something in the code that is generated.
-GENERATED_WORDS = frozenset(GENERATED)
 
 MAX_NODES = 5000
 MAX_DEPTH = 100
@@ -103,7 +62,7 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 
 
 @dataclass(slots=True)
-class _Reader:
+class _EquationReader:
     """Builds the syntax tree of one text; holds what is needed to say where a node stands."""
 
     source: Source
@@ -308,7 +267,7 @@ class _Reader:
             wanted = _arguments(fewest) if fewest == most else f"{fewest} to {most} arguments"
             wanted = f"1 argument to fold or {wanted}" if function in REDUCTIONS else wanted
         raise self.fail(
-            node, f"'{function}' takes {wanted}, not {count}", f"write {_EXAMPLES.get(function, function + '(x)')}"
+            node, f"'{function}' takes {wanted}, not {count}", f"write {EXAMPLES.get(function, function + '(x)')}"
         )
 
 
@@ -334,7 +293,7 @@ def parse_equations(
     check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
     # Equations may all be indented; under a head of their own they still stand where they stand in the file.
     indented = lines[0].indent > 0
-    reader = _Reader(source, text.split("\n"), first_line, first_column, wrapped, int(indented), lists)
+    reader = _EquationReader(source, text.split("\n"), first_line, first_column, wrapped, int(indented), lists)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
