@@ -122,7 +122,7 @@ class CustomOptimizer:
     @functools.cached_property
     def optax(self) -> Callable[..., Any]:
         """The factory of an `optax.GradientTransformationExtraArgs`; `lr` is called `learning_rate`."""
-        from optgen.runtime.transformation import factory
+        from optgen.optax._factory import factory
 
         return factory(self._entry)
 
@@ -136,14 +136,14 @@ class CustomOptimizer:
     @functools.cached_property
     def torch(self) -> type[Any]:
         """The class of a `torch.optim.Optimizer`."""
-        from optgen.runtime.torch_optimizer import optimizer_class
+        from optgen.torch._optimizer import optimizer_class
 
         return optimizer_class(self._entry)
 
     @functools.cached_property
     def lucid(self) -> type[Any]:
         """The class of an optimizer with lucid.optim's interface, on numpy arrays."""
-        from optgen.runtime.lucid_optimizer import optimizer_class
+        from optgen.lucid._optimizer import optimizer_class
 
         return optimizer_class(self._entry)
 

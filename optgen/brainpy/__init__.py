@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 
 from optgen._lazy import lazy_names
-from optgen.brainpy.base import Optimizer as Optimizer
-from optgen.brainpy.base import StateLoadResult as StateLoadResult
-from optgen.brainpy.base import optimizer_class
-from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
-from optgen.brainpy.schedulers import Scheduler as Scheduler
-from optgen.brainpy.schedulers import make_schedule as make_schedule
-from optgen.brainpy.schedulers import scheduler_classes
+from optgen.brainpy._base import Optimizer as Optimizer
+from optgen.brainpy._base import StateLoadResult as StateLoadResult
+from optgen.brainpy._base import optimizer_class
+from optgen.brainpy._schedulers import CallBasedScheduler as CallBasedScheduler
+from optgen.brainpy._schedulers import Scheduler as Scheduler
+from optgen.brainpy._schedulers import make_schedule as make_schedule
+from optgen.brainpy._schedulers import scheduler_classes
 from optgen.frontends.names import dialects_of, for_each_dialect
 
 # And the classes of the catalogue, see `__dir__`.

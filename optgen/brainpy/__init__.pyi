@@ -11,7 +11,7 @@ from optgen.brainpy.base import optimizer_class as optimizer_class
 from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
 from optgen.brainpy.schedulers import Scheduler as Scheduler
 from optgen.brainpy.schedulers import make_schedule as make_schedule
-from optgen.runtime.cells import HasValue
+from optgen.frontends.weights.cells import HasValue
 
 Number = float | jax.Array
 

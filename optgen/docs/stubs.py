@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from optgen.arguments.own import added, own_argument
 from optgen.arguments.settings import takes_schedule
-from optgen.brainpy.schedulers import counters
+from optgen.brainpy._schedulers import counters
 from optgen.contract.declarations import Option
 from optgen.contract.dialects import Argument, Dialect
 from optgen.contract.manifest import Manifest
 from optgen.escaping import python_docstring
 from optgen.frontends.groups.dialect import spellings
-from optgen.optim.extended_schedulers import EXTENDED
-from optgen.optim.schedulers import scheduler_signature
-from optgen.runtime.optax_arguments import LIBRARY
+from optgen.optax._arguments import LIBRARY
+from optgen.optim._extended_schedulers import EXTENDED
+from optgen.optim._schedule_classes import scheduler_signature
 from optgen.schedules.arguments import own_dialect, schedule_signature
 from optgen.schedules.manifest import LrScheduleManifest
 
@@ -28,9 +28,9 @@ import jax
 import optax
 from optax import join_schedules as join_schedules
 
-from optgen.runtime.lr_schedules import Schedule as _Schedule
-from optgen.runtime.lr_schedules import sgdr_schedule as sgdr_schedule
-from optgen.runtime.transformation import apply_gradients as apply_gradients
+from optgen.schedules.schedule import Schedule as _Schedule
+from optgen.schedules.schedule import sgdr_schedule as sgdr_schedule
+from optgen.optax._apply import apply_gradients as apply_gradients
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
@@ -69,7 +69,7 @@ from optgen.brainpy.base import optimizer_class as optimizer_class
 from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
 from optgen.brainpy.schedulers import Scheduler as Scheduler
 from optgen.brainpy.schedulers import make_schedule as make_schedule
-from optgen.runtime.cells import HasValue
+from optgen.frontends.weights.cells import HasValue
 
 Number = float | jax.Array
 '''
@@ -81,8 +81,8 @@ from typing import Any, Literal
 
 import jax
 
-from optgen.runtime.lr_schedules import Schedule as Schedule
-from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
+from optgen.schedules.schedule import Schedule as Schedule
+from optgen.schedules.schedule import spelled_schedule as spelled_schedule
 
 Number = float | jax.Array
 '''
@@ -94,8 +94,8 @@ from typing import Any, Literal
 
 import torch
 
-from optgen.runtime.torch_optimizer import GeneratedOptimizer as GeneratedOptimizer
-from optgen.runtime.torch_optimizer import optimizer_class as optimizer_class
+from optgen.torch._optimizer import GeneratedOptimizer as GeneratedOptimizer
+from optgen.torch._optimizer import optimizer_class as optimizer_class
 
 Number = float | torch.Tensor
 Params = Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]]
@@ -106,8 +106,8 @@ _LUCID_HEAD = '''"""Written by `optgen docs` from the catalogue; do not edit."""
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from optgen.runtime.lucid_optimizer import Optimizer as Optimizer
-from optgen.runtime.lucid_optimizer import optimizer_class as optimizer_class
+from optgen.lucid._optimizer import Optimizer as Optimizer
+from optgen.lucid._optimizer import optimizer_class as optimizer_class
 
 Number = float
 Params = Iterable[Any] | Iterable[Mapping[str, Any]]
@@ -118,7 +118,7 @@ _GROUPED = {"torch": (_TORCH_HEAD, "GeneratedOptimizer"), "lucid": (_LUCID_HEAD,
 
 
 def optax_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleManifest]) -> str:
-    """The text of optgen/optax.pyi."""
+    """The text of optgen/optax/__init__.pyi."""
     lines = [_OPTAX_HEAD]
     for manifest, dialect in _spellings(manifests, "optax"):
         lines.append(f"def {dialect.name}({_parameters(manifest, dialect)}) -> optax.GradientTransformationExtraArgs:")
@@ -149,7 +149,7 @@ def optim_stub(manifests: Sequence[Manifest], schedules: Sequence[LrScheduleMani
 
 
 def grouped_stub(manifests: Sequence[Manifest], library: str) -> str:
-    """The text of optgen/torch.pyi or optgen/lucid.pyi."""
+    """The text of optgen/torch/__init__.pyi or optgen/lucid/__init__.pyi."""
     head, parent = _GROUPED[library]
     lines = [head]
     pairs = [(manifest, dialect) for manifest in manifests for dialect in spellings(manifest, library)]

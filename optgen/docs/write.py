@@ -11,9 +11,9 @@ from pathlib import Path
 import jinja2
 
 from optgen.contract.manifest import Manifest, read_manifest
-from optgen.docs.lr_schedules import schedule_manifests, section_of
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
+from optgen.docs.schedules import schedule_manifests, section_of
 from optgen.docs.stubs import brainpy_stub, grouped_stub, optax_stub, optim_stub, schedules_stub
 from optgen.escaping import markdown, markdown_code
 from optgen.language.latex import equations_latex
@@ -71,10 +71,10 @@ def text_files(optimizers: Mapping[str, Documented], schedules: Sequence[LrSched
     files["docs/schedule_catalogue.md"] = _template("schedules.md.jinja").render(
         schedules=[section_of(manifest) for manifest in schedules]
     )
-    files["optgen/optax.pyi"] = optax_stub(manifests, schedules)
+    files["optgen/optax/__init__.pyi"] = optax_stub(manifests, schedules)
     files["optgen/optim/__init__.pyi"] = optim_stub(manifests, schedules)
-    files["optgen/torch.pyi"] = grouped_stub(manifests, "torch")
-    files["optgen/lucid.pyi"] = grouped_stub(manifests, "lucid")
+    files["optgen/torch/__init__.pyi"] = grouped_stub(manifests, "torch")
+    files["optgen/lucid/__init__.pyi"] = grouped_stub(manifests, "lucid")
     files["optgen/brainpy/__init__.pyi"] = brainpy_stub(manifests, schedules)
     files["optgen/schedules/__init__.pyi"] = schedules_stub(schedules)
     return files

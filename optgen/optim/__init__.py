@@ -11,9 +11,9 @@ import functools
 
 from optgen._lazy import lazy_names
 from optgen.frontends.names import dialects_of, for_each_dialect
-from optgen.optim.base import Optimizer as Optimizer
-from optgen.optim.base import optimizer_class
-from optgen.optim.schedulers import scheduler_classes
+from optgen.optim._base import Optimizer as Optimizer
+from optgen.optim._classes import optimizer_class
+from optgen.optim._schedule_classes import scheduler_classes
 
 _OWN = ("Optimizer", "optimizer_class")
 

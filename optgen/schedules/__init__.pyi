@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import jax
 
-from optgen.runtime.lr_schedules import Schedule as Schedule
-from optgen.runtime.lr_schedules import spelled_schedule as spelled_schedule
+from optgen.schedules.schedule import Schedule as Schedule
+from optgen.schedules.schedule import spelled_schedule as spelled_schedule
 
 Number = float | jax.Array
 

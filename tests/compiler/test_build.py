@@ -291,7 +291,7 @@ def test_interrupted_build_leaves_the_old_file_or_the_new_one(
 
 KILLED = """
 import os, pathlib, sys
-from optgen.compiler.build import build
+from optgen.pipeline.build import build
 pathlib.Path.replace = lambda *_: os._exit(9)
 list(build(*map(pathlib.Path, sys.argv[1:])))
 """

@@ -21,8 +21,8 @@ from optgen._paths import specs_folder
 from optgen.catalogue.manifests import catalogue_manifest, catalogue_names
 from optgen.compiler.chosen import chosen_body
 from optgen.contract.choice import choose, default_choice, dialect_choice
-from optgen.docs.lr_schedules import schedule_manifests
 from optgen.docs.paths import FUNCTIONS, STEPS, best_path
+from optgen.docs.schedules import schedule_manifests
 from optgen.docs.write import check_docs, documented, picture_digest, text_files
 from optgen.frontends.groups.dialect import spellings
 from optgen.language.latex import equations_latex
@@ -79,10 +79,10 @@ def test_examples_in_docstrings_run(module, name):
 @pytest.mark.parametrize(
     ("path", "module", "names"),
     [
-        ("optgen/optax.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
+        ("optgen/optax/__init__.pyi", optgen.optax, [*FACTORIES, *spelled("optax")]),
         ("optgen/optim/__init__.pyi", optgen.optim, [*CLASSES, *spelled("braintools")]),
-        ("optgen/torch.pyi", optgen.torch, TORCH_CLASSES),
-        ("optgen/lucid.pyi", optgen.lucid, LUCID_CLASSES),
+        ("optgen/torch/__init__.pyi", optgen.torch, TORCH_CLASSES),
+        ("optgen/lucid/__init__.pyi", optgen.lucid, LUCID_CLASSES),
         ("optgen/brainpy/__init__.pyi", optgen.brainpy, [*BRAINPY_CLASSES, *spelled("brainpy")]),
         ("optgen/schedules/__init__.pyi", optgen.schedules, schedule_names()),
     ],

@@ -14,9 +14,9 @@ import torch
 
 import optgen.torch
 from optgen.errors import TreeMismatch
-from optgen.runtime import torch_ready
 from optgen.runtime.native.rule import NativeRule, PreparedCall
 from optgen.runtime.torch.memory import guard_of
+from optgen.torch import _ready as torch_ready
 
 SHAPES = [(40,), (7, 3), (), (2, 3, 4)]
 
@@ -417,7 +417,7 @@ def test_a_first_step_in_a_forked_process(early):
 
 TWO_IN_CHILD = """
 import faulthandler, os, sys, threading, torch
-from optgen.runtime.torch_memory import safe_after_fork, torch_team
+from optgen.runtime.torch.threads import safe_after_fork, torch_team
 torch.set_num_threads(3)
 numbers = torch.ones(300_000)
 numbers.square().sum()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import optgen.optim
-from optgen.optim.schedulers import scheduler_classes
+from optgen.optim._schedule_classes import scheduler_classes
 from optgen.schedules import spelled_schedule
 from optgen.schedules.manifests import spelled
 from tests.schedules.comparison import FLOAT32, assert_follows, worst

@@ -16,6 +16,7 @@ import optgen
 import optgen.optax
 import optgen.optim as optim
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
+from optgen.optim._schedule_classes import scheduler_classes
 
 
 class Weight:
@@ -141,7 +142,7 @@ class TestGroups:
 
 
 class TestSaving:
-    @pytest.mark.parametrize("name", sorted(optim.schedulers.scheduler_classes().keys() - {"LRScheduler"}))
+    @pytest.mark.parametrize("name", sorted(scheduler_classes().keys() - {"LRScheduler"}))
     def test_it_goes_on_from_there(self, name):
         made = {
             "ChainedScheduler": lambda: optim.ChainedScheduler([optim.StepLR(0.3, 4), optim.ExponentialLR(0.3)]),

@@ -23,12 +23,12 @@ from optgen.frontends.groups.dialect import FLAGS
 from optgen.language.functions import RESERVED
 from optgen.language.reader import parse_spec
 from optgen.language.refused_names import ARGUMENTS, GENERATED, INPUTS, declared_problem, name_problem
+from optgen.lucid._optimizer import Optimizer as LucidOptimizer
 from optgen.optax import apply_gradients
-from optgen.optim.base import Optimizer as StatefulOptimizer
-from optgen.runtime.lucid_optimizer import Optimizer as LucidOptimizer
-from optgen.runtime.optax_transformation import Transformation
-from optgen.runtime.torch_optimizer import GeneratedOptimizer
+from optgen.optax._transformation import Transformation
+from optgen.optim._base import Optimizer as StatefulOptimizer
 from optgen.targets.native.printer import c_name
+from optgen.torch._optimizer import GeneratedOptimizer
 from tests.text.named import FRONT_ENDS, by_lucid, by_torch, made, rule
 
 ROOT = Path(__file__).parents[2]

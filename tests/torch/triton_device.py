@@ -24,11 +24,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import optgen.torch
-from optgen.runtime import torch_optimizer
 from optgen.runtime.torch import host_values as triton_memory
 from optgen.runtime.torch import phase as triton_phase
 from optgen.runtime.torch.host_values import is_capturing
 from optgen.runtime.torch.triton import PreparedLaunches
+from optgen.torch import _optimizer as torch_optimizer
 from tests.torch.triton_steps import counting, difference
 
 SHAPES = [(30, 13), (37,), (), (0, 3), (1100,)]

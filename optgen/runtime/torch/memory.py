@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from optgen.frontends.groups.step import Work
 from optgen.runtime.native.memory import HostMemory
 from optgen.runtime.torch.sharded import is_sharded
 from optgen.runtime.torch.threads import _forget_threads
@@ -73,21 +72,6 @@ def gradient_of(parameter: Tensor) -> Tensor:
     """The gradient of a parameter that has one."""
     assert parameter.grad is not None
     return parameter.grad
-
-
-def all_finite(work: Iterable[Work]) -> bool:
-    """Whether all gradients of some groups are finite, in every process that holds a part of their parameters."""
-    parts = list(work)
-    gradients = [p.grad for part in parts for p in part.parameters if p.grad is not None]
-    found = all(bool(torch.isfinite(_numbers(g)).all()) for g in gradients if not is_without_numbers(g))
-    # Parameters without a gradient as well: all processes have to ask as often.
-    meshes = dict.fromkeys(p.device_mesh for part in parts for p in part.group["params"] if is_sharded(p))
-    for mesh in meshes:
-        answer = torch.full((), found, dtype=torch.int32, device=mesh.device_type)
-        for group in mesh.get_all_groups():
-            torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MIN, group=group)
-        found = bool(answer.item())
-    return found
 
 
 def is_without_numbers(tensor: Tensor) -> bool:

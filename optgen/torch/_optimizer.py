@@ -1,0 +1,402 @@
+"""The class behind every optimizer of `optgen.torch`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch._compile import _disable_dynamo
+
+from optgen.arguments.binding import bind
+from optgen.arguments.settings import settings
+from optgen.catalogue.entry import Entry
+from optgen.contract.dialects import Dialect
+from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
+from optgen.frontends.groups.dialect import FIXED, call_signature, is_kept_elsewhere, spellings
+from optgen.frontends.groups.step import Work, check_inputs
+from optgen.frontends.names import generated_class
+from optgen.runtime.backend import is_for_triton, made_or_told, triton_or_told
+from optgen.runtime.formats.state_dtypes import formats_of
+from optgen.runtime.torch.host_values import is_capturing
+from optgen.runtime.torch.memory import gradient_of, torch_memory
+from optgen.runtime.torch.sharded import Sharding, is_made_by_zero
+from optgen.runtime.torch.threads import safe_after_fork
+from optgen.torch._arguments import GroupChoice, check_flags, is_constant, plain, tensors_of
+from optgen.torch._checkpoints import hidden, show
+from optgen.torch._layout import TorchLayout
+from optgen.torch._operator import number_of
+from optgen.torch._ready import Ready
+from optgen.torch._step import TorchStep, all_finite
+
+Tensor = torch.Tensor
+
+
+class GeneratedOptimizer(torch.optim.Optimizer):
+    """A `torch.optim.Optimizer` whose rule is generated. Subclasses are made by `optimizer_class`."""
+
+    entry: ClassVar[Entry]
+    dialect: ClassVar[Dialect]
+    __signature__: ClassVar[inspect.Signature]
+    #: Whether other processes have the other tensors of the model.
+    _is_part = False
+
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
+        given = bind(type(self).__name__, self.__signature__, args, kwargs)
+        params: Iterable[Any] = given.pop("params")
+        defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments} | self._fixed
+        self._is_part = is_made_by_zero()
+        self._layouts: dict[Any, TorchLayout] = {}
+        self._ready: dict[int, Ready | None] = {}
+        self._ready_on: dict[int, Ready | None] = {}
+        self._number = number_of(self)
+        # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
+        self._members: list[list[Tensor]] = []
+        self._can_trace = False
+        self._choices: dict[int, GroupChoice] = {}
+        # What a step keeps for each parameter; states may hold entries of others, of which graphs know nothing.
+        self._names: dict[Tensor, list[str]] = {}
+        # What graphs replay reads tables and numbers of these steps.
+        self._captured: list[Ready] = []
+        check_flags(type(self).__name__, defaults)
+        self._chosen(defaults)
+        super().__init__(params, defaults)
+        # Read by torch's GradScaler: the step itself takes the scale out of the gradients.
+        self._step_supports_amp_scaling = bool(defaults.get("fused"))
+
+    @property
+    def _fixed(self) -> dict[str, Any]:
+        """Entries that torch's groups of this name hold beside arguments."""
+        return FIXED.get((self.dialect.library, self.dialect.name), {})
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps were left out because of `skip_nonfinite`."""
+        return int(self.param_groups[0].get("skipped_steps", 0))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters; what it does not say takes the optimizer's defaults.
+
+        Raises:
+            InvalidHyperparameter: a value is wrong; nothing is added then.
+            UnsupportedSharding: processes hold parts of the parameters, and the rule needs them whole; as above.
+        """
+        if isinstance(param_group, dict):
+            merged = {**self.defaults, **param_group}
+            check_flags(type(self).__name__, merged)
+            self._chosen(merged)
+        super().add_param_group(param_group)
+        try:
+            self._check_sharding(self.param_groups[-1])
+        except UnsupportedSharding:
+            self.param_groups.pop()
+            raise
+        self._members.append(self.param_groups[-1]["params"])
+
+    def _check_sharding(self, group: Mapping[str, Any]) -> None:
+        layout, _ = self._chosen({**self.defaults, **group})
+        layout.sharding.check(group["params"], bool(group.get("skip_nonfinite")), self._is_part)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._number = number_of(self)
+        self._members = [group["params"] for group in self.param_groups]
+        self._can_trace = False
+        # torch adds `differentiable` to every optimizer's.
+        names = {argument.name for argument in self.dialect.arguments} | self._fixed.keys()
+        self.defaults = {name: value for name, value in self.defaults.items() if name in names}
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+            group.update(self._fixed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **super().__getstate__(),
+            "_layouts": {},
+            "_ready": {},
+            "_ready_on": {},
+            "_choices": {},
+            "_captured": [],
+            "_names": {},
+            "_is_part": self._is_part,
+            "_step_supports_amp_scaling": self._step_supports_amp_scaling,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, of this optimizer or of torch's of the same name.
+
+        Raises:
+            TreeMismatch: the state is of another rule, another option or another parameter; nothing is changed then.
+            ValueError: the groups are others.
+        """
+        given: object = state_dict
+        if not isinstance(given, Mapping):
+            told = f"a state dict has 'state' and 'param_groups', and this is {state_dict!r:.60}"
+            raise TreeMismatch(f"{type(self).__name__}: {told}")
+
+        def layout_of(saved: Mapping[str, Any]) -> TorchLayout:
+            group = {**self.defaults, **saved, **self._fixed}
+            check_flags(type(self).__name__, group)
+            return self._chosen(group)[0]
+
+        # Hooks run in the order in which they are registered: this one is given what the user's have made.
+        before = self.register_load_state_dict_pre_hook(lambda _, given: hidden(self, given, layout_of))
+        after = self.register_load_state_dict_post_hook(show, prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            before.remove()
+            after.remove()
+
+    def step(self, closure: Callable[[], Any] | None = None, **inputs: Any) -> Any:
+        """One step on every parameter that has a gradient, in place.
+
+        Args:
+            closure: evaluates the model anew and returns the loss.
+            **inputs: what else the rule asks for at every step; a mapping of parameters to tensors where it is one per
+                parameter.
+
+        Returns:
+            What the closure returned.
+
+        Raises:
+            RuntimeError: gradients are sparse, or parameters complex, where the rule takes no such.
+            TypeError: an input is missing, or one that the rule does not ask for.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(bool(self.defaults.get("differentiable", False))):
+            if torch.compiler.is_compiling() and self._is_traceable(inputs):
+                self._trace_step()
+            else:
+                self._make_step(inputs)
+        return loss
+
+    def _is_traceable(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether a graph can hold the step: all that is kept is there, in tensors that are the parameters' own."""
+        if inputs or torch.is_grad_enabled() or not self._can_trace:
+            return False
+        given = [p for members in self._members for p in members if p.grad is not None]
+        return all(
+            not gradient_of(p).is_sparse
+            and p in self.state
+            and p in self._names
+            and all(isinstance(self.state[p].get(name), Tensor) for name in self._names[p])
+            for p in given
+        )
+
+    def _trace_step(self) -> None:
+        """The step as operators of torch, one for each group."""
+        for index, members in enumerate(self._members):
+            parameters = [p for p in members if p.grad is not None]
+            gradients = [p.grad for p in parameters]
+            states = [self.state[p][name] for p in parameters for name in self._names[p]]
+            torch.ops.optgen.step(parameters, gradients, states, self._number, index)
+
+    @safe_after_fork
+    def step_on(self, group: int, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> None:
+        """See `torch_operator.Steps`."""
+        chosen = self.param_groups[group]
+        if list(map(id, chosen["params"])) != list(map(id, self._members[group])):
+            raise RuntimeError(
+                f"{type(self).__name__}: parameters of group {group} have changed since the step was compiled"
+            )
+        layout, hyperparameters = self._chosen_again(group, chosen)
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        ready = self._ready_on.get(group)
+        if ready is not None and ready.layout is layout and ready.is_in_memory(parameters, gradients, states):
+            if ready.can_skip:
+                self._run(ready, parameters, hyperparameters, scale, found_inf)
+                return
+        else:
+            ready = None
+        if found_inf is not None and bool(found_inf.item()):
+            return
+        if scale is not None:
+            gradients = [gradient / scale.to(gradient.device) for gradient in gradients]
+        if ready is not None and scale is None:
+            self._run(ready, parameters, hyperparameters)
+            return
+        rest = iter(states)
+        given = [p.detach() for p in parameters]
+        for p, gradient in zip(given, gradients, strict=True):
+            p.grad = gradient.detach()
+        if len(states) != sum(len(layout.kept_names(p)) for p in given):
+            raise RuntimeError(f"{type(self).__name__}: options of group {group} have changed since it was compiled")
+        kept = {p: {name: next(rest) for name in layout.kept_names(p)} for p in given}
+        given_group = {**chosen, "params": given}
+        work = Work(given_group, layout, hyperparameters, given, self._first_of(group))
+        step = TorchStep(self.dialect, work, kept, {})
+        step.check(type(self).__name__)
+        step.run()
+        self._ready_on[group] = step.ready
+
+    @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
+    @safe_after_fork
+    def _make_step(self, inputs: Mapping[str, Any]) -> None:
+        _check_capture(self)
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        steps: dict[int, TorchStep] = {}
+        work = [self._work(index, group, inputs, steps) for index, group in enumerate(self.param_groups)]
+        skipping = [part for part in work if part.group["skip_nonfinite"]]
+        self._can_trace = not (skipping or [part for part in work if part.layout.of_model])
+        # What GradScaler knows is used where it is; elsewhere the host asks for it.
+        by_device = (found_inf is not None or scale is not None) and all(
+            ready is not None and ready.can_skip
+            for ready in (self._ready.get(index) for index, part in enumerate(work) if part.parameters)
+        )
+        if found_inf is not None and not by_device and bool(found_inf.item()):
+            return
+        if skipping and not all_finite(skipping):
+            first = self.param_groups[0]
+            first["skipped_steps"] = first.get("skipped_steps", 0) + 1
+            return
+        if scale is not None and not by_device:
+            for parameter in (p for part in work for p in part.parameters):
+                gradient_of(parameter).div_(scale.to(parameter.device))
+        for index, part in enumerate(work):
+            ready = self._ready.get(index)
+            if ready is not None:
+                by_it = (scale, found_inf) if by_device else ()
+                self._run(ready, part.parameters, part.hyperparameters, *by_it)
+            elif index in steps:
+                steps[index].run()
+                self._ready[index] = steps[index].ready
+                self._names |= {p: part.layout.kept_names(p) for p in part.parameters}
+
+    def _run(self, ready: Ready, *given: Any) -> None:
+        """Make a step by `Ready.run`."""
+        ready.run(*given)
+        if is_capturing() and ready not in self._captured:
+            self._captured.append(ready)
+
+    def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any], steps: dict[int, TorchStep]) -> Work:
+        """Prepare a group's step; everything that can be refused is refused here.
+
+        Args:
+            index: of the group.
+            group: its parameters and arguments.
+            inputs: of the step.
+            steps: gains the group's step where it is none that is ready.
+        """
+        layout, hyperparameters = self._chosen_again(index, group)
+        ready = self._ready.get(index)
+        if ready is not None:
+            is_same = ready.layout is layout and not torch.is_grad_enabled()
+            # No step that is ready asks for any input: those of other options are left alone.
+            is_same = is_same and (not inputs or inputs.keys() <= {one.name for one in self.entry.manifest.inputs})
+            if is_same and ready.is_as_before(group["params"], self.state):
+                return Work(group, layout, hyperparameters, group["params"])
+            self._ready[index] = None
+        parameters = [p for p in group["params"] if p.grad is not None]
+        name = type(self).__name__
+        layout.sharding.check(group["params"], group["skip_nonfinite"], self._is_part)
+        check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
+        layout.sharding.check_gradients(parameters, inputs)
+        for place, p in enumerate(parameters):
+            assert p.grad is not None
+            if p.grad.is_sparse and not (
+                self.dialect.sparse == "dense" or (self.dialect.sparse == "entries" and layout.is_elementwise)
+            ):
+                raise RuntimeError(f"{name} does not support sparse gradients")
+            if p.grad.shape != p.shape:
+                raise TreeMismatch(
+                    f"{name}: gradient {place} has shape {tuple(p.grad.shape)}, its parameter {tuple(p.shape)}"
+                )
+            if not p.is_complex():
+                layout.variant.arrays.arithmetic_dtype(p)
+            if p.is_complex() and not layout.takes_complex:
+                raise RuntimeError(f"{name} does not support complex parameters")
+            if group.get("capturable") and not is_for_triton(p.device.type):
+                raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
+        if group.get("capturable") and parameters and (why := layout.why_not_captured()):
+            raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
+        if is_capturing():
+            raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
+        work = Work(group, layout, hyperparameters, parameters, self._first_of(index))
+        if parameters:
+            steps[index] = TorchStep(self.dialect, work, self.state, inputs)
+            steps[index].check(name)
+        return work
+
+    def _first_of(self, index: int) -> int:
+        """How many parameters the groups before one have."""
+        return sum(len(group["params"]) for group in self.param_groups[:index])
+
+    def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
+        """What `_chosen` says of a group, from memory where its arguments are the very objects they were."""
+        last = self._choices.get(index)
+        if last is not None and len(group) == last.count and all(map(operator.is_, last.read(group), last.given)):
+            return last.layout, last.hyperparameters
+        layout, hyperparameters = self._chosen(group)
+        # Two at least, for which the values come as a tuple.
+        arguments = (argument.name for argument in self.dialect.arguments)
+        names = ["params", *(name for name in (*arguments, *self._fixed) if name in group)]
+        read = operator.itemgetter(*names)
+        given = read(group)
+        if all(map(is_constant, given[1:])):
+            self._choices[index] = GroupChoice(len(group), read, given, layout, hyperparameters)
+        return layout, hyperparameters
+
+    def _chosen(self, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
+        """The variant that a group's arguments stand for, and its hyperparameters.
+
+        Raises:
+            InvalidHyperparameter: a value is outside its domain.
+            HyperparameterTypeError: a value is of the wrong type.
+        """
+        for name, value in self._fixed.items():
+            if group.get(name, value) != value:
+                raise InvalidHyperparameter(f"{type(self).__name__}: {name} is {value!r}, not {group[name]!r}")
+        given = {a.name: plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
+        chosen = settings(self.entry.manifest, self.dialect, given)
+        if chosen.schedules:
+            name = next(iter(chosen.schedules))
+            raise HyperparameterTypeError(
+                f"{type(self).__name__}: {name} is a number or a tensor, not {chosen.schedules[name]!r}; "
+                f"a schedule goes with torch.optim.lr_scheduler"
+            )
+        variant = self.entry.torch_variant(chosen.options, chosen.values)
+        # Tensors as they were given: autograd may follow them.
+        values = {**chosen.values, **tensors_of(self.dialect, group)}
+        label = type(self).__name__
+        formats = formats_of(label, group.get("state_dtype"), variant.info, self.dialect.states)
+        on_device = bool(group.get("capturable") or group.get("fused"))
+        # A step that may be left out is prepared anew, since more is asked of where its parameters lie.
+        key = (variant.info.name, on_device, bool(group.get("skip_nonfinite")), *formats.items())
+        if key not in self._layouts:
+            make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
+            make_triton = functools.partial(self.entry.triton_rule, chosen.options, chosen.values, variant)
+            plan = functools.partial(self.entry.plan, chosen.options, chosen.values)
+            self._layouts[key] = TorchLayout(
+                functools.partial(triton_or_told, make_triton),
+                Sharding(label, variant.info, plan, formats),
+                on_device,
+                variant,
+                self.dialect,
+                functools.partial(made_or_told, make),
+                formats,
+                functools.partial(is_kept_elsewhere, self.entry.manifest, self.dialect),
+            )
+        layout = self._layouts[key]
+        return layout, {name: values[name] for name in variant.info.hyperparameters}
+
+
+_CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+#: What torch checks of its own optimizers where a graph is captured; it has had two names.
+_check_capture: Callable[[torch.optim.Optimizer], None] = next(
+    (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
+    lambda _: None,
+)
+
+
+def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
+    """The class of one optimizer, with torch's name and arguments."""
+    dialect = dialect or spellings(entry.manifest, "torch")[0]
+    return generated_class(GeneratedOptimizer, entry, dialect, "optgen.torch", call_signature(dialect))

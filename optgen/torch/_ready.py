@@ -1,0 +1,203 @@
+"""A step that goes on from the one before: what torch's tensors are is compared, not looked up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import torch
+
+from optgen.frontends.groups.layout import Kept, StateLayout
+from optgen.runtime.in_place import PreparedStep
+from optgen.runtime.torch.memory import gradient_of, guard_of
+from optgen.torch._clocks import Clock, DeviceClock, HostClock
+
+Tensor = torch.Tensor
+
+_grad, _dtype = attrgetter("grad"), attrgetter("dtype")
+_shape, _layout = attrgetter("shape"), attrgetter("layout")
+
+
+@dataclass(slots=True, eq=False)
+class Ready:
+    """A group's step by kernels as it was made last: where nothing has moved, only the gradients are looked up.
+
+    What is compared is compared list by list: a loop over a few hundred parameters would take longer than the step.
+
+    Attributes:
+        layout: the variant that the group asked for.
+        prepared: the call.
+        clock: the numbers of the step.
+        parameters: by `id`.
+        addresses, dtypes, shapes: of the parameters.
+        kept: what is kept for each.
+        names: under which the rule keeps its own of that; other entries, those of a subclass, may be replaced at will.
+        has_others: whether there are other entries.
+        states: everything that the rule keeps, by `id`.
+        memory: and its addresses.
+        kept_shapes: and their shapes, which may change in place.
+        held: keeps parameters and states, and their memory, from being given to others.
+        looks_alike: whether parameters, gradients and states, one after the other, have the types, dtypes, shapes and
+            strides that they had, as torch's own guards tell in one call; also false where it cannot tell.
+    """
+
+    layout: StateLayout
+    prepared: PreparedStep
+    clock: Clock
+    parameters: list[int]
+    addresses: list[int]
+    dtypes: list[torch.dtype]
+    shapes: list[torch.Size]
+    kept: list[Kept]
+    names: list[list[str]]
+    has_others: bool
+    states: list[int]
+    memory: list[int]
+    kept_shapes: list[torch.Size]
+    held: list[Any]
+    looks_alike: Callable[..., bool]
+
+    @classmethod
+    def after(
+        cls,
+        layout: StateLayout,
+        parameters: list[Tensor],
+        kept: list[Kept],
+        prepared: PreparedStep,
+        shared: Mapping[str, np.ndarray],
+        on_device: bool,
+    ) -> Ready | None:
+        """What the next step can go on from; None where it has to look at everything again.
+
+        Args:
+            layout: the variant.
+            parameters: all that have made the step.
+            kept: what is kept for each.
+            prepared: the step that has been made.
+            shared: the numbers of the step after it.
+            on_device: whether the device is to know these alone.
+        """
+        names = list(map(layout.kept_names, parameters))
+        has_others = sum(map(len, kept)) > sum(map(len, names))
+        values = _values(kept, names, has_others)
+        if layout.of_model or layout.variant.info.inputs:
+            return None
+        if not all(isinstance(value, Tensor) for value in values) or any(p.is_complex() for p in parameters):
+            return None
+        clock: Clock | None = None
+        if not on_device:
+            clock = HostClock.of(layout, 1 + layout.steps_done(parameters[0], kept[0]), kept, shared)
+        elif prepared.prepare_for_device():
+            numbers = {name: [k[layout.names[name]] for k in kept] for name in shared}
+            clock = DeviceClock([k[layout.count] for k in kept] if layout.count else [], numbers)
+        if clock is None:
+            return None
+        gradients = list(map(gradient_of, parameters))
+        # The call knows how the gradients of this step are laid out; the next ones will be like the parameters.
+        if not all(map(Tensor.is_contiguous, (*parameters, *gradients))):
+            return None
+        if list(map(_dtype, parameters)) != list(map(_dtype, gradients)):
+            return None
+        if not prepared.move_gradients(list(map(Tensor.data_ptr, gradients))):
+            return None
+        return cls(
+            layout,
+            prepared,
+            clock,
+            list(map(id, parameters)),
+            list(map(Tensor.data_ptr, parameters)),
+            list(map(_dtype, parameters)),
+            list(map(_shape, parameters)),
+            kept,
+            names,
+            has_others,
+            list(map(id, values)),
+            list(map(Tensor.data_ptr, values)),
+            list(map(_shape, values)),
+            [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
+            guard_of([*parameters, *gradients, *values]),
+        )
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether a step can take the scale out of gradients, and be left out, by what is on the device."""
+        return isinstance(self.clock, DeviceClock) and self.prepared.can_skip
+
+    def is_as_before(self, parameters: list[Tensor], state: Mapping[Tensor, Kept]) -> bool:
+        """Whether parameters and states are the same, in the same memory, and the gradients laid out like them."""
+        if list(map(id, parameters)) != self.parameters:
+            return False
+        gradients = list(map(_grad, parameters))
+        values: list[Tensor] = []
+        if self.layout.has_state:
+            kept = list(map(state.__getitem__, parameters))
+            if list(map(id, kept)) != list(map(id, self.kept)):
+                return False
+            values = _values(kept, self.names, self.has_others)
+            if list(map(id, values)) != self.states or list(map(Tensor.data_ptr, values)) != self.memory:
+                return False
+        # The states as well: they may have been resized where they are.
+        if not self.looks_alike(*parameters, *gradients, *values) and not (
+            self._are_alike(parameters, gradients) and list(map(_shape, values)) == self.kept_shapes
+        ):
+            return False
+        return (
+            list(map(Tensor.data_ptr, parameters)) == self.addresses
+            and self.clock.is_as_before()
+            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
+        )
+
+    def _are_alike(self, parameters: list[Tensor], gradients: list[Tensor]) -> bool:
+        """The same as `looks_alike` by what torch makes public; strides of axes of length 1 may be others here."""
+        return (
+            set(map(type, gradients)) == {Tensor}
+            and set(map(_layout, gradients)) == {torch.strided}
+            and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
+            and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
+            and all(map(Tensor.is_contiguous, parameters))
+            and all(map(Tensor.is_contiguous, gradients))
+            and not any(map(Tensor.is_neg, gradients))
+        )
+
+    def is_in_memory(self, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> bool:
+        """Whether tensors are those of the last step by where they stand; states as `Steps.step_on` is given them."""
+        values = _values(self.kept, self.names, True)
+        return (
+            list(map(Tensor.data_ptr, parameters)) == self.addresses
+            and list(map(Tensor.data_ptr, states)) == list(map(Tensor.data_ptr, values))
+            and list(map(_shape, states)) == list(map(_shape, values))
+            and list(map(_dtype, parameters)) == self.dtypes == list(map(_dtype, gradients))
+            and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
+            and all(map(Tensor.is_contiguous, (*parameters, *gradients)))
+            and self.clock.is_as_before()
+            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
+        )
+
+    def run(
+        self,
+        parameters: list[Tensor],
+        hyperparameters: Mapping[str, Any],
+        scale: Tensor | None = None,
+        skip: Tensor | None = None,
+    ) -> None:
+        """Make the step, on parameters for which `is_as_before` is true.
+
+        Args:
+            parameters: the group's.
+            hyperparameters: a value for each that the variant uses.
+            scale: what gradients have been multiplied by; only where `can_skip`.
+            skip: not 0 if the step is to leave everything as it is; only where `can_skip`.
+        """
+        self.clock.run(self.prepared, hyperparameters, scale, skip)
+        torch.autograd.graph.increment_version(parameters)
+
+
+def _values(kept: list[Kept], names: list[list[str]], has_others: bool) -> list[Any]:
+    """What is kept under the names of each parameter, None for what is missing; without other entries in any order."""
+    if has_others:
+        return [k.get(name) for k, own in zip(kept, names, strict=True) for name in own]
+    return list(chain.from_iterable(map(dict.values, kept)))
