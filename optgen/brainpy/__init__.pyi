@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 import jax
 
-from optgen.brainpy.base import Optimizer as Optimizer
-from optgen.brainpy.base import StateLoadResult as StateLoadResult
-from optgen.brainpy.base import optimizer_class as optimizer_class
-from optgen.brainpy.schedulers import CallBasedScheduler as CallBasedScheduler
-from optgen.brainpy.schedulers import Scheduler as Scheduler
-from optgen.brainpy.schedulers import make_schedule as make_schedule
+from optgen.brainpy._base import Optimizer as Optimizer
+from optgen.brainpy._base import StateLoadResult as StateLoadResult
+from optgen.brainpy._base import optimizer_class as optimizer_class
+from optgen.brainpy._schedulers import CallBasedScheduler as CallBasedScheduler
+from optgen.brainpy._schedulers import Scheduler as Scheduler
+from optgen.brainpy._schedulers import make_schedule as make_schedule
 from optgen.frontends.weights.cells import HasValue
 
 Number = float | jax.Array

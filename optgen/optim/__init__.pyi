@@ -6,13 +6,13 @@ from typing import Any, Literal
 import jax
 import optax
 
-from optgen.optim.base import Optimizer as Optimizer
-from optgen.optim.base import optimizer_class as optimizer_class
-from optgen.optim.composed_schedulers import ChainedScheduler as ChainedScheduler
-from optgen.optim.composed_schedulers import SequentialLR as SequentialLR
-from optgen.optim.plateau import ReduceLROnPlateau as ReduceLROnPlateau
-from optgen.optim.schedulers import LRScheduler as LRScheduler
-from optgen.optim.schedulers import ScheduledLR
+from optgen.optim._base import Optimizer as Optimizer
+from optgen.optim._classes import optimizer_class as optimizer_class
+from optgen.optim._composed_schedulers import ChainedScheduler as ChainedScheduler
+from optgen.optim._composed_schedulers import SequentialLR as SequentialLR
+from optgen.optim._plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from optgen.optim._schedulers import LRScheduler as LRScheduler
+from optgen.optim._schedulers import ScheduledLR
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]
