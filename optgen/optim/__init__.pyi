@@ -12,7 +12,7 @@ from optgen.optim._composed_schedulers import ChainedScheduler as ChainedSchedul
 from optgen.optim._composed_schedulers import SequentialLR as SequentialLR
 from optgen.optim._plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from optgen.optim._schedulers import LRScheduler as LRScheduler
-from optgen.optim._schedulers import ScheduledLR
+from optgen.optim._scheduled import ScheduledLR
 
 Number = float | jax.Array
 Schedule = Callable[[Any], Any]

@@ -13,7 +13,6 @@ import optax
 from optgen.arguments.binding import bind
 from optgen.arguments.own import ADDED, checked_flag
 from optgen.arguments.settings import Settings, arguments_of, settings
-from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, NotRegistered, StateMismatch, TreeMismatch
 from optgen.frontends.weights.cells import HasValue, View, cell, refreshed
 from optgen.frontends.weights.rules import SEARCH_INPUTS, GeneratedRule, OptaxRule, StatefulRule, rate_name
@@ -33,8 +32,6 @@ class Optimizer(Rated):
     derives from one and defines `default_tx` gets that optax transformation instead of the rule.
     """
 
-    dialect: ClassVar[Dialect]
-    weights: Weights
     __signature__: ClassVar[inspect.Signature]
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from optgen.errors import OptgenError, StateMismatch
+from optgen.frontends.weights.cells import View
 from optgen.frontends.weights.saved_state import STATE_FORMAT, count_of, expect, packed
+from optgen.optim._groups import ParameterGroup
 from optgen.optim._schedulers import FixedLR, LRScheduler
 
-if TYPE_CHECKING:
-    from optgen.optim._base import Optimizer
+
+class Restorable(Protocol):
+    """An optimizer as it is saved."""
+
+    @property
+    def param_groups(self) -> Sequence[ParameterGroup]:
+        """Its groups of weights."""
+
+    @property
+    def step_count(self) -> View:
+        """The number of steps done, under `.value`."""
+
+    @property
+    def skipped_steps(self) -> View:
+        """The number of steps left out, under `.value`."""
+
+    @property
+    def base_lr(self) -> Any:
+        """The learning rate that the first group's scheduler starts from."""
 
 
-def save(optimizer: Optimizer) -> dict[str, Any]:
+def save(optimizer: Restorable) -> dict[str, Any]:
     """The state of an optimizer that has weights. The keys are braintools', and what those cannot hold."""
     groups = optimizer.param_groups
     schedulers = _schedulers(optimizer)
@@ -39,7 +58,7 @@ def save(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _schedulers(optimizer: Optimizer) -> list[LRScheduler]:
+def _schedulers(optimizer: Restorable) -> list[LRScheduler]:
     """The schedulers that groups follow, each once."""
     found: list[LRScheduler] = []
     for group in optimizer.param_groups:
@@ -52,7 +71,7 @@ def _index(schedulers: list[LRScheduler], scheduler: LRScheduler | None) -> int 
     return next((i for i, other in enumerate(schedulers) if other is scheduler), None)
 
 
-def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+def load(optimizer: Restorable, saved: Mapping[str, Any]) -> None:
     """Go on from a saved state.
 
     Raises:
@@ -91,7 +110,7 @@ def _part(label: str, saved: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found
 
 
-def _load_rates(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+def _load_rates(optimizer: Restorable, saved: Mapping[str, Any]) -> None:
     """Restore the schedulers. Where a number stands in for a scheduler that was saved, it becomes the saved rate."""
     label = type(optimizer).__name__
     mine = _schedulers(optimizer)

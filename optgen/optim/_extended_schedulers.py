@@ -11,7 +11,7 @@ from typing import Any
 
 from optgen.errors import InvalidHyperparameter
 from optgen.frontends.weights.cells import View
-from optgen.optim._schedule_classes import LAST_EPOCH, ScheduledLR
+from optgen.optim._scheduled import LAST_EPOCH, ScheduledLR
 from optgen.schedules.schedule import Schedule
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optgen.arguments.settings import Settings, arguments_of, settings
 from optgen.arguments.values import check_value
@@ -13,10 +13,8 @@ from optgen.frontends.weights.cells import HasValue, View, cell
 from optgen.frontends.weights.rules import GeneratedRule, StatefulRule, Values, check_identity, rate_name
 from optgen.frontends.weights.saved_state import expect, packed, unpacked
 from optgen.frontends.weights.weights import Path, Weights
+from optgen.optim._owner import Owner
 from optgen.optim._schedulers import FixedLR, LRScheduler
-
-if TYPE_CHECKING:
-    from optgen.optim._base import Optimizer
 
 
 class ParameterGroup(MutableMapping[str, Any]):
@@ -26,7 +24,7 @@ class ParameterGroup(MutableMapping[str, Any]):
     set at any time: `optimizer.param_groups[1]["weight_decay"] = 0.1`.
     """
 
-    def __init__(self, owner: Optimizer, rule: StatefulRule, scheduler: LRScheduler | None, position: int) -> None:
+    def __init__(self, owner: Owner, rule: StatefulRule, scheduler: LRScheduler | None, position: int) -> None:
         self._owner = owner
         self.rule = rule
         self.scheduler = scheduler

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from optgen.arguments.settings import Settings
-from optgen.catalogue.entry import Entry
 from optgen.frontends.weights.cells import View
 from optgen.frontends.weights.rules import GeneratedRule, OptaxRule, rate_name
 from optgen.optim._groups import ParameterGroup
+from optgen.optim._owner import Owner
 from optgen.optim._schedulers import FixedLR, LRScheduler
 
 
-class Rated:
+class Rated(Owner):
     """What an optimizer has to do with its learning rate."""
 
-    entry: ClassVar[Entry]
     _settings: Settings
     _first: ParameterGroup
     _groups: list[ParameterGroup]

@@ -10,6 +10,7 @@ import numpy as np
 
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, StateMismatch
 from optgen.frontends.weights.cells import HasValue, cell
+from optgen.optim._owner import Owner
 
 
 class LRScheduler:
@@ -59,9 +60,7 @@ class LRScheduler:
         Raises:
             TypeError: it is no such optimizer.
         """
-        from optgen.optim._base import Optimizer
-
-        if not isinstance(optimizer, Optimizer):
+        if not isinstance(optimizer, Owner):
             raise TypeError(f"{type(self).__name__}: an optimizer of optgen.optim is attached, not {optimizer!r}")
         optimizer.lr = self
 
