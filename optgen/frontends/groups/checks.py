@@ -1,75 +1,12 @@
-"""What is kept for a parameter, looked at before a step or a load goes on from it: refused by name where none could."""
+"""Values in a state that somebody may have set: what they look like, and whether they are counts of steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from optgen.contract.formats import BFLOAT16, block_count, scales_of
-from optgen.contract.manifest import StateInfo
 from optgen.errors import TreeMismatch
-
-if TYPE_CHECKING:
-    from optgen.frontends.groups.layout import Parameter, StateLayout
-
-
-def check_state(layout: StateLayout, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
-    """Refuse a state that is not one of this rule; entries that no rule keeps belong to whoever has put them there.
-
-    Raises:
-        TreeMismatch: an entry is missing, of another option or rule, of another shape, or no array of numbers.
-    """
-    _check_names(layout, label, parameter, kept)
-    found = {name for name, value in kept.items() if value is not None}
-    if layout.count in found:
-        check_count(f"{label}: '{layout.count}'", kept[layout.count])
-    shape = tuple(layout.array(parameter).shape)
-    for info in layout.infos(parameter):
-        names = layout.entry_names(parameter, info)
-        history = (info.depth,) if info.depth > 1 else ()
-        shapes = [history + one for one in layout.variant.shapes_of(info, shape)]
-        if set(names) <= found:
-            values = [
-                _checked(layout, f"{label}: '{name}'", info, kept[name], scales_of(name) in found) for name in names
-            ]
-            given = [tuple(np.shape(part)) for value in values for part in _parts(value)]
-            if given != shapes:
-                told = "', '".join(names)
-                raise TreeMismatch(f"{label}: '{told}' has shape {given}, and should have {shapes}")
-            if not is_complex(parameter) and any(map(is_complex, values)):
-                raise TreeMismatch(f"{label}: '{names[0]}' holds complex numbers, and the parameter real ones")
-    for name in layout.formattable(parameter).values():
-        scale = scales_of(name)
-        is_in_bytes = dtype_of(kept.get(name)) == "uint8"
-        if name in found and is_in_bytes != (scale in found):
-            raise TreeMismatch(f"{label}: '{name}' of a parameter is of 8 bits only together with '{scale}'")
-        if scale in found:
-            given, full = [tuple(np.shape(kept[scale]))], [(block_count(shape),)]
-            if given != full:
-                raise TreeMismatch(f"{label}: '{scale}' has shape {given}, and should have {full}")
-
-
-def _check_names(layout: StateLayout, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
-    known = layout.own_names(parameter)
-    wanted = {name for info in layout.infos(parameter) for name in layout.entry_names(parameter, info)}
-    wanted |= {layout.count} if layout.count and not layout.counts_itself else set()
-    found = {name for name, value in kept.items() if value is not None}
-    foreign = set(filter(layout.is_foreign, found - known))
-    if foreign or (found & known and not wanted <= found):
-        told = ", ".join(sorted(found & known | foreign))
-        keeps = ", ".join(sorted(wanted | {layout.names[name] for name in layout.of_model})) or "nothing"
-        raise TreeMismatch(f"{label} holds {told}, and this optimizer keeps {keeps}")
-
-
-def _checked(layout: StateLayout, label: str, info: StateInfo, value: Any, is_in_bytes: bool) -> Any:
-    """A state as the rule takes it, of which every part is an array."""
-    is_number = info.name in layout.of_step and isinstance(value, int | float)
-    why = "" if is_number else next(filter(None, map(layout.why_no_array, _parts(value))), "")
-    if why:
-        raise TreeMismatch(f"{label} is {why}, and should be an array of numbers")
-    return value if is_in_bytes or dtype_of(value) == BFLOAT16 else layout.inside(info, value)
 
 
 def is_complex(array: Any) -> bool:
@@ -83,10 +20,6 @@ def seen(value: Any) -> tuple[Any, ...]:
     if isinstance(value, tuple | list):
         return tuple(map(seen, value))
     return type(value), getattr(value, "shape", None), getattr(value, "dtype", None)
-
-
-def _parts(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 #: More steps than any counter of 32 bits holds.

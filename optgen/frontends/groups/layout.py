@@ -24,7 +24,7 @@ from optgen.contract.kinds import Kind
 from optgen.contract.manifest import StateInfo
 from optgen.contract.state_names import entry_names
 from optgen.errors import TreeMismatch
-from optgen.frontends.groups.checks import check_state, dtype_of, is_count, seen
+from optgen.frontends.groups.checks import check_count, dtype_of, is_complex, is_count, seen
 from optgen.runtime.formats.codes import Blocks, closed, decoded, encoded
 from optgen.runtime.in_place import InPlaceRule
 from optgen.runtime.variant import ArrayVariant
@@ -326,4 +326,54 @@ class StateLayout(ABC):
         Raises:
             TreeMismatch: an entry is missing, of another option or rule, of another shape, or no array of numbers.
         """
-        check_state(self, label, parameter, kept)
+        self._check_names(label, parameter, kept)
+        found = {name for name, value in kept.items() if value is not None}
+        if self.count in found:
+            check_count(f"{label}: '{self.count}'", kept[self.count])
+        shape = tuple(self.array(parameter).shape)
+        for info in self.infos(parameter):
+            names = self.entry_names(parameter, info)
+            history = (info.depth,) if info.depth > 1 else ()
+            shapes = [history + one for one in self.variant.shapes_of(info, shape)]
+            if set(names) <= found:
+                values = [
+                    self._checked(f"{label}: '{name}'", info, kept[name], scales_of(name) in found) for name in names
+                ]
+                given = [tuple(np.shape(part)) for value in values for part in _parts(value)]
+                if given != shapes:
+                    told = "', '".join(names)
+                    raise TreeMismatch(f"{label}: '{told}' has shape {given}, and should have {shapes}")
+                if not is_complex(parameter) and any(map(is_complex, values)):
+                    raise TreeMismatch(f"{label}: '{names[0]}' holds complex numbers, and the parameter real ones")
+        for name in self.formattable(parameter).values():
+            scale = scales_of(name)
+            is_in_bytes = dtype_of(kept.get(name)) == "uint8"
+            if name in found and is_in_bytes != (scale in found):
+                raise TreeMismatch(f"{label}: '{name}' of a parameter is of 8 bits only together with '{scale}'")
+            if scale in found:
+                given, full = [tuple(np.shape(kept[scale]))], [(block_count(shape),)]
+                if given != full:
+                    raise TreeMismatch(f"{label}: '{scale}' has shape {given}, and should have {full}")
+
+    def _check_names(self, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
+        known = self.own_names(parameter)
+        wanted = {name for info in self.infos(parameter) for name in self.entry_names(parameter, info)}
+        wanted |= {self.count} if self.count and not self.counts_itself else set()
+        found = {name for name, value in kept.items() if value is not None}
+        foreign = set(filter(self.is_foreign, found - known))
+        if foreign or (found & known and not wanted <= found):
+            told = ", ".join(sorted(found & known | foreign))
+            keeps = ", ".join(sorted(wanted | {self.names[name] for name in self.of_model})) or "nothing"
+            raise TreeMismatch(f"{label} holds {told}, and this optimizer keeps {keeps}")
+
+    def _checked(self, label: str, info: StateInfo, value: Any, is_in_bytes: bool) -> Any:
+        """A state as the rule takes it, of which every part is an array."""
+        is_number = info.name in self.of_step and isinstance(value, int | float)
+        why = "" if is_number else next(filter(None, map(self.why_no_array, _parts(value))), "")
+        if why:
+            raise TreeMismatch(f"{label} is {why}, and should be an array of numbers")
+        return value if is_in_bytes or dtype_of(value) == BFLOAT16 else self.inside(info, value)
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
