@@ -45,3 +45,8 @@ def checkout_folder() -> Path | None:
     """The root of the checkout that optgen runs from; None for an installed one."""
     catalogue = _catalogue()
     return catalogue if (catalogue / "docs").is_dir() else None
+
+
+def is_installed() -> bool:
+    """Whether optgen is installed with a catalogue of its own, which is not the user's to write to."""
+    return (_PACKAGE / "_catalogue").is_dir()

@@ -12,8 +12,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from optgen import doctor
-from optgen.doctor import Finding, examine
+from optgen.cli import doctor
+from optgen.cli.doctor import Finding, examine
 from optgen.errors import OptgenError
 from optgen.runtime import backend as choice
 from optgen.runtime.native.c_compiler import compiler

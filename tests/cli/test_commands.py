@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 import optgen
 from optgen import _cache, cli
 from optgen.catalogue import manifests
-from optgen.doctor import Finding
+from optgen.cli import build, listing, new, show, verify
+from optgen.cli.doctor import Finding
 from optgen.language.latex import equations_latex
 from optgen.language.reader import read_spec
 from optgen.language.starter import starter_spec
@@ -31,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def catalogue(specs: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """These two folders in place of optgen's own."""
-    monkeypatch.setattr(cli, "specs_folder", lambda: specs)
-    monkeypatch.setattr(cli, "generated_folder", lambda: output)
-    monkeypatch.setattr(manifests, "generated_folder", lambda: output)
-    monkeypatch.setattr(lr_schedule_manifests, "generated_folder", lambda: output)
+    for module in (build, listing, new, show, verify):
+        monkeypatch.setattr(module, "specs_folder", lambda: specs, raising=False)
+    for module in (build, manifests, lr_schedule_manifests):
+        monkeypatch.setattr(module, "generated_folder", lambda: output)
     for function in (manifests.catalogue_names, manifests.catalogue_manifest):
         function.cache_clear()
     yield
@@ -70,7 +71,7 @@ def test_an_installed_command_in_a_checkout_says_what_it_builds(
     specs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has a catalogue of its own, and what is edited here is not in that."""
-    monkeypatch.setattr(cli, "checkout_folder", lambda: None)
+    monkeypatch.setattr(build, "checkout_folder", lambda: None)
     for name in ("specs", "optgen"):
         (tmp_path / "checkout" / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "checkout")
@@ -181,7 +182,7 @@ def test_disk_that_is_full(output: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         os.close(handle)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(building.os, "fdopen", refuse)
+    monkeypatch.setattr(os, "fdopen", refuse)
     assert said(run("build")) == (1, "", f"Error: cannot build into {output}: No space left on device\n")
     assert [path.name for path in output.rglob("*")] == ["plain"]
 
@@ -237,12 +238,12 @@ def test_show_of_targets(specs: Path) -> None:
 @pytest.mark.usefixtures("catalogue")
 @pytest.mark.parametrize("generated", [True, False])
 def test_show_of_a_target_that_may_be_missing(monkeypatch: pytest.MonkeyPatch, generated: bool) -> None:
-    from optgen.pipeline import stages as show
+    from optgen.pipeline import stages
 
     class Stub:
         files = {"manifest.json": "{}", "jax.py": "# jax"} | ({"triton.py": "# triton\n"} if generated else {})
 
-    monkeypatch.setattr(show, "generate", lambda spec, choices, wrapped: Stub)
+    monkeypatch.setattr(stages, "generate", lambda spec, choices, wrapped: Stub)
     error = "no code of the target triton is generated from plain: only manifest.json, jax.py\n"
     assert said(run("show", "plain", "--target", "triton")) == ((0, "# triton\n", "") if generated else (1, "", error))
 
@@ -352,7 +353,7 @@ def test_list_of_nothing_and_of_a_broken_manifest(output: Path) -> None:
 
 
 def test_doctor_has_one_line_to_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    from optgen import doctor
+    from optgen.cli import doctor
 
     long = "[red]a detail[/red] " + "which is much longer than a terminal is wide " * 3 + "."
     findings = [Finding("target", True, long), Finding("something", False, "no :smile: here")]
@@ -420,8 +421,8 @@ def test_new_spec_in_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_difference_of_the_documentation_gives_a_terminal_no_orders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "checkout_folder", lambda: ROOT)
-    monkeypatch.setattr(cli, "_folders", lambda specs, output: (ROOT / "specs", ROOT / "generated"))
+    monkeypatch.setattr(build, "checkout_folder", lambda: ROOT)
+    monkeypatch.setattr(build, "folders", lambda specs, output: (ROOT / "specs", ROOT / "generated"))
     monkeypatch.setattr(building, "check", lambda *arguments: [])
     stale = [building.Difference("docs/catalogue.md", "+title \x1b[2J\n")]
     monkeypatch.setattr("optgen.docs.write.check_docs", lambda *arguments: stale)

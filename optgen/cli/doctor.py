@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
+import click
+
 from optgen._cache import cache_root
 from optgen._paths import generated_folder, specs_folder
+from optgen.cli.listing import print_table
 from optgen.errors import NoCompiler, OptgenError
 
 #: Generated kernels are compiled by this release of Triton and later ones.
@@ -153,3 +156,9 @@ def _tried(subject: str, package: str, look: Callable[[], str]) -> Finding:
     except (ImportError, OSError, RuntimeError) as error:  # what a broken installation raises
         reason = " ".join(str(error).split())  # a finding is one line
         return Finding(subject, False, f"{package} is installed but does not load: {reason}")
+
+
+@click.command()
+def doctor() -> None:
+    """Say what works on this machine, and why something does not."""
+    print_table((), [("yes" if found.works else "no", found.subject, found.detail) for found in examine()])
