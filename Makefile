@@ -13,7 +13,7 @@ WORKERS ?= auto
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=8
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=8 --dist worksteal
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
