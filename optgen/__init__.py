@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from optgen import _moved
+
 if TYPE_CHECKING:
     from optgen.custom import CustomOptimizer as CustomOptimizer
     from optgen.custom import define as define
@@ -22,6 +24,9 @@ try:
     __version__ = metadata.version("optgen")
 except metadata.PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+unknown"
+
+
+_moved.install()
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optgen"
 LAYERS = (
     ("escaping",),
     ("errors",),
-    ("_cache", "_paths", "_lazy"),
+    ("_cache", "_paths", "_lazy", "_moved"),
     ("contract",),
     ("language", "arguments", "runtime"),
     ("compiler",),
