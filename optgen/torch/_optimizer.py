@@ -102,6 +102,9 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        # Pickles of earlier versions hold fewer of these.
+        for name, empty in {**_of_this_process(), "_is_part": False}.items():
+            vars(self).setdefault(name, empty)
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
         self._can_trace = False
@@ -116,12 +119,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         return {
             **super().__getstate__(),
-            "_layouts": {},
-            "_ready": {},
-            "_ready_on": {},
-            "_choices": {},
-            "_captured": [],
-            "_names": {},
+            **_of_this_process(),
             "_is_part": self._is_part,
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
@@ -394,6 +392,11 @@ _check_capture: Callable[[torch.optim.Optimizer], None] = next(
     (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
     lambda _: None,
 )
+
+
+def _of_this_process() -> dict[str, Any]:
+    """Attributes that hold what is compiled and where arrays stand, before the first step."""
+    return {"_layouts": {}, "_ready": {}, "_ready_on": {}, "_choices": {}, "_captured": [], "_names": {}}
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
