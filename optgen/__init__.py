@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomOptimizer", "define", "load"]
 
+#: The modules that are imported by themselves, since each needs its library.
+_FRONT_ENDS = ("brainpy", "lucid", "optax", "optim", "schedules", "torch")
+
 try:
     __version__ = metadata.version("optgen")
 except metadata.PackageNotFoundError:  # run from a source tree that was never installed
@@ -39,4 +42,10 @@ def __getattr__(name: str) -> Any:
         from optgen import custom
 
         return getattr(custom, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys
+
+    from optgen.suggestions import did_you_mean, no_attribute
+
+    hint = did_you_mean(name, __all__, f"there are: {', '.join(__all__)}")
+    hint = f"first: import optgen.{name}" if name in _FRONT_ENDS else hint
+    raise no_attribute(__name__, name, hint, sys._getframe(1))

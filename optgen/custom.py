@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -15,7 +14,7 @@ import numpy as np
 
 from optgen._paths import specs_folder
 from optgen.catalogue.entry import Entry, catalogue_entry
-from optgen.catalogue.manifests import catalogue_names
+from optgen.catalogue.manifests import catalogue_names, not_generated
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose, default_choice, variant_name
@@ -24,6 +23,7 @@ from optgen.language.definition import Value, define_spec
 from optgen.language.model import Spec
 from optgen.language.reader import parse_spec, read_text
 from optgen.pipeline.optimizer import Generated, generate
+from optgen.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ class OptimizerDefinition:
             spec, inner = self.wraps.spec(), self.wraps.wrapped()
         return specialise(spec, choose(spec, {}, {}), inner)
 
+
+#: The attributes of what is defined that build optimizers.
+_FRONT_ENDS = ("optax", "optim", "torch", "lucid")
 
 #: What was compiled in this process and is still there, by its definition.
 _compiled: WeakValueDictionary[str, CustomOptimizer] = WeakValueDictionary()
@@ -147,6 +150,13 @@ class CustomOptimizer:
 
         return optimizer_class(self._entry)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or hasattr(type(self), name):
+            # What a front-end lacks while it is made is no attribute of this.
+            return object.__getattribute__(self, name)
+        told = f"{self.spec.name!r} has no {name!r}; there are {', '.join(_FRONT_ENDS)}, spec and files"
+        raise AttributeError(told, name=name, obj=None)
+
     def __repr__(self) -> str:
         return f"<optgen optimizer {self.spec.name}{inspect.signature(self.optim)}>"
 
@@ -154,6 +164,7 @@ class CustomOptimizer:
 def define(
     name: str,
     equations: str,
+    /,
     *,
     wraps: Mapping[str, CustomOptimizer | str] | None = None,
     counts: Mapping[str, int | np.integer[Any]] | None = None,
@@ -169,12 +180,18 @@ def define(
             `base_beta1`. Its learning rate is the `lr` of both.
         counts: options that are integers fixed when the optimizer is built, such as the length of a history or the
             turns of a loop, with their defaults.
-        **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option.
+        **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option. They may
+            be called `name` and `equations`, but not `wraps` or `counts`.
 
     Raises:
         SpecError: a mistake in the equations, shown in place.
         TypeError: a default is of no such type, or is given in `counts` as well.
+        ValueError: `wraps` names several optimizers, or none.
     """
+    own: dict[str, Any] = {"wraps": wraps, "counts": counts}
+    numbers = {argument: given for argument, given in own.items() if isinstance(given, int | float | np.generic)}
+    if numbers:  # meant as defaults, which cannot be called so
+        defaults, wraps, counts = {**numbers, **defaults}, None, None
     if wraps is not None and len(wraps) != 1:
         raise ValueError(f"{name} wraps one optimizer: wraps={{'base': 'adam'}}")
     called = next(iter(wraps)) if wraps else ""
@@ -201,8 +218,9 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     if isinstance(path, str) and path in catalogue_names():
         path = specs_folder() / f"{path}.toml"
     elif isinstance(path, str) and not path.endswith(".toml") and not Path(path).exists():
-        close = get_close_matches(path, catalogue_names(), 1)
-        hint = f"did you mean '{close[0]}'?" if close else "a file's name ends with .toml"
+        if told := not_generated(path):
+            raise UnknownOptimizer(told)
+        hint = did_you_mean(path, catalogue_names(), "a file's name ends with .toml")
         raise UnknownOptimizer(f"there is no optimizer '{path}' in the catalogue, and no such file; {hint}")
     try:
         definition = OptimizerDefinition(read_text(path, str(path)), str(path), None)

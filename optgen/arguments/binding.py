@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from optgen.contract.dialects import Dialect
+from optgen.suggestions import did_you_mean
 
 
 def signature(dialect: Dialect, *extra: inspect.Parameter) -> inspect.Signature:
@@ -35,6 +35,6 @@ def bind(label: str, called: inspect.Signature, args: tuple[Any, ...], kwargs: M
         unknown = next((name for name in kwargs if name not in called.parameters), None)
         # Of a misspelt argument Python says that the right one is missing.
         told = f"got an unexpected keyword argument {unknown!r}" if unknown else str(error)
-        close = get_close_matches(unknown, called.parameters, 1, 0.6) if unknown else []
-        hint = f"; did you mean '{close[0]}'?" if close else f"; it takes {', '.join(called.parameters)}"
-        raise TypeError(f"{label}: {told}{hint}") from None
+        takes = f"it takes {', '.join(called.parameters)}"
+        hint = did_you_mean(unknown, called.parameters, takes) if unknown else takes
+        raise TypeError(f"{label}: {told}; {hint}") from None

@@ -15,6 +15,9 @@ from optgen.contract.dialects import Argument, Dialect
 from optgen.contract.manifest import Manifest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 
+#: What hyperparameters are in the libraries whose groups of parameters hold them; schedulers change them there.
+_GROUPED = {"torch": "a number or a tensor", "lucid": "a number"}
+
 #: A learning rate that depends on the step: step count → value.
 Schedule = Any
 
@@ -69,20 +72,30 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
             label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
             if target in declared_options:
                 options[target] = check_option(label, declared_options[target], part)
-            elif hasattr(part, "current_lrs"):
+                continue
+            varies = takes_schedule(dialect, argument, hyperparameters[target])
+            is_scheduler = hasattr(part, "current_lrs")
+            if varies and dialect.library in _GROUPED and (is_scheduler or callable(part)):
+                hint = f"a schedule goes with {dialect.library}.optim.lr_scheduler"
+                raise HyperparameterTypeError(f"{label} is {_kinds(dialect.library, varies)}, not {part!r}; {hint}")
+            if is_scheduler:
                 # Called as an optax schedule, it would give its negated rate.
-                raise HyperparameterTypeError(f"{label} is a number, an array or a schedule; {part!r} is a scheduler")
-            elif callable(part) and takes_schedule(dialect, argument, hyperparameters[target]):
+                what = f"{_kinds(dialect.library, varies)}; {part!r} is a scheduler"
+                raise HyperparameterTypeError(f"{label} is {what}")
+            if varies and callable(part):
                 schedules[target] = part
-            else:
-                declared = replace(
-                    hyperparameters[target], varies=takes_schedule(dialect, argument, hyperparameters[target])
-                )
-                if target in dialect.domains:
-                    declared = replace(declared, domain=dialect.domains[target])
-                values[target] = check_value(label, declared, part)
+                continue
+            declared = replace(hyperparameters[target], varies=varies)
+            if target in dialect.domains:
+                declared = replace(declared, domain=dialect.domains[target])
+            values[target] = check_value(label, declared, part, dialect.library)
     _check_demands(dialect, options, values)
     return Settings(options, values, schedules)
+
+
+def _kinds(library: str, varies: bool) -> str:
+    """The values that a hyperparameter may have in a library's front-end, in its words."""
+    return _GROUPED.get(library) or ("a number, an array or a schedule" if varies else "a number or an array")
 
 
 def takes_schedule(dialect: Dialect, argument: Argument, hyperparameter: Hyperparameter) -> bool:

@@ -39,7 +39,7 @@ def _without_given(dialect: Dialect) -> Dialect:
 
 
 def completed(manifest: Manifest, dialect: Dialect) -> Dialect:
-    """A spelling with all that it leaves out, by the spec's names and by keyword."""
+    """A spelling with all hyperparameters and options that it leaves out, by the spec's names and by keyword."""
     from optgen.contract.choice import dialect_defaults
 
     options, values = dialect_defaults(manifest, dialect)

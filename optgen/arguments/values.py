@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optgen.arguments.settings import _GROUPED, _kinds
 from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Option, OptionValue
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 
@@ -53,8 +54,14 @@ def _check_array(label: str, hyperparameter: Hyperparameter, value: Any) -> None
         check_value(label, hyperparameter, float(value))
 
 
-def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
+def check_value(label: str, hyperparameter: Hyperparameter, value: Any, library: str = "") -> Any:
     """A hyperparameter's value: a Python number inside its domain, or an array of one number as it is.
+
+    Args:
+        label: what it is called in messages.
+        hyperparameter: what its spec declares.
+        value: what was given.
+        library: the one whose front-end was given it.
 
     Raises:
         InvalidHyperparameter: it is outside its domain.
@@ -75,6 +82,6 @@ def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.ndarray):
         _check_array(label, hyperparameter, value)
         return value
-    kinds = "a number, an array or a schedule" if hyperparameter.varies else "a number or an array"
-    hint = "; its spec would have to say varies = true" if callable(value) and not hyperparameter.varies else ""
-    raise HyperparameterTypeError(f"{label} is {kinds}, not {value!r}{hint}")
+    is_new = callable(value) and not hyperparameter.varies and library not in _GROUPED
+    hint = "; its spec would have to say varies = true" if is_new else ""
+    raise HyperparameterTypeError(f"{label} is {_kinds(library, hyperparameter.varies)}, not {value!r}{hint}")

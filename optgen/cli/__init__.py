@@ -11,6 +11,9 @@ from optgen import __version__
 from optgen.cli import build, doctor, listing, new, show, verify
 from optgen.cli.messages import CommandGroup
 
+#: Training steps of the demo, which are enough for the accuracy that it asks for.
+_DEMO_STEPS = 600
+
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optgen")
@@ -20,7 +23,7 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--steps", type=click.IntRange(min=20), default=600, show_default=True, help="Training steps of each run."
+    "--steps", type=click.IntRange(min=20), default=_DEMO_STEPS, show_default=True, help="Training steps of each run."
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), default=Path("out/demo.png"), show_default=True
@@ -33,7 +36,7 @@ def demo(steps: int, picture: Path) -> None:
         raise click.ClickException(f"the demo needs {error.name}: pip install 'optgen[demo]'") from None
     from rich.console import Console
 
-    if not run_demo(steps, picture, Console(highlight=False, soft_wrap=True)):
+    if not run_demo(steps, _DEMO_STEPS, picture, Console(highlight=False, soft_wrap=True)):
         sys.exit(1)
 
 

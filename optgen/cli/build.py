@@ -88,11 +88,11 @@ def docs() -> None:
         raise click.ClickException("the documentation belongs to a checkout of optgen, and this is an installed one")
     if importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException("pictures are drawn by matplotlib: pip install -e '.[docs]'")
-    written = 0
-    for relative in write_docs(specs_folder(), root):
-        echo(f"wrote {relative}")
-        written += 1
-    click.echo(f"{counted(written, 'file')} of the documentation changed")
+    changed = 0
+    for verb, relative in write_docs(specs_folder(), root):
+        echo(f"{verb} {relative}")
+        changed += 1
+    click.echo(f"{counted(changed, 'file')} of the documentation changed")
 
 
 def folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from optgen._paths import specs_folder
+from optgen._paths import spec_label, specs_folder
 from optgen.cli.messages import EXISTING_FOLDER, known_names
 
 
@@ -60,7 +60,8 @@ def _shown(name: str, folder: Path, stage: str | None, target: str | None, varia
         return show_schedule(all_paths(folder)[name], target)
     from optgen.language.reader import read_spec
 
-    spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
+    path = folder / f"{name}.toml"
+    spec = read_spec(path, spec_label(path))
     if target:
         from optgen.pipeline.stages import show_target
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from optgen._paths import specs_folder
+from optgen._paths import spec_label, specs_folder
 from optgen.cli.listing import print_table
 from optgen.cli.messages import EXISTING_FOLDER, known_names
 
@@ -37,7 +37,8 @@ def verify(names: tuple[str, ...], target: str, gpus: tuple[str, ...], specs: Pa
         raise click.ClickException("learning rate schedules have no kernels")
     rows, wrong = [], 0
     for name in chosen:
-        spec = read_spec(folder / f"{name}.toml")
+        path = folder / f"{name}.toml"
+        spec = read_spec(path, spec_label(path))
         found = kernels.verify(spec, wrapped_rule(spec, folder), gpus or tuple(kernels.GPUS))
         for variant, moved, said in found.bytes:
             if moved != said:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 
+from optgen._paths import spec_label
 from optgen.contract.manifest import Manifest, read_manifest
 from optgen.docs.paths import FUNCTIONS, TakenPath, best_path
 from optgen.docs.reference import Row, memory, page_of
@@ -47,7 +48,7 @@ def documented(specs: Path) -> dict[str, Documented]:
     """
     found = {}
     for name, path in spec_paths(specs).items():
-        spec = read_spec(path, f"specs/{path.name}")
+        spec = read_spec(path, spec_label(path))
         files = generate(spec, wrapped=wrapped_rule(spec, specs), targets=("jax",)).files
         found[name] = Documented(spec, read_manifest(files["manifest.json"].encode()))
     return found
@@ -107,8 +108,11 @@ def _overview(optimizer: Documented) -> Row:
     )
 
 
-def write_docs(specs: Path, root: Path) -> Iterator[str]:
-    """Bring the documentation of a checkout up to date; yields the path of each file that changed.
+def write_docs(specs: Path, root: Path) -> Iterator[tuple[str, str]]:
+    """Bring the documentation of a checkout up to date.
+
+    Yields:
+        for each file that changed, what became of it, "wrote" or "removed", and its path.
 
     Raises:
         SpecError: a spec is wrong.
@@ -120,11 +124,12 @@ def write_docs(specs: Path, root: Path) -> Iterator[str]:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            yield relative
+            yield "wrote", relative
     for relative in _left_over(root, optimizers):
         (root / relative).unlink()
-        yield f"{relative} (removed)"
-    yield from _draw(specs, root, optimizers)
+        yield "removed", relative
+    for relative in _draw(specs, root, optimizers):
+        yield "wrote", relative
 
 
 def _draw(specs: Path, root: Path, optimizers: Mapping[str, Documented]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from optgen.contract.declarations import SHARED_WITH_WRAPPED
 from optgen.contract.dialects import spelling
@@ -32,12 +31,16 @@ from optgen.language.syntax import (
     expressions,
     walk,
 )
+from optgen.suggestions import nearest
 
-#: What newcomers call the gradient and the parameter.
+#: What newcomers and other libraries call the gradient, the parameter, the step and sizes.
 _OTHER_NAMES = dict.fromkeys(("grad", "grads", "gradient", "gradients"), "the gradient is g")
 _OTHER_NAMES |= dict.fromkeys(
     ("param", "params", "parameter", "parameters", "weight", "weights", "w", "p", "x"), "the parameter is theta[t-1]"
 )
+_OTHER_NAMES |= dict.fromkeys(("step", "steps", "iteration", "iterations"), "the step is t, counted from 1")
+_OTHER_NAMES |= dict.fromkeys(("ndim", "ndims", "dim", "dims"), "the number of axes is rank")
+_OTHER_NAMES |= dict.fromkeys(("numel", "nelement"), "the number of elements is size")
 
 
 def check_spec(spec: Spec, defined: bool = False) -> None:
@@ -318,8 +321,7 @@ class _SpecCheck:
             raise self.fail(span, f"'{name}' has no steps", hint)
         self.index(node, loops)
         if name not in self.known:
-            close = get_close_matches(name, sorted(self.known), 1, 0.7)
-            if close or name in _OTHER_NAMES or not _mentions_step(node.index):
+            if nearest(name, sorted(self.known), 0.7) or name in _OTHER_NAMES or not _mentions_step(node.index):
                 raise self.unknown(span, name, loops)
             raise self.fail(
                 span, f"'{name}' is read at a step, but '{name}[t]' is never assigned", f"add {name}[t] = ..."
@@ -330,12 +332,12 @@ class _SpecCheck:
             )
 
     def unknown(self, span: Span, name: str, loops: frozenset[str]) -> SpecError:
-        close = get_close_matches(name, sorted(self.known | loops), 1, 0.7)
+        meant = nearest(name, sorted(self.known | loops), 0.7)
         hint = "declare it in [hyperparameters] or give it a value"
         if self.defined:
             hint = f"write define(..., {name}=...) or give it a value"
-        if close:
-            hint = f"did you mean '{close[0]}'?"
+        if meant:
+            hint = f"did you mean '{meant}'?"
         elif name in _OTHER_NAMES:
             hint = _OTHER_NAMES[name]
         if name in RESERVED:

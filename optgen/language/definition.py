@@ -18,11 +18,17 @@ from optgen.language.functions import RESERVED
 from optgen.language.gradient import with_transformations
 from optgen.language.implied import imply_domains
 from optgen.language.model import Preamble, Spec
-from optgen.language.refused_names import declared_problem, name_problem
+from optgen.language.refused_names import declared_problem, keyword_problem, name_problem
 from optgen.language.source import Source, Span
 
 #: What `define` takes as a default.
 Value = float | bool | np.generic | None
+
+#: Names that its defaults cannot have, which spec files are free to use.
+_ARGUMENTS = {
+    "wraps": "the optimizer that is wrapped, in the arguments of define",
+    "counts": "the options that are integers, in the arguments of define",
+}
 
 
 def define_spec(
@@ -62,8 +68,14 @@ def define_spec(
     for key in (*counts, *values, *([wraps] if wraps else ())):
         if key in RESERVED:
             raise SpecError(f"'{key}' has a meaning in the language", nowhere, "choose another name")
-        if problem := name_problem(key) or (key != wraps and declared_problem(key, "hyperparameters")):
+        if (
+            problem := keyword_problem(key)
+            or name_problem(key)
+            or (key != wraps and declared_problem(key, "hyperparameters"))
+        ):
             raise SpecError(problem[0], nowhere, problem[1])
+        if key in values and key in _ARGUMENTS:
+            raise SpecError(f"'{key}' is {_ARGUMENTS[key]}", nowhere, "choose another name")
     for key, written in counts.items():
         count = _plain(written)
         if isinstance(count, bool) or not isinstance(count, int):

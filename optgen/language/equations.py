@@ -11,7 +11,6 @@ import ast
 import math
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from optgen.errors import SpecError
 from optgen.language.functions import EXAMPLES, EXTENTS, FUNCTIONS, LENGTH, REDUCTIONS
@@ -37,6 +36,31 @@ from optgen.language.syntax import (
     is_initial,
 )
 from optgen.language.tokens import read_lines
+from optgen.suggestions import did_you_mean
+
+#: Functions of torch and numpy that are written otherwise here: how many values they take, and what to write.
+_OTHER_FUNCTIONS = {
+    **dict.fromkeys(("square", "sqr"), (1, "{}**2")),
+    **dict.fromkeys(("pow", "power", "float_power"), (2, "{}**{}")),
+    "rsqrt": (1, "1/sqrt({})"),
+    "reciprocal": (1, "1/{}"),
+    **dict.fromkeys(("neg", "negative"), (1, "-{}")),
+    **dict.fromkeys(("absolute", "fabs"), (1, "abs({})")),
+    "sgn": (1, "sign({})"),
+    **dict.fromkeys(("maximum", "fmax"), (2, "max({}, {})")),
+    **dict.fromkeys(("minimum", "fmin"), (2, "min({}, {})")),
+    "clamp": (3, "clip({}, {}, {})"),
+    "add": (2, "{} + {}"),
+    **dict.fromkeys(("sub", "subtract"), (2, "{} - {}")),
+    **dict.fromkeys(("mul", "multiply"), (2, "{}*{}")),
+    **dict.fromkeys(("div", "divide", "true_divide"), (2, "{}/{}")),
+    "log1p": (1, "log(1 + {})"),
+    "expm1": (1, "exp({}) - 1"),
+    "zeros_like": (1, "0*{}"),
+    "ones_like": (1, "0*{} + 1"),
+    **dict.fromkeys(("numel", "nelement"), (1, "size")),
+    **dict.fromkeys(("ndim", "dim"), (1, "rank")),
+}
 
 MAX_NODES = 5000
 MAX_DEPTH = 100
@@ -223,9 +247,9 @@ class _EquationReader:
             return self.length(node, depth)
         known = function in FUNCTIONS or function in REDUCTIONS
         if not known and function != self.wrapped:
-            close = get_close_matches(function, [*FUNCTIONS, *REDUCTIONS], 1, 0.7)
-            names = ", ".join(sorted({*FUNCTIONS, *REDUCTIONS}))
-            hint = f"did you mean '{close[0]}'?" if close else f"a product needs '*'; the functions are {names}"
+            names = sorted({*FUNCTIONS, *REDUCTIONS})
+            others = f"a product needs '*'; the functions are {', '.join(names)}"
+            hint = _other_function(node, function) or did_you_mean(function, [*FUNCTIONS, *REDUCTIONS], others, 0.7)
             raise self.fail(node.func, f"unknown function '{function}'", hint)
         over = ""
         for keyword in node.keywords:
@@ -287,7 +311,7 @@ def parse_equations(
     Raises:
         SpecError: the text is not in the language.
     """
-    lines = read_lines(source, text, first_line, first_column)
+    lines = read_lines(source, text, first_line, first_column, states=not lists)
     if not lines:
         return ()
     check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
@@ -310,6 +334,16 @@ def parse_equations(
         assert isinstance(head, ast.If)  # the head that was put there
         body = head.body
     return reader.block(body)
+
+
+def _other_function(node: ast.Call, function: str) -> str:
+    """How a function of another library is written here, as a hint; empty for any other name."""
+    if function not in _OTHER_FUNCTIONS:
+        return ""
+    count, form = _OTHER_FUNCTIONS[function]
+    short = all(isinstance(a, ast.Name | ast.Constant) for a in node.args) and len(node.args) == count
+    values = [ast.unparse(a) for a in node.args] if short else ["x", "y", "z"]
+    return f"write {form.format(*values)}"
 
 
 def _arguments(count: int) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
 from optgen.language.functions import RESERVED
-from optgen.language.refused_names import declared_problem, name_problem
+from optgen.language.refused_names import declared_problem, keyword_problem, name_problem
 from optgen.language.source import Source
 from optgen.language.symbols import symbol_problem
 from optgen.language.tokens import MAX_NAME
+from optgen.suggestions import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*\Z")
 
@@ -157,8 +157,8 @@ class Tables:
                 *keys,
                 hint=f"letters, digits and single '_', a letter first, at most {MAX_NAME}",
             )
-        if keyword.iskeyword(name):
-            raise self.fail_value(f"'{name}' is a word of Python", table, *keys, hint="choose another name")
+        if problem := keyword_problem(name):
+            raise self.fail_value(problem[0], table, *keys, hint="choose another name")
         return name
 
     def declared(self, name: str, table: str, *keys: Key) -> str:
@@ -167,9 +167,7 @@ class Tables:
         if not _NAME.match(name) or len(name) > MAX_NAME:
             hint = f"letters, digits and single '_', a letter first, at most {MAX_NAME}"
             raise self.fail(f"'{shortened(name)}' is not a name", table, *where, hint=hint)
-        if keyword.iskeyword(name):
-            raise self.fail(f"'{name}' is a word of Python", table, *where, hint="choose another name")
-        if problem := name_problem(name) or declared_problem(name, table):
+        if problem := keyword_problem(name) or name_problem(name) or declared_problem(name, table):
             raise self.fail(problem[0], table, *where, hint=problem[1])
         if name in RESERVED:
             raise self.fail(f"'{name}' has a meaning in the language", table, *where, hint="choose another name")
@@ -193,7 +191,4 @@ def shortened(name: str) -> str:
 
 def suggestion(name: str, known: tuple[str, ...]) -> str:
     """A hint for a misspelt name: the closest known one, or all."""
-    close = get_close_matches(name, known, 1, 0.7)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else "there is none"
+    return did_you_mean(name, known, f"known: {', '.join(known)}" if known else "there is none", 0.7)

@@ -9,6 +9,7 @@ import numpy as np
 from optgen.contract.manifest import StateInfo
 from optgen.frontends.groups.checks import seen
 from optgen.frontends.groups.layout import Kept, StateLayout
+from optgen.runtime.numpy.arrays import arithmetic_of
 
 
 class NumpyLayout(StateLayout):
@@ -30,8 +31,8 @@ class NumpyLayout(StateLayout):
     def counted(self, parameter: Any, kept: Kept, t: int) -> int:
         return t
 
-    def step_number(self, parameter: Any, kept: Kept, name: str, value: np.ndarray) -> np.ndarray:
-        return value
+    def step_number(self, parameter: Any, kept: Kept, name: str, value: Any) -> np.ndarray:
+        return np.array(value)
 
     def on_host(self, value: Any) -> np.ndarray:
         return np.array(value, np.float64)
@@ -47,6 +48,12 @@ class NumpyLayout(StateLayout):
 
     def restored(self, parameter: Any, name: str, value: Any) -> Any:
         return int(value) if name == self.count else restored(parameter, value)
+
+    def turned(self, history: Any, places: int) -> Any:
+        if isinstance(history, tuple):
+            return tuple(self.turned(part, places) for part in history)
+        history[...] = np.roll(history, places, 0)
+        return history
 
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
@@ -64,4 +71,4 @@ def restored(parameter: Any, value: Any) -> Any:
         return tuple(restored(parameter, part) for part in value)
     if not isinstance(value, np.ndarray | np.generic) or value.ndim == 0:
         return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
-    return value.astype(np.float64 if parameter.data.dtype == np.float64 else np.float32)
+    return value.astype(arithmetic_of(parameter.data.dtype))

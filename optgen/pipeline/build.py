@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optgen._cache import UNFINISHED, compiler_key
+from optgen._paths import SCHEDULES as SCHEDULES
+from optgen._paths import spec_label
 from optgen.errors import OptgenError, SpecError
 from optgen.language.reader import read_spec
 from optgen.pipeline.record import Record, files_in, write_file
 from optgen.pipeline.wrapping import wrapped_rule
 
-#: The folder of learning-rate schedules, among specs and among generated code.
-SCHEDULES = "schedules"
 #: Folders that Python makes by itself and no spec is asked for.
 _IGNORED = "__pycache__"
 
@@ -89,7 +89,7 @@ def generate_file(path: Path) -> dict[str, str]:
     """
     from optgen.pipeline.optimizer import generate
 
-    spec = read_spec(path, f"specs/{path.name}")
+    spec = read_spec(path, spec_label(path))
     if spec.name != path.stem:
         where = spec.source.location(spec.source.find("optimizer", "name"))
         raise SpecError(f"the name is '{spec.name}' and the file's is '{path.stem}'", where, "make them the same")
@@ -187,7 +187,7 @@ def _key(spec: Path) -> str:
     """What generated files depend on: for an optimizer that wraps another, on any spec beside it."""
     text = spec.read_bytes()
     around = [path.read_bytes() for path in spec_paths(spec.parent).values()] if b"\nwrapped" in text else []
-    return hashlib.sha256(b"".join([text, compiler_key().encode(), *around])).hexdigest()
+    return hashlib.sha256(b"".join([spec_label(spec).encode(), text, compiler_key().encode(), *around])).hexdigest()
 
 
 def _folders(output: Path) -> list[str]:

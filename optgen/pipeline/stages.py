@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead
@@ -18,6 +17,7 @@ from optgen.language.latex import equations_latex
 from optgen.language.model import Spec
 from optgen.pipeline.optimizer import compile_variant, generate
 from optgen.pipeline.wrapping import wrapped_rule
+from optgen.suggestions import did_you_mean
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 
@@ -84,8 +84,7 @@ def _wrapped(spec: Spec) -> Rule | None:
 def _choice(spec: Spec, variant_name: str) -> Choice:
     choices = choices_ahead(spec)
     if variant_name not in choices:
-        close = get_close_matches(variant_name, choices, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(choices)}"
+        hint = did_you_mean(variant_name, choices, f"there are: {', '.join(choices)}")
         raise UnknownOptimizer(f"{spec.name} has no variant '{variant_name}'; {hint}")
     return choices[variant_name]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optgen._paths import generated_folder
+from optgen.catalogue.manifests import not_generated
 from optgen.contract.dialects import Dialect
 from optgen.errors import UnknownSchedule
 from optgen.runtime.modules import module_from_text
@@ -38,7 +39,8 @@ def schedule_manifest(name: str) -> LrScheduleManifest:
         return read_schedule_manifest((generated_folder() / _FOLDER / name / "manifest.json").read_bytes())
     except FileNotFoundError:
         known = ", ".join(schedule_names()) or "none; run: optgen build"
-        raise UnknownSchedule(f"no schedule '{name}' in the catalogue; there are: {known}") from None
+        told = not_generated(name) or f"no schedule '{name}' in the catalogue; there are: {known}"
+        raise UnknownSchedule(told) from None
 
 
 @functools.cache

@@ -16,10 +16,15 @@ from optgen.errors import TreeMismatch
 from optgen.frontends.groups.checks import seen
 from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.runtime.in_place import InPlaceRule
-from optgen.runtime.torch.memory import as_real
+from optgen.runtime.torch.arrays import is_followed
+from optgen.runtime.torch.memory import as_real, can_be_written
 from optgen.runtime.torch.sharded import Sharding, as_placed, described, is_sharded
 
 Tensor = torch.Tensor
+
+#: The types in which numbers of the step are kept as they are given, and those for counts of steps.
+_NUMBERS = (torch.float32, torch.float64)
+_COUNTS = (*_NUMBERS, torch.int32, torch.int64)
 
 
 class TorchLayout(StateLayout):
@@ -51,7 +56,9 @@ class TorchLayout(StateLayout):
         return "there are no Triton kernels here" if self.triton() is None else ""
 
     def why_no_array(self, value: Any) -> str:
-        return "" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+        if not isinstance(value, Tensor):
+            return f"of type {type(value).__name__}"
+        return "of dtype torch.bool" if value.dtype is torch.bool else ""
 
     def entry_names(self, parameter: Tensor, info: StateInfo) -> tuple[str, ...]:
         # torch's distributed checkpoints hold tensors and numbers, and no tuples of them.
@@ -72,12 +79,15 @@ class TorchLayout(StateLayout):
         for name in (self.count, *(self.names[n] for n in self.of_step)):
             if name in found and not isinstance(found[name], Tensor):
                 found[name] = self.restored(parameter, name, found[name])
+            elif name in found:
+                found[name] = self._in_wide_type(name, found[name])
         for name in kept.keys() - found.keys():
             del kept[name]
         kept.update(found)
 
     def array(self, parameter: Tensor) -> Tensor:
-        return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
+        # What autograd saves of it must not be the memory that the step writes.
+        return as_real(parameter.clone() if torch.is_grad_enabled() else parameter.detach())
 
     def form(self, parameter: Tensor) -> tuple[Any, ...]:
         return seen(parameter)
@@ -95,13 +105,18 @@ class TorchLayout(StateLayout):
         """Where numbers of the step are kept; never on the default device, which steps would have to ask for them."""
         return parameter.device if self.on_device else "cpu"
 
-    def step_number(self, parameter: Tensor, kept: Kept, name: str, value: np.ndarray) -> Tensor:
+    def step_number(self, parameter: Tensor, kept: Kept, name: str, value: Any) -> Tensor:
+        if is_followed(value):
+            return value  # type: ignore[no-any-return]
+        value = np.array(value.detach().cpu() if isinstance(value, Tensor) else value)
         if name in kept and kept[name].shape == value.shape and not kept[name].requires_grad:
             number: Tensor = kept[name].copy_(torch.as_tensor(value, device="cpu"))
             return number
         return torch.as_tensor(value, device=self.place_of_numbers(parameter))
 
-    def on_host(self, value: Tensor) -> np.ndarray:
+    def on_host(self, value: Tensor) -> Any:
+        if is_followed(value):
+            return value
         # One by one: tensors of memory estimators know their numbers, and are no arrays.
         return np.array(value.detach().tolist(), np.float64)
 
@@ -124,7 +139,15 @@ class TorchLayout(StateLayout):
         if not isinstance(value, Tensor):
             # Older checkpoints of torch have plain numbers of steps.
             return torch.tensor(float(value), dtype=torch.float32, device=self.place_of_numbers(parameter))
-        return value.to(parameter.device, copy=True) if self.on_device else value.clone()
+        wide = self._in_wide_type(name, value)
+        return wide.to(parameter.device, copy=True) if self.on_device else wide.clone()
+
+    def _in_wide_type(self, name: str, value: Tensor) -> Tensor:
+        """A count or a number of the step where the next ones can be written, in a type that holds them."""
+        wide = _COUNTS if name == self.count else _NUMBERS
+        if value.dtype in wide and can_be_written(value) and not (name == self.count and value.requires_grad):
+            return value
+        return value.detach().to(value.dtype if value.dtype in wide else torch.float32, copy=True)
 
     def check(self, label: str, parameter: Tensor, kept: Mapping[str, Any]) -> None:
         super().check(label, parameter, kept)
@@ -133,6 +156,9 @@ class TorchLayout(StateLayout):
                 raise TreeMismatch(
                     f"{label}: '{name}' is {described(kept[name])}, its parameter {described(parameter)}"
                 )
+
+    def turned(self, history: Any, places: int) -> Any:
+        return self.written(history, torch.roll(history, places, 0))
 
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):

@@ -15,16 +15,24 @@ from optgen.arguments.binding import bind
 from optgen.arguments.settings import settings
 from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
-from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
-from optgen.frontends.groups.dialect import FIXED, call_signature, is_kept_elsewhere, spellings
-from optgen.frontends.groups.step import Work, check_inputs
+from optgen.errors import InvalidHyperparameter, TreeMismatch, UnsupportedSharding
+from optgen.frontends.groups.dialect import (
+    call_signature,
+    check_saved_group,
+    fixed_entries,
+    is_kept_elsewhere,
+    own_spelling,
+)
+from optgen.frontends.groups.step import Work, check_inputs, stepping
 from optgen.frontends.names import generated_class
-from optgen.runtime.backend import is_for_triton, made_or_told, triton_or_told
+from optgen.runtime.backend import made_or_told, triton_or_told
 from optgen.runtime.formats.state_dtypes import formats_of
+from optgen.runtime.numpy.memory import Spans
 from optgen.runtime.torch.host_values import is_capturing
-from optgen.runtime.torch.memory import gradient_of, torch_memory
+from optgen.runtime.torch.memory import gradient_of, spans_of, torch_memory
 from optgen.runtime.torch.sharded import Sharding, is_made_by_zero
 from optgen.runtime.torch.threads import safe_after_fork
+from optgen.runtime.torch_checks import check_capture, check_tensors
 from optgen.torch._arguments import GroupChoice, check_flags, is_constant, plain, tensors_of
 from optgen.torch._checkpoints import hidden, show
 from optgen.torch._layout import TorchLayout
@@ -56,9 +64,13 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
         self._members: list[list[Tensor]] = []
         self._can_trace = False
+        #: The memory of the parameters that make a step.
+        self._spans = Spans(())
+        #: Of each group, whether its parameters make their steps together.
+        self._is_joint: list[bool] = []
         self._choices: dict[int, GroupChoice] = {}
-        # What a step keeps for each parameter; states may hold entries of others, of which graphs know nothing.
-        self._names: dict[Tensor, list[str]] = {}
+        # What a step keeps for each parameter: graphs know nothing of entries of others, nor of other types.
+        self._kept_types: dict[Tensor, dict[str, torch.dtype]] = {}
         # What graphs replay reads tables and numbers of these steps.
         self._captured: list[Ready] = []
         check_flags(type(self).__name__, defaults)
@@ -70,7 +82,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     @property
     def _fixed(self) -> dict[str, Any]:
         """Entries that torch's groups of this name hold beside arguments."""
-        return FIXED.get((self.dialect.library, self.dialect.name), {})
+        return fixed_entries(self.dialect)
 
     @property
     def skipped_steps(self) -> int:
@@ -108,6 +120,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
         self._can_trace = False
+        self._spans = Spans(())
+        self._is_joint = []
         # torch adds `differentiable` to every optimizer's.
         names = {argument.name for argument in self.dialect.arguments} | self._fixed.keys()
         self.defaults = {name: value for name, value in self.defaults.items() if name in names}
@@ -138,6 +152,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
         def layout_of(saved: Mapping[str, Any]) -> TorchLayout:
             group = {**self.defaults, **saved, **self._fixed}
+            check_saved_group(type(self).__name__, self.entry.manifest, self.dialect, saved)
             check_flags(type(self).__name__, group)
             return self._chosen(group)[0]
 
@@ -180,12 +195,18 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         """Whether a graph can hold the step: all that is kept is there, in tensors that are the parameters' own."""
         if inputs or torch.is_grad_enabled() or not self._can_trace:
             return False
+        for is_joint, members in zip(self._is_joint, self._members, strict=False):
+            # What a parameter keeps that misses a step of the model moves on as well.
+            if is_joint and not all(p.grad is not None or p not in self.state for p in members):
+                return False
+        if self.dialect.missing and not all(p.grad is not None for members in self._members for p in members):
+            return False
         given = [p for members in self._members for p in members if p.grad is not None]
         return all(
             not gradient_of(p).is_sparse
             and p in self.state
-            and p in self._names
-            and all(isinstance(self.state[p].get(name), Tensor) for name in self._names[p])
+            and p in self._kept_types
+            and all(getattr(self.state[p].get(n), "dtype", None) == dtype for n, dtype in self._kept_types[p].items())
             for p in given
         )
 
@@ -194,7 +215,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         for index, members in enumerate(self._members):
             parameters = [p for p in members if p.grad is not None]
             gradients = [p.grad for p in parameters]
-            states = [self.state[p][name] for p in parameters for name in self._names[p]]
+            states = [self.state[p][name] for p in parameters for name in self._kept_types[p]]
             torch.ops.optgen.step(parameters, gradients, states, self._number, index)
 
     @safe_after_fork
@@ -208,7 +229,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         layout, hyperparameters = self._chosen_again(group, chosen)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         ready = self._ready_on.get(group)
-        if ready is not None and ready.layout is layout and ready.is_in_memory(parameters, gradients, states):
+        if (
+            ready is not None
+            and ready.layout is layout
+            and ready.is_in_memory(parameters, gradients, states)
+            and ready.is_apart(self._spans)
+        ):
             if ready.can_skip:
                 self._run(ready, parameters, hyperparameters, scale, found_inf)
                 return
@@ -230,20 +256,25 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         kept = {p: {name: next(rest) for name in layout.kept_names(p)} for p in given}
         given_group = {**chosen, "params": given}
         work = Work(given_group, layout, hyperparameters, given, self._first_of(group))
-        step = TorchStep(self.dialect, work, kept, {})
+        step = TorchStep(self.dialect, work, kept, {}, in_graph=True)
         step.check(type(self).__name__)
+        # A graph may give copies of the parameters.
+        self._spans = spans_of([*parameters, *(p for members in self._members for p in members)])
+        step.take_gradients(self._spans)
         step.run()
         self._ready_on[group] = step.ready
 
     @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
     @safe_after_fork
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
-        _check_capture(self)
+        check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         steps: dict[int, TorchStep] = {}
         work = [self._work(index, group, inputs, steps) for index, group in enumerate(self.param_groups)]
+        self._keep_apart(work, inputs, steps)
         skipping = [part for part in work if part.group["skip_nonfinite"]]
         self._can_trace = not (skipping or [part for part in work if part.layout.of_model])
+        self._is_joint = [part.layout.is_joint for part in work]
         # What GradScaler knows is used where it is; elsewhere the host asks for it.
         by_device = (found_inf is not None or scale is not None) and all(
             ready is not None and ready.can_skip
@@ -256,8 +287,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return
         if scale is not None and not by_device:
-            for parameter in (p for part in work for p in part.parameters):
+            for parameter in (p for part in work for p in part.parameters if p.grad is not None):
                 gradient_of(parameter).div_(scale.to(parameter.device))
+        for made in steps.values():
+            made.take_gradients(self._spans)
         for index, part in enumerate(work):
             ready = self._ready.get(index)
             if ready is not None:
@@ -266,7 +299,19 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             elif index in steps:
                 steps[index].run()
                 self._ready[index] = steps[index].ready
-                self._names |= {p: part.layout.kept_names(p) for p in part.parameters}
+                for p in part.parameters:
+                    self._kept_types[p] = {n: self.state[p][n].dtype for n in part.layout.kept_names(p)}
+
+    def _keep_apart(self, work: list[Work], inputs: Mapping[str, Any], steps: dict[int, TorchStep]) -> None:
+        """Have groups that are ready look again where gradients stand in memory that the step writes."""
+        if steps:
+            self._spans = spans_of(p for part in work for p in part.parameters)
+        for index, part in enumerate(work):
+            ready = self._ready.get(index)
+            if ready is not None and part.parameters and not ready.is_apart(self._spans):
+                self._ready[index] = None
+                steps[index] = TorchStep(self.dialect, part, self.state, inputs)
+                steps[index].check(type(self).__name__)
 
     def _run(self, ready: Ready, *given: Any) -> None:
         """Make a step by `Ready.run`."""
@@ -292,31 +337,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             if is_same and ready.is_as_before(group["params"], self.state):
                 return Work(group, layout, hyperparameters, group["params"])
             self._ready[index] = None
-        parameters = [p for p in group["params"] if p.grad is not None]
+        parameters = stepping(self.dialect, group["params"])
         name = type(self).__name__
         layout.sharding.check(group["params"], group["skip_nonfinite"], self._is_part)
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         layout.sharding.check_gradients(parameters, inputs)
-        for place, p in enumerate(parameters):
-            assert p.grad is not None
-            if p.grad.is_sparse and not (
-                self.dialect.sparse == "dense" or (self.dialect.sparse == "entries" and layout.is_elementwise)
-            ):
-                raise RuntimeError(f"{name} does not support sparse gradients")
-            if p.grad.shape != p.shape:
-                raise TreeMismatch(
-                    f"{name}: gradient {place} has shape {tuple(p.grad.shape)}, its parameter {tuple(p.shape)}"
-                )
-            if not p.is_complex():
-                layout.variant.arrays.arithmetic_dtype(p)
-            if p.is_complex() and not layout.takes_complex:
-                raise RuntimeError(f"{name} does not support complex parameters")
-            if group.get("capturable") and not is_for_triton(p.device.type):
-                raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
-        if group.get("capturable") and parameters and (why := layout.why_not_captured()):
-            raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
-        if is_capturing():
-            raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
+        check_tensors(name, self.dialect, layout, group, parameters)
         work = Work(group, layout, hyperparameters, parameters, self._first_of(index))
         if parameters:
             steps[index] = TorchStep(self.dialect, work, self.state, inputs)
@@ -354,12 +380,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 raise InvalidHyperparameter(f"{type(self).__name__}: {name} is {value!r}, not {group[name]!r}")
         given = {a.name: plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
         chosen = settings(self.entry.manifest, self.dialect, given)
-        if chosen.schedules:
-            name = next(iter(chosen.schedules))
-            raise HyperparameterTypeError(
-                f"{type(self).__name__}: {name} is a number or a tensor, not {chosen.schedules[name]!r}; "
-                f"a schedule goes with torch.optim.lr_scheduler"
-            )
         variant = self.entry.torch_variant(chosen.options, chosen.values)
         # Tensors as they were given: autograd may follow them.
         values = {**chosen.values, **tensors_of(self.dialect, group)}
@@ -386,20 +406,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         return layout, {name: values[name] for name in variant.info.hyperparameters}
 
 
-_CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
-#: What torch checks of its own optimizers where a graph is captured; it has had two names.
-_check_capture: Callable[[torch.optim.Optimizer], None] = next(
-    (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
-    lambda _: None,
-)
-
-
 def _of_this_process() -> dict[str, Any]:
     """Attributes that hold what is compiled and where arrays stand, before the first step."""
-    return {"_layouts": {}, "_ready": {}, "_ready_on": {}, "_choices": {}, "_captured": [], "_names": {}}
+    return {"_layouts": {}, "_ready": {}, "_ready_on": {}, "_choices": {}, "_captured": [], "_kept_types": {}}
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
-    """The class of one optimizer, with torch's name and arguments."""
-    dialect = dialect or spellings(entry.manifest, "torch")[0]
+    """The class of one optimizer, with torch's name and arguments; without a dialect, with the rule's others too."""
+    dialect = dialect or own_spelling(entry.manifest, "torch")
     return generated_class(GeneratedOptimizer, entry, dialect, "optgen.torch", call_signature(dialect))

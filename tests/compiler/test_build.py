@@ -131,11 +131,12 @@ def test_without_a_record_everything_is_compiled(specs: Path, output: Path, cach
     assert list(build(specs, output)) == SKIPPED
 
 
+@pytest.mark.parametrize("chosen", ["{}/file", "~no-such-user/cache"])
 def test_cache_that_cannot_be_written_only_costs_time(
-    specs: Path, output: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    chosen: str, specs: Path, output: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cache / "file").touch()
-    monkeypatch.setenv("OPTGEN_CACHE", str(cache / "file"))
+    monkeypatch.setenv("OPTGEN_CACHE", chosen.format(cache))
     assert list(build(specs, output)) == [Built("first"), Built("second")]
 
 
@@ -199,7 +200,7 @@ def test_wrong_spec_leaves_its_files_and_the_others_are_built(specs: Path, outpu
     line = lines.index("theta[t] = theta[t-1] - lr*detail") + 1
     first, second = build(specs, output)
     assert str(first.error) == (
-        f"specs/first.toml:{line}:28: unknown name 'detail'\n"
+        f"./specs/first.toml:{line}:28: unknown name 'detail'\n"
         f"   {line} | theta[t] = theta[t-1] - lr*detail\n"
         f"      |                            ^^^^^^ declare it in [hyperparameters] or give it a value"
     )
@@ -214,7 +215,7 @@ def test_name_must_be_that_of_the_file(specs: Path) -> None:
     (specs / "second.toml").rename(specs / "third.toml")
     with pytest.raises(SpecError, match=r"the name is 'second' and the file's is 'third'") as caught:
         generate_file(specs / "third.toml")
-    assert caught.value.location.path == "specs/third.toml"
+    assert caught.value.location.path == "./specs/third.toml"
     assert caught.value.hint == "make them the same"
 
 

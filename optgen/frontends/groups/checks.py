@@ -38,8 +38,9 @@ def check_count(label: str, value: Any) -> None:
 
 def is_count(value: Any) -> bool:
     """Whether a value is a number of steps."""
-    # Texts and arrays of them have a float too.
+    # Texts, truth values and arrays of them have a float too.
     is_number = not isinstance(value, str | bytes | bool) and getattr(_numpy_dtype(value), "kind", "f") in "fiu"
+    is_number = is_number and dtype_of(value) != "bool"
     try:
         number = float(value) if is_number else -1.0
     except (TypeError, ValueError, RuntimeError, OverflowError):

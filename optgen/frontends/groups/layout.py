@@ -66,11 +66,15 @@ class StateLayout(ABC):
         self.formats = formats
         self.is_foreign = is_foreign
         self.native = functools.cache(native)
-        #: Whether steps are counted for the sake of random bits alone: the library keeps no count.
-        self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
-        self.count = dialect.count or ("step" if self.counts_itself else "")
         infos = {info.name: info for case in variant.info.cases for info in case.states}
-        self.names = entry_names(infos, dialect)
+        #: Whether steps are counted though the library keeps no count: random bits follow from it, and the places where
+        #: histories keep their values.
+        self.counts_itself = not dialect.count and (
+            any(map(is_stochastic, formats.values())) or any(info.depth > 1 for info in infos.values())
+        )
+        self.count = dialect.count or ("step" if self.counts_itself else "")
+        states = [info for case in variant.info.cases for info in case.states]
+        self.names = entry_names(infos, dialect, {info.name for info in states if info.kind == Kind.AXIS.value})
         #: States of which there is one number for the model; they are kept with every parameter of a group.
         self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
         #: States of the step, kept with every parameter.
@@ -105,12 +109,12 @@ class StateLayout(ABC):
         """The number of steps as it is kept, in place of the one that is there."""
 
     @abstractmethod
-    def step_number(self, parameter: Parameter, kept: Kept, name: str, value: np.ndarray) -> Any:
+    def step_number(self, parameter: Parameter, kept: Kept, name: str, value: Any) -> Any:
         """A number of the step as it is kept under a name, in place of the one that is there."""
 
     @abstractmethod
-    def on_host(self, value: Any) -> np.ndarray:
-        """A number of the step that is kept, as the rule takes it."""
+    def on_host(self, value: Any) -> Any:
+        """A number of the step that is kept, as the rule takes it: an array of numpy, or what autograd follows."""
 
     @abstractmethod
     def inside(self, info: StateInfo, value: Any) -> Any:
@@ -123,6 +127,10 @@ class StateLayout(ABC):
     @abstractmethod
     def written(self, old: Any, new: Any) -> Any:
         """A state's new value where the old one was kept; never memory of a parameter or a gradient."""
+
+    @abstractmethod
+    def turned(self, history: Any, places: int) -> Any:
+        """A history whose values stand so many places further, those from the end at the start; where it was kept."""
 
     @abstractmethod
     def moved(self, parameter: Parameter, value: Array) -> Array:
@@ -232,7 +240,7 @@ class StateLayout(ABC):
         for info in self.infos(parameter):
             if info.name in self.of_step:
                 name = self.names[info.name]
-                kept[name] = self.step_number(parameter, kept, name, np.array(state.shared[info.name]))
+                kept[name] = self.step_number(parameter, kept, name, state.shared[info.name])
             else:
                 kept |= self.entries(parameter, info, tensors[info.name])
         return {name: state.shared[name] for name in self.of_model if name in state.shared}
@@ -302,7 +310,7 @@ class StateLayout(ABC):
             return dict(zip(names, value, strict=True))
         return {name: value if info.name in self.formats else self.outside(parameter, info, value)}
 
-    def step_numbers(self, kept: Kept) -> dict[str, np.ndarray]:
+    def step_numbers(self, kept: Kept) -> dict[str, Any]:
         """The numbers of the step that a parameter keeps, as the rule takes them."""
         return {name: self.on_host(kept[self.names[name]]) for name in self.of_step if self.names[name] in kept}
 
@@ -315,10 +323,32 @@ class StateLayout(ABC):
         for info in self.infos(parameter):
             name = self.names[info.name]
             if info.name in self.of_step:
-                kept[name] = self.step_number(parameter, kept, name, np.array(shared[info.name]))
+                kept[name] = self.step_number(parameter, kept, name, shared[info.name])
             else:
                 for entry, value in self.entries(parameter, info, tensors[info.name]).items():
                     kept[entry] = self.written(kept[entry], value)
+
+    def move_on(self, parameter: Parameter, kept: Kept, t: int, numbers: Mapping[str, Any]) -> None:
+        """Have a parameter that has missed steps keep what goes with step `t`, the last one of its model.
+
+        Where a history keeps a value follows from the number of the step. So the parameter's own, of the steps that it
+        has made, move to where those of the last ones would stand.
+
+        Args:
+            parameter: whose state it is.
+            kept: its state.
+            t: how many steps the model has made.
+            numbers: the numbers of the step after it, by the rule's names.
+        """
+        missed = t - self.steps_done(parameter, kept)
+        for info in self.infos(parameter):
+            if info.depth > 1 and info.name not in self.of_step:
+                for name in self.entry_names(parameter, info):
+                    kept[name] = self.turned(kept[name], missed)
+        if self.count:
+            kept[self.count] = self.counted(parameter, kept, t)
+        for name, value in numbers.items():
+            kept[self.names[name]] = self.step_number(parameter, kept, self.names[name], value)
 
     def check(self, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
         """Refuse a state that is not one of this rule; entries that no rule keeps belong to whoever has put them there.
@@ -368,7 +398,7 @@ class StateLayout(ABC):
 
     def _checked(self, label: str, info: StateInfo, value: Any, is_in_bytes: bool) -> Any:
         """A state as the rule takes it, of which every part is an array."""
-        is_number = info.name in self.of_step and isinstance(value, int | float)
+        is_number = info.name in self.of_step and isinstance(value, int | float) and not isinstance(value, bool)
         why = "" if is_number else next(filter(None, map(self.why_no_array, _parts(value))), "")
         if why:
             raise TreeMismatch(f"{label} is {why}, and should be an array of numbers")

@@ -1,6 +1,8 @@
 """Running a rule on parameters in groups, each of which keeps a state of its own under a library's names.
 
-What torch and lucid have in common: a parameter without a gradient makes no step, and so counts its own.
+What torch and lucid have in common: a parameter without a gradient makes no step, and so counts its own. Where a rule
+looks at the whole model, steps are the model's: a parameter that misses one keeps the model's numbers all the same, and
+its histories stay those of the steps that it has made.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optgen.contract.declarations import Input
+from optgen.contract.dialects import Dialect
 from optgen.errors import TreeMismatch
 from optgen.frontends.groups.checks import is_complex
 from optgen.frontends.groups.layout import Array, Kept, Parameter, StateLayout
@@ -43,20 +46,36 @@ class GroupStep(ABC):
         work: the group's.
         state: parameter → what is kept for it.
         inputs: the extra values that the rule asks for; a mapping of parameters to values where it is one for each.
+        in_graph: whether the states are a graph's, which sees what is written into them and nothing else.
 
     Attributes:
         overlapping: parameters, by `id`, that share memory with others: they make their steps one after the other.
     """
 
-    def __init__(self, work: Work, state: MutableMapping[Parameter, Kept], inputs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        state: MutableMapping[Parameter, Kept],
+        inputs: Mapping[str, Any],
+        *,
+        in_graph: bool = False,
+    ) -> None:
         self.work = work
         self.layout = work.layout
         self.state = state
         self.inputs = {name: inputs[name] for name in work.layout.variant.info.inputs}
         self.places = {id(p): place for place, p in enumerate(work.group["params"])}
         self.overlapping: set[int] = set()
+        steps = set(map(id, work.parameters))
+        #: The others that keep something, where the whole model makes a step.
+        self.left_out = [
+            p for p in work.group["params"] if self.layout.is_joint and id(p) not in steps and state.get(p)
+        ]
         #: Numbers of the model, by the rule's names; every parameter of the group keeps them.
         self.of_model: Kept = self._found_of_model()
+        if not in_graph:
+            # A parameter that has come from another group, or another optimizer, has brought that one's own arrays.
+            self.of_model = {name: _copied(value) for name, value in self.of_model.items()}
 
     @abstractmethod
     def gradient(self, parameter: Parameter) -> Array:
@@ -89,7 +108,7 @@ class GroupStep(ABC):
             # One of two steps would be lost.
             what = "parameters share memory, and this rule, which looks at the whole model, steps them all at once"
             raise TreeMismatch(f"{label}: {what}")
-        for p in self.work.parameters:
+        for p in (*self.work.parameters, *self.left_out):
             kept = self.state.get(p)
             if kept:
                 layout.settle_or_refuse(label, p, kept)
@@ -109,16 +128,46 @@ class GroupStep(ABC):
             if layout.has_state and not layout.is_complete(p, kept):
                 self.of_model = layout.start(p, kept, self.work.hyperparameters) | self.of_model
             layout.reformat(p, kept)
+        if layout.is_joint:
+            self._step_model(done)
+            return
         together: dict[Any, list[Parameter]] = {}
         for p in self.work.parameters:
-            numbers = tuple(number.tobytes() for number in layout.step_numbers(self.kept(p)).values())
-            key = () if layout.is_joint else (done[p], self.apart(p), numbers)
-            together.setdefault(key, []).append(p)
-        latest = max(done.values())
+            numbers = tuple(map(_identity, layout.step_numbers(self.kept(p)).values()))
+            together.setdefault((done[p], self.apart(p), numbers), []).append(p)
         for members in together.values():
-            self.step(members, 1 + (latest if layout.is_joint else done[members[0]]))
+            self.step(members, 1 + done[members[0]])
+
+    def _step_model(self, done: Mapping[Parameter, int]) -> None:
+        """Make a step of the whole model, whose number and numbers every parameter of the group keeps.
+
+        Args:
+            done: how many steps the parameters have made, those that make this one.
+        """
+        layout = self.layout
+        others = [p for p in self.left_out if layout.is_complete(p, self.state[p])]
+        counts = {**done, **{p: layout.steps_done(p, self.state[p]) for p in others}}
+        newest = max(counts, key=counts.__getitem__)
+        latest = counts[newest]
+        # What has been kept while each counted its own, or comes from elsewhere.
+        self._move_on([p for p in done if done[p] != latest], latest, newest)
+        self.step(self.work.parameters, 1 + latest)
+        self._move_on(others, 1 + latest, self.work.parameters[0])
         if layout.of_model:
             self._keep_of_model()
+
+    def _move_on(self, parameters: list[Parameter], t: int, newest: Parameter) -> None:
+        """Have parameters that have missed steps keep what goes with the model's last one, number `t`.
+
+        Args:
+            parameters: they.
+            t: the number of the model's last step.
+            newest: a parameter that has made it.
+        """
+        layout = self.layout
+        numbers = layout.step_numbers(self.kept(newest)) if parameters else {}
+        for p in parameters:
+            layout.move_on(p, self.kept(p), t, numbers)
 
     def _found_of_model(self) -> Kept:
         """The numbers of the model, with whatever parameter they are: one may have been taken out since, or moved."""
@@ -201,9 +250,25 @@ class GroupStep(ABC):
         return
 
 
+def _identity(number: Any) -> object:
+    """What tells numbers of the step apart; those that autograd follows have the same value only as one tensor."""
+    return number.tobytes() if isinstance(number, np.ndarray) else id(number)
+
+
+def stepping(dialect: Dialect, parameters: Sequence[Parameter]) -> list[Parameter]:
+    """The parameters of a group that make a step: those with a gradient, or all where missing ones are zeros."""
+    found = [p for p in parameters if p.grad is not None]
+    return list(parameters) if found and dialect.missing == "zeros" else found
+
+
 def _writable(value: Any) -> Any:
     """A number of numpy as an array; what is one already, or a tensor, as it is."""
     return np.array(value) if isinstance(value, np.generic) else value
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a tensor, or of an array or a number of numpy, as an array."""
+    return value.clone() if hasattr(value, "clone") else np.array(value)
 
 
 def check_inputs(
