@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optgen"
 
 #: Folders and modules of the package, the lowest first: each imports from its own layer's folder and from lower layers.
 LAYERS = (
-    ("escaping",),
+    ("escaping", "suggestions"),
     ("errors",),
     ("_cache", "_paths", "_lazy", "_moved"),
     ("contract",),
@@ -38,7 +38,7 @@ LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 NARROW = {
     "contract": {"errors"},
     "runtime": {"contract", "errors", "_cache"},
-    "arguments": {"contract", "errors", "escaping"},
+    "arguments": {"contract", "errors", "escaping", "suggestions"},
 }
 
 #: Beside `import optgen`, which hands out what is defined in `custom` when it is asked for.

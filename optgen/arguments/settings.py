@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optgen.arguments.values import check_option, check_value
+from optgen.arguments.values import GROUPED, accepted_types, check_option, check_value
 from optgen.contract.declarations import Hyperparameter, OptionValue
 from optgen.contract.dialects import Argument, Dialect
 from optgen.contract.manifest import Manifest
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-
-#: What hyperparameters are in the libraries whose groups of parameters hold them; schedulers change them there.
-_GROUPED = {"torch": "a number or a tensor", "lucid": "a number"}
 
 #: A learning rate that depends on the step: step count → value.
 Schedule = Any
@@ -75,12 +72,14 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
                 continue
             varies = takes_schedule(dialect, argument, hyperparameters[target])
             is_scheduler = hasattr(part, "current_lrs")
-            if varies and dialect.library in _GROUPED and (is_scheduler or callable(part)):
+            if varies and dialect.library in GROUPED and (is_scheduler or callable(part)):
                 hint = f"a schedule goes with {dialect.library}.optim.lr_scheduler"
-                raise HyperparameterTypeError(f"{label} is {_kinds(dialect.library, varies)}, not {part!r}; {hint}")
+                raise HyperparameterTypeError(
+                    f"{label} is {accepted_types(dialect.library, varies)}, not {part!r}; {hint}"
+                )
             if is_scheduler:
                 # Called as an optax schedule, it would give its negated rate.
-                what = f"{_kinds(dialect.library, varies)}; {part!r} is a scheduler"
+                what = f"{accepted_types(dialect.library, varies)}; {part!r} is a scheduler"
                 raise HyperparameterTypeError(f"{label} is {what}")
             if varies and callable(part):
                 schedules[target] = part
@@ -91,11 +90,6 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
             values[target] = check_value(label, declared, part, dialect.library)
     _check_demands(dialect, options, values)
     return Settings(options, values, schedules)
-
-
-def _kinds(library: str, varies: bool) -> str:
-    """The values that a hyperparameter may have in a library's front-end, in its words."""
-    return _GROUPED.get(library) or ("a number, an array or a schedule" if varies else "a number or an array")
 
 
 def takes_schedule(dialect: Dialect, argument: Argument, hyperparameter: Hyperparameter) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from optgen.arguments.settings import _GROUPED, _kinds
 from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Option, OptionValue
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 
@@ -82,6 +81,15 @@ def check_value(label: str, hyperparameter: Hyperparameter, value: Any, library:
     if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.ndarray):
         _check_array(label, hyperparameter, value)
         return value
-    is_new = callable(value) and not hyperparameter.varies and library not in _GROUPED
+    is_new = callable(value) and not hyperparameter.varies and library not in GROUPED
     hint = "; its spec would have to say varies = true" if is_new else ""
-    raise HyperparameterTypeError(f"{label} is {_kinds(library, hyperparameter.varies)}, not {value!r}{hint}")
+    raise HyperparameterTypeError(f"{label} is {accepted_types(library, hyperparameter.varies)}, not {value!r}{hint}")
+
+
+#: What hyperparameters are in the libraries whose groups of parameters hold them; schedulers change them there.
+GROUPED = {"torch": "a number or a tensor", "lucid": "a number"}
+
+
+def accepted_types(library: str, varies: bool) -> str:
+    """The values that a hyperparameter may have in a library's front-end, in its words."""
+    return GROUPED.get(library) or ("a number, an array or a schedule" if varies else "a number or an array")

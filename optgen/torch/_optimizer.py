@@ -32,9 +32,9 @@ from optgen.runtime.torch.host_values import is_capturing
 from optgen.runtime.torch.memory import gradient_of, spans_of, torch_memory
 from optgen.runtime.torch.sharded import Sharding, is_made_by_zero
 from optgen.runtime.torch.threads import safe_after_fork
-from optgen.torch._checks import check_capture, check_tensors
 from optgen.torch._arguments import GroupChoice, check_flags, is_constant, plain, tensors_of
 from optgen.torch._checkpoints import hidden, show
+from optgen.torch._checks import check_capture, check_tensors
 from optgen.torch._layout import TorchLayout
 from optgen.torch._operator import number_of
 from optgen.torch._ready import Ready
