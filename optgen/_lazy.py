@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from optgen.catalogue.manifests import not_generated
+from optgen._paths import not_generated
 from optgen.suggestions import did_you_mean, no_attribute
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from optgen.errors import OptgenError
+from optgen.suggestions import folded
 
 #: The folder of learning-rate schedules, among specs and among generated code.
 SCHEDULES = "schedules"
@@ -68,3 +69,17 @@ def checkout_folder() -> Path | None:
 def is_installed() -> bool:
     """Whether optgen is installed with a catalogue of its own, which is not the user's to write to."""
     return (_PACKAGE / "_catalogue").is_dir()
+
+
+def not_generated(name: str) -> str:
+    """What to tell of a name whose spec is there, but whose code is not; empty for any other.
+
+    Args:
+        name: of an optimizer or a schedule, as a spec or as a class has it.
+    """
+    specs, generated = specs_folder(), generated_folder()
+    for path in sorted([*specs.glob("*.toml"), *specs.glob("schedules/*.toml")]):
+        relative = path.relative_to(specs).with_suffix("")
+        if folded(path.stem) == folded(name) and not (generated / relative / "manifest.json").is_file():
+            return f"specs/{relative.as_posix()}.toml is not generated yet; run: optgen build {path.stem}"
+    return ""

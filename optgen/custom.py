@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from optgen._paths import specs_folder
+from optgen._paths import not_generated, specs_folder
 from optgen.catalogue.entry import Entry, catalogue_entry
-from optgen.catalogue.manifests import catalogue_names, not_generated
+from optgen.catalogue.manifests import catalogue_names
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import choose, default_choice, variant_name

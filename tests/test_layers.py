@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optgen"
 LAYERS = (
     ("escaping", "suggestions"),
     ("errors",),
-    ("_cache", "_paths", "_lazy", "_moved"),
+    ("_cache", "_paths", "_moved"),
+    ("_lazy",),
     ("contract",),
     ("language", "arguments", "runtime"),
     ("compiler",),

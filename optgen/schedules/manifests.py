@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optgen._paths import generated_folder
-from optgen.catalogue.manifests import not_generated
+from optgen._paths import generated_folder, not_generated
 from optgen.contract.dialects import Dialect
 from optgen.errors import UnknownSchedule
 from optgen.runtime.modules import module_from_text

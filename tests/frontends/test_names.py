@@ -19,8 +19,8 @@ import optgen.optax
 import optgen.optim
 import optgen.schedules
 import optgen.torch
+from optgen import _paths
 from optgen._paths import specs_folder
-from optgen.catalogue import manifests
 from optgen.errors import InvalidHyperparameter, UnknownOptimizer, UnknownSchedule
 from optgen.language.starter import starter_spec
 from optgen.schedules import spelled_schedule
@@ -111,7 +111,7 @@ def with_an_unbuilt_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     shutil.copytree(specs_folder(), tmp_path / "specs")
     (tmp_path / "specs" / "zed_two.toml").write_text(starter_spec("zed_two"))
     (tmp_path / "specs" / "schedules" / "slope.toml").write_text("")
-    monkeypatch.setattr(manifests, "specs_folder", lambda: tmp_path / "specs")
+    monkeypatch.setattr(_paths, "specs_folder", lambda: tmp_path / "specs")
 
 
 @pytest.mark.usefixtures("with_an_unbuilt_spec")

@@ -209,7 +209,7 @@ class JaxTarget(Target):
         import optgen.optax
 
         given = {("learning_rate" if name == "lr" else name): value for name, value in self.case.arguments.items()}
-        if "lr" in self.case.hyperparameters or self.case.wraps is not None:
+        if any(hyperparameter.name == "lr" for hyperparameter in self.made.entry.manifest.hyperparameters):
             given.setdefault("learning_rate", self.reference.hyperparameters.get("lr", 0.1))
         self.parameters = [jnp.array(p) for p in parameters]
         with using(self.backend):

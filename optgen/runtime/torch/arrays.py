@@ -46,6 +46,9 @@ def _of_two(function: Callable[..., Tensor]) -> Callable[[Any, Any], Tensor]:
     return call
 
 
+_LARGER, _SMALLER = _of_two(torch.maximum), _of_two(torch.minimum)
+
+
 def _sign(x: Tensor) -> Tensor:
     # torch's sign of NaN is 0.
     return torch.where(torch.isnan(x), x, torch.sign(x))
@@ -187,10 +190,11 @@ class TorchArrays(Arrays):
     def transpose(self, array: Tensor, order: tuple[int, ...]) -> Tensor:
         return torch.permute(array, order)
 
-    def combined(self, operation: str, first: Tensor, second: Tensor) -> Tensor:
+    def combined(self, operation: str, first: Any, second: Any) -> Any:
+        # Numbers that follow from shapes and the step alone are Python's.
         if operation == "sum":
             return first + second
-        return torch.maximum(first, second) if operation == "max" else torch.minimum(first, second)
+        return _LARGER(first, second) if operation == "max" else _SMALLER(first, second)
 
     def bits(self, array: Tensor) -> Tensor:
         return array.contiguous().view(torch.int32)
