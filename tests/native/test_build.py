@@ -57,18 +57,18 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def test_a_file_is_compiled_once(tmp_path):
-    assert answering(build.Source("one", SOURCE % 1)).answer() == 1
+    assert answering(build.CSource("one", SOURCE % 1)).answer() == 1
     (file,) = (tmp_path / "a cache" / "native").iterdir()
     written = file.stat().st_mtime_ns
-    assert answering(build.Source("one", SOURCE % 1)).answer() == 1
+    assert answering(build.CSource("one", SOURCE % 1)).answer() == 1
     assert file.stat().st_mtime_ns == written
-    assert answering(build.Source("one", SOURCE % 2)).answer() == 2
+    assert answering(build.CSource("one", SOURCE % 2)).answer() == 2
 
 
 def test_a_damaged_file_is_compiled_again(tmp_path):
     folder = tmp_path / "a cache" / "native"
     folder.mkdir(parents=True)
-    answering(build.Source("first", SOURCE % 3))
+    answering(build.CSource("first", SOURCE % 3))
     (good,) = folder.iterdir()
     text = SOURCE % 4
     done = step()
@@ -80,7 +80,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path):
             file.write_bytes(whole[file][:part])
         done = step()
         assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
-    assert answering(build.Source("second", text)).answer() == 4
+    assert answering(build.CSource("second", text)).answer() == 4
 
 
 def test_several_processes_at_once():
@@ -107,10 +107,10 @@ def test_a_folder_from_which_nothing_may_be_executed(tmp_path, monkeypatch):
         return load(name)
 
     monkeypatch.setattr(ctypes, "CDLL", mapped)
-    assert answering(build.Source("one", SOURCE % 5)).answer() == 5
+    assert answering(build.CSource("one", SOURCE % 5)).answer() == 5
     allowed.clear()
     with pytest.raises(NoCompiler, match=r"one-.*: failed to map segment.*; set OPTGEN_CACHE to a folder"):
-        answering(build.Source("one", SOURCE % 5))
+        answering(build.CSource("one", SOURCE % 5))
 
 
 def test_without_a_folder_for_temporary_files(tmp_path):
@@ -140,7 +140,7 @@ def test_a_cache_in_the_home_folder_of_nobody(tmp_path, monkeypatch):
             monkeypatch.setenv("OPTGEN_CACHE", chosen)
         with pytest.raises(FileNotFoundError, match="there is no such home folder"):
             _cache.cache_root()
-        assert answering(build.Source("one", SOURCE % 10)).answer() == 10
+        assert answering(build.CSource("one", SOURCE % 10)).answer() == 10
         assert [path.parent.name for path in tmp_path.glob("*/one-*")] == [f"optgen-{os.getuid()}-native"]
 
 
@@ -192,11 +192,11 @@ def test_one_that_does_better_afterwards(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "compiler", lambda: (wrong,))
     monkeypatch.setattr(loading, "version", lambda: "the same")
     with pytest.raises(NoCompiler, match="cannot be kept or loaded"):
-        answering(build.Source("one", SOURCE % 6))
+        answering(build.CSource("one", SOURCE % 6))
     monkeypatch.undo()
     monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "a cache"))
     monkeypatch.setattr(loading, "version", lambda: "the same")
-    assert answering(build.Source("one", SOURCE % 6)).answer() == 6
+    assert answering(build.CSource("one", SOURCE % 6)).answer() == 6
 
 
 @pytest.mark.parametrize(("file", "script"), [("driver", STEP), ("sgd", STEP), ("sgd", IN_JAX), ("xla", IN_JAX)])
@@ -239,7 +239,7 @@ def test_a_compiler_that_does_not_end(hangs_at, tmp_path, monkeypatch):
     started = time.monotonic()
     for _ in range(2):
         with pytest.raises(NoCompiler, match=r"slow .*it has not ended after 0\.5 seconds"):
-            answering(build.Source("one", SOURCE % 7))
+            answering(build.CSource("one", SOURCE % 7))
     build.version.cache_clear()
     assert time.monotonic() - started < 60
     assert asked.read_text() == "\n"
@@ -254,7 +254,7 @@ def test_what_a_process_that_was_ended_left_is_removed(tmp_path):
     (folder / "kept.so").write_text("")
     for name in (".new-gone", ".new-file", "kept.so"):
         os.utime(folder / name, (0, 0))
-    answering(build.Source("one", SOURCE % 8))
+    answering(build.CSource("one", SOURCE % 8))
     left = sorted(path.name for path in folder.iterdir())
     assert left[:2] == [".new-now", "kept.so"]
     assert len(left) == 3
@@ -262,12 +262,12 @@ def test_what_a_process_that_was_ended_left_is_removed(tmp_path):
 
 def test_what_others_may_write_to_is_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    source = build.Source("one", SOURCE % 9)
+    source = build.CSource("one", SOURCE % 9)
     answering(source)
     folder = tmp_path / "a cache" / "native"
     (file,) = folder.iterdir()
     file.unlink()  # it is loaded, and stays as it is
-    build.compile_to(file, build.Source("one", SOURCE % 666), [])
+    build.compile_to(file, build.CSource("one", SOURCE % 666), [])
     assert build.is_whole(file)
     file.chmod(0o770)
     assert answering(source).answer() == 9
@@ -300,7 +300,7 @@ def test_a_compiler_with_arguments():
 
 def test_a_compiler_that_fails():
     with pytest.raises(NoCompiler, match="error"):
-        answering(build.Source("wrong", "int f( {"))
+        answering(build.CSource("wrong", "int f( {"))
 
 
 def test_a_backend_that_there_is_not(monkeypatch):

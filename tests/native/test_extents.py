@@ -14,7 +14,8 @@ from optgen.errors import TreeMismatch
 from optgen.pipeline.optimizer import compile_optimizer
 from optgen.runtime.native.library import Kernels
 from optgen.runtime.native.places import Place, dense_place, state_place
-from optgen.runtime.native.table import Tensor, make_table
+from optgen.runtime.native.table import make_table
+from optgen.runtime.native.tensors import Tensor
 from optgen.targets.native.emit import emit_native
 
 SHAPE = (70, 9)

@@ -25,10 +25,11 @@ from optgen.runtime.in_place import single
 from optgen.runtime.jax.call import REGISTERING, Buffers, known_to_xla, register_function, xla_source
 from optgen.runtime.jax.static_arguments import KernelStep, StaticArguments, dtypes_of
 from optgen.runtime.jax.variant import JaxVariant
-from optgen.runtime.native.launches import written_late
+from optgen.runtime.native.launches import deferred_values
 from optgen.runtime.native.library import Kernels, driver
 from optgen.runtime.native.places import TYPES, Place, dense_place, state_place
-from optgen.runtime.native.table import Tensor, make_table
+from optgen.runtime.native.table import make_table
+from optgen.runtime.native.tensors import Tensor
 from optgen.runtime.state import UPDATE_FORM, ModelState
 from optgen.runtime.threads import thread_count
 
@@ -251,7 +252,7 @@ class _XlaCall(Buffers):
 
 def _frees_gradient(case: CasePlan) -> bool:
     """Whether no kernel reads the gradient after one has written the result."""
-    if written_late(case, (1,)):
+    if deferred_values(case, (1,)):
         return False
     launches = case.launches
     reads = [index for index, launch in enumerate(launches) if any(a.name == "g" for a in launch.arguments)]

@@ -1,4 +1,4 @@
-"""One prepared call of the native driver."""
+"""The buffers of one prepared call of the native driver."""
 
 from __future__ import annotations
 
@@ -18,58 +18,75 @@ Array = Any
 
 
 class CallBuffers:
-    """The buffers of one call, in the order in which the table counts them."""
+    """The buffers of one call, in the order in which the table counts them.
+
+    Args:
+        memory: says where the arrays of a library stand.
+
+    Attributes:
+        addresses: of the buffers.
+        gradients: which of them are gradients.
+        owners: arrays of numpy that have to outlive the call.
+    """
 
     def __init__(self, memory: Callable[[Array], HostMemory]) -> None:
         self.memory = memory
         self.addresses: list[int] = []
         self.gradients: list[int] = []
-        self.kept: list[np.ndarray] = []
+        self.owners: list[np.ndarray] = []
 
-    def found(self, array: Array) -> HostMemory:
-        """Where an array stands; arrays of numpy are known beside those of the library."""
+    def memory_of(self, array: Array) -> HostMemory:
+        """Where an array stands: one of the library, one of numpy, or memory itself."""
         if isinstance(array, HostMemory):
             return array
         if isinstance(array, np.ndarray):
-            self.kept.append(array)  # it has to outlive the call
+            self.owners.append(array)
             return numpy_memory(array)
         return self.memory(array)
 
-    def changed(self, array: Array, info: StateInfo | None, order: tuple[int, ...] = ()) -> Place:
-        """The same for an array that the step writes."""
+    def add_writable(self, array: Array, info: StateInfo | None, order: tuple[int, ...] = ()) -> Place:
+        """Add an array that the step writes; for the arguments see `add`.
+
+        Raises:
+            TreeMismatch: it is read-only, or of a dtype that kernels do not have.
+        """
         if isinstance(array, np.ndarray) and not array.flags.writeable:
             raise TreeMismatch(
                 f"the native target changes arrays in place, and one of shape {array.shape} is read-only"
             )
-        return self.place(array, info, order)
+        return self.add(array, info, order)
 
-    def formatted(self, value: Array | Blocks, format: str, stream: int) -> Place:
-        """A state in a format of states, which has no gaps."""
-        first = len(self.addresses)
-        parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
-        found = [self.found(part) for part in parts]
-        self.addresses += [memory.address for memory in found]
-        count = stored_count(*(memory.shape for memory in found))
-        return state_place(first, format, count, stream, *range(first + 1, first + len(parts)))
-
-    def place(
-        self,
-        array: Array,
-        info: StateInfo | None,
-        order: tuple[int, ...] = (),
-    ) -> Place:
-        """An array as a buffer.
+    def add_formatted(self, value: Array | Blocks, format: str, stream: int) -> Place:
+        """Add a state in a format of states, which has no gaps.
 
         Args:
-            array: it, or its memory.
-            info: what state it is; of a history the leading axis is taken apart.
+            value: codes in 8 bits with their scales, or an array.
+            format: see `optgen.contract.formats`.
+            stream: of its random bits, see `optgen.runtime.formats.bits`.
+        """
+        first = len(self.addresses)
+        parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
+        memories = [self.memory_of(part) for part in parts]
+        self.addresses += [memory.address for memory in memories]
+        count = stored_count(*(memory.shape for memory in memories))
+        return state_place(first, format, count, stream, *range(first + 1, first + len(parts)))
+
+    def add(self, array: Array, info: StateInfo | None, order: tuple[int, ...] = ()) -> Place:
+        """Add an array.
+
+        Args:
+            array: it, its memory, or a number.
+            info: the state that it is, None for other arrays; of a history the leading axis is taken apart.
             order: of its axes, as the rule wants to see them.
+
+        Raises:
+            TreeMismatch: it is of a dtype that kernels do not have.
         """
         if isinstance(array, int | float | np.generic):
             array = np.array(array, np.float64)
-        found = self.found(array)
-        if found.dtype not in SIZES:
-            raise TreeMismatch(f"the native target has no arrays of {found.dtype}")
-        self.addresses.append(found.address)
+        memory = self.memory_of(array)
+        if memory.dtype not in SIZES:
+            raise TreeMismatch(f"the native target has no arrays of {memory.dtype}")
+        self.addresses.append(memory.address)
         is_ring = info is not None and info.depth > 1
-        return place_of(len(self.addresses) - 1, found.dtype, found.shape, found.strides, order, is_ring=is_ring)
+        return place_of(len(self.addresses) - 1, memory.dtype, memory.shape, memory.strides, order, is_ring=is_ring)

@@ -1,6 +1,6 @@
 """How far into an array the driver goes, and refusing to have it go further than there are numbers.
 
-C asks nothing of the places that it is told. They are checked here, where a table is made, against the shapes of the
+C takes every place in its table for right. Places are checked here, where a table is made, against the shapes of the
 arrays: once for each model, not at every step.
 """
 
@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optgen.errors import TreeMismatch
-from optgen.runtime.native.chunks import ACROSS, parts_of
 from optgen.runtime.native.places import Place
-
-#: Where a value stands that a kernel reads for each number it goes through, as in c/table.h.
-SAME, LINE, COLUMN, MATRIX, AXES, PART = range(6)
+from optgen.runtime.native.rows import Indexing
 
 
 def check_ring(place: Place) -> None:
@@ -36,31 +33,22 @@ def check_extent(place: Place, numbers: int, what: str) -> None:
         raise TreeMismatch(f"{what} goes through {numbers} numbers of an array that has {place.count}")
 
 
-def reach(place: int, count: int, line: int, rows: int) -> int:
+def reach(indexing: Indexing, count: int, line: int, rows: int) -> int:
     """How many numbers of an array a kernel comes to that goes through `count` numbers of another.
 
     Args:
-        place: how they stand to each other.
-        count: a whole number of lines where `place` tells lines apart.
+        indexing: of the array; neither `AXES` nor `PART`.
+        count: a whole number of lines where `indexing` tells lines apart.
         line: numbers of a line, 0 where nothing is told apart by lines.
         rows: lines of a matrix.
     """
-    if place == SAME:
+    if indexing is Indexing.SAME:
         return count
     lines = -(-count // line) if line else 0
-    if place == LINE:
+    if indexing is Indexing.LINE:
         return lines
     matrices = -(-lines // rows) if rows else 0
-    return matrices * line if place == COLUMN else matrices
-
-
-def results_of(form: int, slices: Sequence[int], *, downward: bool) -> int:
-    """How many results a fold along axes leaves in an array; `slices` as in c/table.h."""
-    results, runs, length, band, block = slices
-    if form == ACROSS:
-        return results
-    # Bands: one result for each column, or row, of every part.
-    return results * (parts_of(runs, band) * length if downward else parts_of(length, block) * runs)
+    return matrices * line if indexing is Indexing.COLUMN else matrices
 
 
 def check_family(places: Sequence[Place], lengths: Sequence[int], what: str) -> None:

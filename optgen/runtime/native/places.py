@@ -5,20 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from optgen.contract import formats
 from optgen.contract.kernel_plan import CasePlan
 from optgen.contract.kinds import Kind
+from optgen.runtime.native.rows import StorageType
 
 #: Storage types, by the name that numpy, jax and torch give them.
-TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int32": 4, "int64": 5}
+TYPES = {
+    "float32": StorageType.FLOAT32,
+    "float64": StorageType.FLOAT64,
+    "bfloat16": StorageType.BFLOAT16,
+    "float16": StorageType.FLOAT16,
+    "int32": StorageType.INT32,
+    "int64": StorageType.INT64,
+}
+#: Bytes of a number, by the same names.
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int32": 4, "int64": 8}
-#: The same for the formats of states, see `optgen.runtime.formats`.
+#: Storage types of the formats of states, see `optgen.runtime.formats`.
 STATE_TYPES = {
-    formats.BFLOAT16: 6,
-    formats.BFLOAT16_NEAREST: TYPES["bfloat16"],
-    formats.EIGHT_BIT: 7,
-    formats.EIGHT_BIT_STOCHASTIC: 8,
+    formats.BFLOAT16: StorageType.BFLOAT16_STOCHASTIC,
+    formats.BFLOAT16_NEAREST: StorageType.BFLOAT16,
+    formats.EIGHT_BIT: StorageType.EIGHT_BIT,
+    formats.EIGHT_BIT_STOCHASTIC: StorageType.EIGHT_BIT_STOCHASTIC,
 }
 _BYTES = {TYPES[name]: size for name, size in SIZES.items()} | {
     type: 1 if formats.is_eight_bit(format) else 2 for format, type in STATE_TYPES.items()
@@ -31,7 +41,7 @@ class Place:
 
     Attributes:
         buffer: which of the caller's buffers; -1 is the driver's own memory.
-        type: see `TYPES`.
+        type: of the stored numbers.
         count: how many numbers there are; of a ring, in each of its values.
         at: bytes into the buffer.
         lengths, strides: of an array with gaps, its shape and the bytes from one number to the next along each axis.
@@ -42,7 +52,7 @@ class Place:
     """
 
     buffer: int
-    type: int
+    type: StorageType
     count: int
     at: int = 0
     lengths: tuple[int, ...] = ()
@@ -54,17 +64,25 @@ class Place:
     scales: int = -1
 
 
+#: Which of the two `Formats` of a kernel an array is in.
+FormatRole = Literal["stored", "kept"]
+
+
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """What a kernel takes arrays as, by the names of `TYPES`, where these are not all of the arithmetic's type.
+    """The types in which a kernel takes arrays, by the names of `TYPES`, where these are not all the arithmetic's.
 
     Attributes:
-        stored: parameters, gradients and inputs.
-        kept: states.
+        stored: of parameters, gradients and inputs.
+        kept: of states.
     """
 
     stored: str
     kept: str
+
+    def type_of(self, role: FormatRole) -> StorageType:
+        """The type of the arrays in one of the two formats."""
+        return TYPES[self.stored if role == "stored" else self.kept]
 
 
 #: Those that kernels are compiled for when they are needed, with arithmetic in float32.
@@ -76,9 +94,14 @@ FORMATS = tuple(
 )
 
 
-def size_of(type: int) -> int:
+def size_of(type: StorageType) -> int:
     """Bytes of a number of a storage type."""
     return _BYTES[type]
+
+
+def number_type(bits: int) -> StorageType:
+    """The storage type of the arithmetic."""
+    return StorageType.FLOAT32 if bits == 32 else StorageType.FLOAT64
 
 
 def place_of(
@@ -120,7 +143,7 @@ def place_of(
 def dense_place(
     buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
 ) -> Place:
-    """The same for an array without gaps."""
+    """An array without gaps as the driver sees it; for the arguments see `place_of`."""
     strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 

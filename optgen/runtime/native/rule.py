@@ -17,7 +17,8 @@ from optgen.runtime.native.call import Array, CallBuffers
 from optgen.runtime.native.library import Kernels, address_of, driver
 from optgen.runtime.native.memory import HostMemory
 from optgen.runtime.native.places import Place
-from optgen.runtime.native.table import Tensor, make_table
+from optgen.runtime.native.table import make_table
+from optgen.runtime.native.tensors import Tensor
 from optgen.runtime.state import ModelState
 from optgen.runtime.threads import Team, thread_count
 from optgen.runtime.variant import ArrayVariant
@@ -29,11 +30,11 @@ class PreparedCall:
 
     Attributes:
         kernels: the compiled file.
-        table: how they are run.
+        table: the work of the step, see `make_table`.
         addresses: of the arrays; those of other arrays of the same shapes may be written over them.
-        gradients: where among them those of the gradients are.
-        sizes: numbers of the step that follow from the shapes.
-        kept: arrays that have to outlive the step.
+        gradients: which of the addresses are those of the gradients.
+        sizes: step scalars that follow from the shapes.
+        owners: arrays that have to outlive the step.
     """
 
     kernels: Kernels
@@ -41,14 +42,18 @@ class PreparedCall:
     addresses: np.ndarray
     gradients: Sequence[int]
     sizes: Mapping[str, int]
-    kept: Sequence[np.ndarray]
-    _numbers: np.ndarray = field(init=False, repr=False)
-    _places: tuple[int, int, int, int] = field(init=False, repr=False)
+    owners: Sequence[np.ndarray]
+    _scalars: np.ndarray = field(init=False, repr=False)
+    _pointers: tuple[int, int, int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._numbers = np.zeros(max(1, len(self.kernels.plan.scalars)))
-        arrays = self.table, self.kernels.addresses, self._numbers, self.addresses
-        self._places = address_of(arrays[0]), address_of(arrays[1]), address_of(arrays[2]), address_of(arrays[3])
+        self._scalars = np.zeros(max(1, len(self.kernels.plan.scalars)))
+        self._pointers = (
+            address_of(self.table),
+            address_of(self.kernels.addresses),
+            address_of(self._scalars),
+            address_of(self.addresses),
+        )
 
     def prepare_for_device(self) -> bool:
         """See `PreparedStep`: the host is the device."""
@@ -74,16 +79,16 @@ class PreparedCall:
         Args:
             t: its number, counted from 1.
             hyperparameters: a value for each that the variant uses, and for inputs that are single numbers.
-            team: who works.
+            team: the threads that work.
 
         Raises:
             MemoryError: there is none for intermediate values; nothing has been changed.
         """
         values = {"t": t, **self.sizes, **hyperparameters}
         if self.kernels.plan.scalars:
-            self._numbers[:] = [float(values.get(name, 0.0)) for name in self.kernels.plan.scalars]
-        table, functions, numbers, addresses = self._places
-        failed = driver().optgen_run(table, functions, numbers, t, addresses, team.size, team.parallel)
+            self._scalars[:] = [float(values.get(name, 0.0)) for name in self.kernels.plan.scalars]
+        table, functions, scalars, addresses = self._pointers
+        failed = driver().optgen_run(table, functions, scalars, t, addresses, team.size, team.parallel)
         if failed:
             raise MemoryError("there is no memory for a step's intermediate values")
 
@@ -94,7 +99,7 @@ class NativeRule:
     Args:
         kernels: the compiled file.
         variant: the same variant on arrays: it says which case a shape takes, and makes the first state.
-        memory: where the arrays of a library stand.
+        memory: says where the arrays of a library stand.
     """
 
     def __init__(self, kernels: Kernels, variant: ArrayVariant, memory: Callable[[Array], HostMemory]) -> None:
@@ -123,8 +128,8 @@ class NativeRule:
             t: the number of this step, counted from 1.
             hyperparameters: a value for each that the variant uses.
             inputs: the extra values that the rule asks for; one per tensor where its kind is tensor or element.
-            results: where what is to be added to the parameters goes; then these stay as they are.
-            team: who works; as many threads as there are processors if None.
+            results: arrays for what is to be added to the parameters; then these stay as they are.
+            team: the threads that work; as many as there are processors if None.
 
         Raises:
             TreeMismatch: parameters, gradients and state do not fit together; nothing has been changed.
@@ -153,63 +158,65 @@ class NativeRule:
             TreeMismatch: parameters, gradients and state do not fit together.
         """
         self.variant.check(gradients, state, parameters)
-        call = CallBuffers(self.memory)
+        buffers = CallBuffers(self.memory)
         is_update = results is not None
         tensors = [
-            self._tensor(call, index, theta, gradient, kept, inputs or {}, results, state)
-            for index, (theta, gradient, kept) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
+            self._tensor(buffers, index, theta, gradient, values, inputs or {}, results, state)
+            for index, (theta, gradient, values) in enumerate(zip(parameters, gradients, state.tensors, strict=True))
         ]
-        # What is kept once is the same in every case.
+        # States that there is one of for the model are the same in every case.
         infos = {info.name: info for case in self.variant.info.cases for info in case.states}
-        shared = {name: call.changed(value, infos[name]) for name, value in state.shared.items()}
+        shared = {name: buffers.add_writable(value, infos[name]) for name, value in state.shared.items()}
         for name, value in single(inputs or {}).items():
-            shared[name] = call.place(np.array(float(value)), None)
-        key = (tuple(_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
+            shared[name] = buffers.add(np.array(float(value)), None)
+        key = (tuple(_table_key(tensor) for tensor in tensors), tuple(shared.items()), is_update)
         table = self._tables.get(key)
         if table is None:
             table = make_table(self.kernels, self.variant.info.name, tensors, shared, is_update=is_update)
             self._tables = {**self._tables, key: table} if len(self._tables) < 16 else {key: table}
         sizes = {"tensor_count": len(tensors), "model_size": sum(math.prod(tensor.shape) for tensor in tensors)}
-        return PreparedCall(self.kernels, table, np.array(call.addresses, np.uint64), call.gradients, sizes, call.kept)
+        addresses = np.array(buffers.addresses, np.uint64)
+        return PreparedCall(self.kernels, table, addresses, buffers.gradients, sizes, buffers.owners)
 
     def _tensor(
         self,
-        call: CallBuffers,
+        buffers: CallBuffers,
         index: int,
         theta: Array,
         gradient: Array,
-        kept: Mapping[str, Any],
+        values: Mapping[str, Any],
         inputs: Mapping[str, Any],
         results: Sequence[Array] | None,
         state: ModelState,
     ) -> Tensor:
+        """One tensor, whose arrays are added to the buffers of the call; `values` are those of its states."""
         memory = self.memory(theta)
         layout = self.variant.layout(memory.shape)
         order = () if layout.is_plain else layout.order
         case = self.variant.case_index(layout.shape(memory.shape))
         infos = {info.name: info for info in self.variant.info.cases[case].states}
-        call.gradients.append(len(call.addresses) + 1)
-        arrays: dict[str, tuple[Place, ...]] = {
-            "theta": (call.changed(theta, None, order),),
-            "g": (call.place(gradient, None, order=order),),
-        }
-        arrays[RESULT] = arrays["theta"] if results is None else (call.changed(results[index], None, order),)
-        for name, value in kept.items():
+        arrays: dict[str, tuple[Place, ...]] = {"theta": (buffers.add_writable(theta, None, order),)}
+        buffers.gradients.append(len(buffers.addresses))
+        arrays["g"] = (buffers.add(gradient, None, order),)
+        arrays[RESULT] = arrays["theta"] if results is None else (buffers.add_writable(results[index], None, order),)
+        for name, value in values.items():
             info = infos[name]
             if name in state.formats:
                 stream = stream_of(state.number(index), self.variant.state_names().index(name))
-                arrays[name] = (call.formatted(value, state.formats[name], stream),)
+                arrays[name] = (buffers.add_formatted(value, state.formats[name], stream),)
             elif isinstance(value, tuple):
-                arrays[name] = tuple(call.changed(part, info) for part in value)
+                arrays[name] = tuple(buffers.add_writable(part, info) for part in value)
             else:
-                arrays[name] = (call.changed(value, info, order if Kind(info.kind) is Kind.ELEMENT else ()),)
+                is_element = Kind(info.kind) is Kind.ELEMENT
+                arrays[name] = (buffers.add_writable(value, info, order if is_element else ()),)
         for name, value in inputs.items():
             if isinstance(value, list | tuple):
-                one = value[index]
-                is_element = len(getattr(one, "shape", ())) == len(memory.shape)
-                arrays[name] = (call.place(one, None, order=order if is_element else ()),)
+                own = value[index]
+                is_element = len(getattr(own, "shape", ())) == len(memory.shape)
+                arrays[name] = (buffers.add(own, None, order if is_element else ()),)
         return Tensor(case, layout.shape(memory.shape), 64 if memory.dtype == "float64" else 32, arrays)
 
 
-def _key(tensor: Tensor) -> tuple[Any, ...]:
+def _table_key(tensor: Tensor) -> tuple[Any, ...]:
+    """All that a table depends on of a tensor, to be hashed."""
     return tensor.case, tensor.shape, tensor.bits, tuple(tensor.arrays.items())

@@ -17,7 +17,7 @@ static void across(const struct run *run, const struct item *item, int64_t chunk
     for (int64_t o = first; o < end; o++) {
         const int64_t place = (o - first) % OPTGEN_STRETCH;
         for (int64_t j = 0; j < item->argument_count; j++)
-            scratch->results[j][place] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
+            scratch->results[j][place] = arguments[j].indexing == PART ? neutral(arguments[j].reduction) : 0.0;
         for (int64_t r = 0; r < item->runs; r++) {
             int64_t from = o * item->result_stride + r * item->run_stride;
             const int64_t to = from + item->length;
@@ -25,22 +25,22 @@ static void across(const struct run *run, const struct item *item, int64_t chunk
                 n = stretch(item, from, to, OPTGEN_STRETCH);
                 evaluate(run, item, from, n, scratch);
                 for (int64_t j = 0; j < item->argument_count; j++)
-                    if (arguments[j].place == PART)
+                    if (arguments[j].indexing == PART)
                         scratch->results[j][place] =
-                            joined(arguments[j].fold, scratch->results[j][place],
-                                   folded(item->bits, arguments[j].fold, scratch->values[j], n));
+                            combined(arguments[j].reduction, scratch->results[j][place],
+                                     reduced(item->bits, arguments[j].reduction, scratch->values[j], n));
             }
         }
         if (place == OPTGEN_STRETCH - 1 || o == end - 1)
             for (int64_t j = 0; j < item->argument_count; j++)
-                if (arguments[j].place == PART)
+                if (arguments[j].indexing == PART)
                     store_results(run, arguments + j, o - place, place + 1, scratch->results[j]);
     }
 }
 
 static int64_t parts_of(int64_t count, int64_t size) { return count > size ? (count + size - 1) / size : 1; }
 
-/* What a thread folds of one matrix after the other, each row of which begins at a column and is `width` wide. */
+/* The numbers that a thread reduces, of one matrix after the other: each row begins at a column and is `width` wide. */
 struct lines {
     int64_t rows, width;
     int64_t count;                      /* rows of all matrices */
@@ -52,14 +52,14 @@ static void start_lines(const struct item *item, const struct argument *argument
                         struct scratch *scratch)
 {
     for (int64_t j = 0; j < item->argument_count; j++)
-        if (arguments[j].place == PART && arguments[j].access == DOWNWARD)
+        if (arguments[j].indexing == PART && arguments[j].access == DOWNWARD)
             for (int64_t i = 0; i < width; i++)
-                scratch->results[j][i] = neutral(arguments[j].fold);
+                scratch->results[j][i] = neutral(arguments[j].reduction);
 }
 
-/* `n` numbers from `first` on of row `row` of those that a thread folds; their operands begin at place `at`. */
-static void fold_line(const struct run *run, const struct item *item, const struct lines *lines, int64_t row,
-                      int64_t first, int64_t n, int64_t at, struct scratch *scratch)
+/* `n` numbers from `first` on of row `row` of those that a thread reduces; their operands begin at place `at`. */
+static void reduce_line(const struct run *run, const struct item *item, const struct lines *lines, int64_t row,
+                        int64_t first, int64_t n, int64_t at, struct scratch *scratch)
 {
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
@@ -71,13 +71,13 @@ static void fold_line(const struct run *run, const struct item *item, const stru
 
     for (int64_t j = 0; j < item->argument_count; j++) {
         const struct argument *a = arguments + j;
-        if (a->place != PART)
+        if (a->indexing != PART)
             continue;
         const void *x = (char *)scratch->values[j] + at * bits / 8;
         if (a->access != DOWNWARD) {
             double *result = scratch->results[j] + place;
-            const double part = folded(bits, a->fold, x, n);
-            *result = first ? joined(a->fold, *result, part) : part;
+            const double part = reduced(bits, a->reduction, x, n);
+            *result = first ? combined(a->reduction, *result, part) : part;
             if (is_whole && (place == OPTGEN_WIDEST - 1 || row == lines->count - 1))
                 store_results(run, a, lines->along_at + row - place, place + 1, scratch->results[j]);
             continue;
@@ -86,17 +86,17 @@ static void fold_line(const struct run *run, const struct item *item, const stru
         if (bits == 32) {
             float *rows = (float *)scratch->rows[j] + first;
             if (begins)
-                start_rows_32(a->fold, rows, n);
-            add_row_32(a->fold, rows, x, n);
+                start_rows_32(a->reduction, rows, n);
+            add_row_32(a->reduction, rows, x, n);
             if (ends)
-                add_rows_32(a->fold, results, rows, n);
+                add_rows_32(a->reduction, results, rows, n);
         } else {
             double *rows = scratch->rows[j] + first;
             if (begins)
-                start_rows_64(a->fold, rows, n);
-            add_row_64(a->fold, rows, x, n);
+                start_rows_64(a->reduction, rows, n);
+            add_row_64(a->reduction, rows, x, n);
             if (ends)
-                add_rows_64(a->fold, results, rows, n);
+                add_rows_64(a->reduction, results, rows, n);
         }
         if (is_last && is_whole)
             store_results(run, a, lines->down_at + matrix * lines->down_step, lines->width, scratch->results[j]);
@@ -135,7 +135,7 @@ static void bands(const struct run *run, const struct item *item, int64_t chunk,
         if (n > 1) {
             evaluate(run, item, from, n * width, scratch);
             for (int64_t i = 0; i < n; i++)
-                fold_line(run, item, &lines, done + i, 0, width, i * width, scratch);
+                reduce_line(run, item, &lines, done + i, 0, width, i * width, scratch);
             continue;
         }
         int64_t first = 0;
@@ -143,13 +143,13 @@ static void bands(const struct run *run, const struct item *item, int64_t chunk,
             const int64_t piece = width - first < OPTGEN_STRETCH ? width - first : OPTGEN_STRETCH;
             if (piece)
                 evaluate(run, item, from + first, piece, scratch);
-            fold_line(run, item, &lines, done, first, piece, 0, scratch);
+            reduce_line(run, item, &lines, done, first, piece, 0, scratch);
             first += piece;
         } while (first < width);
     }
     for (int64_t m = 0; !rows && m < matrices; m++)
         for (int64_t j = 0; j < item->argument_count; j++)
-            if (arguments[j].place == PART && arguments[j].access == DOWNWARD)
+            if (arguments[j].indexing == PART && arguments[j].access == DOWNWARD)
                 store_results(run, arguments + j, lines.down_at + m * columns, width, scratch->results[j]);
 }
 
@@ -162,15 +162,16 @@ static void join(const struct run *run, const struct item *item, int64_t chunk, 
     const int64_t width = item->length;
     double *results = scratch->results[0];
     int64_t first = chunk * item->chunk, end = first + item->chunk;
-    if (end > item->count)
-        end = item->count;
+    if (end > item->numbers)
+        end = item->numbers;
     for (int64_t n; first < end; first += n) {
         const int64_t left = width - first % width;
         n = end - first < left ? end - first : left;
         n = n < OPTGEN_STRETCH ? n : OPTGEN_STRETCH;
-        start_rows_64(arguments[0].fold, results, n);
+        const double *part = parts + first / width * item->runs * width + first % width;
+        start_rows_64(arguments[0].reduction, results, n);
         for (int64_t k = 0; k < item->runs; k++)
-            add_row_64(arguments[0].fold, results, parts + (first / width * item->runs + k) * width + first % width, n);
+            add_row_64(arguments[0].reduction, results, part + k * width, n);
         store_results(run, arguments + 1, first, n, results);
     }
 }
@@ -182,11 +183,11 @@ static void copy(const struct run *run, const struct item *item, int64_t chunk, 
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     const struct operand *from = operand_of(run, arguments[0].operand), *to = operand_of(run, arguments[1].operand);
     int64_t first = chunk * item->chunk, end = first + item->chunk;
-    if (end > item->count)
-        end = item->count;
+    if (end > item->numbers)
+        end = item->numbers;
     for (int64_t n; first < end; first += n) {
         n = stretch(item, first, end, OPTGEN_STRETCH);
-        void *values = brought(run, from, number_of(item->bits), item->bits, first, n, 1, scratch->values[0]);
+        void *values = readable(run, from, number_of(item->bits), item->bits, first, n, 1, scratch->values[0]);
         store(address_of(run, to), to->type, layout_of(run, to), first, n, item->bits, values);
     }
 }
@@ -198,13 +199,14 @@ static void finish_totals(const struct run *run, const struct item *item)
     for (int64_t j = 0; j < item->total_count; j++) {
         const struct total *total = totals + j;
         const double *parts = (const double *)(run->workspace + total->parts_at);
-        const double all = total->count ? folded_64(total->fold, parts, total->count) : neutral(total->fold);
+        const double all =
+            total->part_count ? reduced_64(total->reduction, parts, total->part_count) : neutral(total->reduction);
         if (total->space == OF_MODEL)
-            ((double *)(run->workspace + group->model_at))[total->index] = all;
+            ((double *)(run->workspace + group->model_at))[total->entry] = all;
         else if (item->bits == 32)
-            ((float *)(run->workspace + item->tensor_at))[total->index] = (float)all;
+            ((float *)(run->workspace + item->tensor_at))[total->entry] = (float)all;
         else
-            ((double *)(run->workspace + item->tensor_at))[total->index] = all;
+            ((double *)(run->workspace + item->tensor_at))[total->entry] = all;
     }
 }
 

@@ -2,7 +2,7 @@
  * Runs the kernels of a model in the order of a table, see table.h.
  *
  * The work of a phase is cut into chunks that do not depend on how many threads there are: each chunk computes the same
- * numbers whoever does it, and partial results are folded in a fixed order, so that every number of threads gives the
+ * numbers whoever does it, and partial results are reduced in a fixed order, so that every number of threads gives the
  * same bits.
  */
 
@@ -66,7 +66,7 @@ static void work(void *given)
         const struct item *items = (const struct item *)(run->table + run->header->items) + phase->first;
         for (int64_t r = 0, chunk; r < run->regions; r++)
             while ((chunk = next_of(run, p, (own + r) % run->regions)) >= 0) {
-                int64_t low = 0, high = phase->count - 1;
+                int64_t low = 0, high = phase->item_count - 1;
                 while (low < high) {
                     const int64_t middle = (low + high + 1) / 2;
                     if (items[middle].first_chunk <= chunk)
@@ -94,16 +94,16 @@ static void transfer_in(const struct run *run, const struct transfer *one)
         load(address_of(run, o), o->type, layout_of(run, o), 0, 1, 64, &value);
     }
     if (one->bits == 32)
-        ((float *)table)[one->index] = (float)value;
+        ((float *)table)[one->entry] = (float)value;
     else
-        ((double *)table)[one->index] = value;
+        ((double *)table)[one->entry] = value;
 }
 
 static void transfer_out(const struct run *run, const struct transfer *one)
 {
     const struct operand *o = operand_of(run, one->operand);
     const char *table = run->workspace + one->at;
-    const double value = one->bits == 32 ? ((const float *)table)[one->index] : ((const double *)table)[one->index];
+    const double value = one->bits == 32 ? ((const float *)table)[one->entry] : ((const double *)table)[one->entry];
     store(address_of(run, o), o->type, layout_of(run, o), 0, 1, 64, &value);
 }
 

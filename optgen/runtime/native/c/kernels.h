@@ -41,16 +41,16 @@ REPEATING(double, 64)
 static void *repeated(const struct run *run, const struct item *item, const struct argument *a, int64_t first, int64_t n,
                       void *beside, void *to)
 {
-    const int64_t line = a->place == LINE ? item->line : item->line * item->rows;
+    const int64_t line = a->indexing == LINE ? item->line : item->line * item->rows;
     const int64_t from = first / line, count = (first + n - 1) / line - from + 1;
-    const int64_t each = a->place == COLUMN ? item->line : 1;
+    const int64_t each = a->indexing == COLUMN ? item->line : 1;
     const void *values =
-        brought(run, operand_of(run, a->operand), a->type, item->bits, from * each, count * each, 1, beside);
-    if (item->bits == 32 && a->place == COLUMN)
+        readable(run, operand_of(run, a->operand), a->type, item->bits, from * each, count * each, 1, beside);
+    if (item->bits == 32 && a->indexing == COLUMN)
         tiled_32(item->line, item->rows, first, n, values, to);
     else if (item->bits == 32)
         repeated_32(line, first, n, values, to);
-    else if (a->place == COLUMN)
+    else if (a->indexing == COLUMN)
         tiled_64(item->line, item->rows, first, n, values, to);
     else
         repeated_64(line, first, n, values, to);
@@ -70,12 +70,12 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
 
     for (int64_t j = 0; j < item->argument_count; j++) {
         const struct argument *a = arguments + j;
-        if (a->place == PART) {
+        if (a->indexing == PART) {
             arrays[j] = scratch->values[j];
             continue;
         }
         const struct operand *o = operand_of(run, a->operand);
-        if (a->place == AXES) {
+        if (a->indexing == AXES) {
             /* The last axis moves along the stretch, on the others the place is one. */
             int64_t rest = first;
             for (int64_t axis = item->rank - 1; axis >= 0; axis--) {
@@ -83,14 +83,14 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
                 const struct operand *vector = o + axis;
                 void *beside = is_last ? (void *)scratch->values[j] : (void *)&scratch->single[j][axis];
                 scratch->axes[j][axis] =
-                    brought(run, vector, a->type, bits, rest % vector->length, is_last ? n : 1, 1, beside);
+                    readable(run, vector, a->type, bits, rest % vector->length, is_last ? n : 1, 1, beside);
                 rest /= vector->length;
             }
             arrays[j] = scratch->axes[j];
             continue;
         }
         int64_t count = 1;
-        switch (a->place) {
+        switch (a->indexing) {
         case SAME: firsts[j] = first; count = n; break;
         case LINE: firsts[j] = line; break;
         case COLUMN: firsts[j] = line / item->rows * item->line + first % item->line; count = n; break;
@@ -100,10 +100,10 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
             arrays[j] = (char *)scratch->values[j] + (first - scratch->block) * bits / 8;
             continue;
         }
-        if (a->place != SAME && item->within == OPTGEN_LINES)
+        if (a->indexing != SAME && item->within == OPTGEN_LINES)
             arrays[j] = repeated(run, item, a, first, n, scratch->rows[j], scratch->values[j]);
         else
-            arrays[j] = brought(run, o, a->type, bits, firsts[j], count, a->access & IN, scratch->values[j]);
+            arrays[j] = readable(run, o, a->type, bits, firsts[j], count, a->access & IN, scratch->values[j]);
     }
 
     void *scalars = run->workspace + (bits == 32 ? group->narrow_at : group->wide_at);
@@ -114,7 +114,7 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
 
     for (int64_t j = 0; j < item->argument_count; j++) {
         const struct argument *a = arguments + j;
-        if (a->place != SAME || !(a->access & OUT))
+        if (a->indexing != SAME || !(a->access & OUT))
             continue;
         const struct operand *o = operand_of(run, a->operand);
         char *start = address_of(run, o);
@@ -128,8 +128,8 @@ static void evaluate(const struct run *run, const struct item *item, int64_t fir
 }
 
 /*
- * How many numbers a kernel may be handed at once where it goes through all of its arrays from end to end. What it folds
- * is folded stretch by stretch, so that the sum would depend on how the arrays are stored if these were not all alike.
+ * How many numbers a kernel may be handed at once where it goes through all of its arrays from end to end. Reductions
+ * go stretch by stretch, so that a sum would depend on how the arrays are stored if stretches were not all alike.
  */
 static int64_t most_at_once(const struct run *run, const struct item *item)
 {
@@ -137,11 +137,11 @@ static int64_t most_at_once(const struct run *run, const struct item *item)
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     int is_whole = item->line == 0, is_converted = 0;
     for (int64_t j = 0; j < item->argument_count; j++) {
-        if (arguments[j].place == PART)
+        if (arguments[j].indexing == PART)
             return OPTGEN_STRETCH;
         const struct operand *o = operand_of(run, arguments[j].operand);
         is_converted |= o->type != arguments[j].type;
-        is_whole = is_whole && arguments[j].place == SAME && is_direct(o, address_of(run, o), arguments[j].type);
+        is_whole = is_whole && arguments[j].indexing == SAME && is_direct(o, address_of(run, o), arguments[j].type);
     }
     return is_whole ? INT64_MAX : is_converted ? CONVERTED_AT_ONCE : OPTGEN_STRETCH;
 }
@@ -168,7 +168,7 @@ static int has_blocks(const struct run *run, const struct item *item)
     const struct argument *arguments =
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     for (int64_t j = 0; j < item->argument_count; j++)
-        if (arguments[j].place == SAME && is_eight_bit(operand_of(run, arguments[j].operand)))
+        if (arguments[j].indexing == SAME && is_eight_bit(operand_of(run, arguments[j].operand)))
             return 1;
     return 0;
 }
@@ -181,7 +181,7 @@ static void move_blocks(const struct run *run, const struct item *item, int64_t 
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     for (int64_t j = 0; j < item->argument_count; j++) {
         const struct operand *o = operand_of(run, arguments[j].operand);
-        if (arguments[j].place != SAME || !(arguments[j].access & access) || !is_eight_bit(o))
+        if (arguments[j].indexing != SAME || !(arguments[j].access & access) || !is_eight_bit(o))
             continue;
         if (access == IN)
             load_state(run, o, first, n, item->bits, scratch->values[j]);
@@ -196,10 +196,10 @@ static void stretches(const struct run *run, const struct item *item, int64_t ch
         (const struct argument *)(run->table + run->header->arguments) + item->arguments;
     int64_t first = chunk * item->chunk, end = first + item->chunk;
     double kept[OPTGEN_MOST_ARGUMENTS];
-    if (end > item->count)
-        end = item->count;
+    if (end > item->numbers)
+        end = item->numbers;
     for (int64_t j = 0; j < item->argument_count; j++)
-        kept[j] = arguments[j].place == PART ? neutral(arguments[j].fold) : 0.0;
+        kept[j] = arguments[j].indexing == PART ? neutral(arguments[j].reduction) : 0.0;
     const int64_t most = most_at_once(run, item);
     const int in_blocks = has_blocks(run, item);
     for (int64_t n, last = first; first < end; first += n) {
@@ -215,12 +215,12 @@ static void stretches(const struct run *run, const struct item *item, int64_t ch
             scratch->block = -1;
         }
         for (int64_t j = 0; j < item->argument_count; j++)
-            if (arguments[j].place == PART)
-                kept[j] = joined(arguments[j].fold, kept[j],
-                                 folded(item->bits, arguments[j].fold, scratch->values[j], n));
+            if (arguments[j].indexing == PART)
+                kept[j] = combined(arguments[j].reduction, kept[j],
+                                   reduced(item->bits, arguments[j].reduction, scratch->values[j], n));
     }
     for (int64_t j = 0; j < item->argument_count; j++)
-        if (arguments[j].place == PART)
+        if (arguments[j].indexing == PART)
             ((double *)(run->workspace + arguments[j].parts_at))[chunk] = kept[j];
 }
 

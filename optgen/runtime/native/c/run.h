@@ -10,7 +10,7 @@
 #include "table.h"
 
 #define MOST_AXES 64
-/* Rows that are folded in the kernel's own precision before they are added to what is kept as doubles. */
+/* Rows that are reduced in the kernel's own precision before they are added to what is kept as doubles. */
 #define ROWS_AT_ONCE 64
 #define LANES 16
 /* Numbers that are converted and computed with in turn: so few that the processor reads ahead while it computes. */

@@ -66,7 +66,7 @@ static void store_state(const struct run *run, const struct operand *o, int64_t 
 }
 
 /* Where `count` numbers of an array from `first` on can be read, in the kernel's type: in place, or copied. */
-static void *brought(const struct run *run, const struct operand *o, int64_t type, int64_t bits, int64_t first,
+static void *readable(const struct run *run, const struct operand *o, int64_t type, int64_t bits, int64_t first,
                      int64_t count, int reads, void *beside)
 {
     char *start = address_of(run, o);
