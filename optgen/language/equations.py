@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from optgen.errors import SpecError
-from optgen.language.functions import EXAMPLES, EXTENTS, FUNCTIONS, LENGTH, REDUCTIONS
+from optgen.language.functions import EXTENTS, FUNCTIONS, LENGTH, reduces
 from optgen.language.grammar import check_grammar
 from optgen.language.refused_names import name_problem
 from optgen.language.source import Source, Span
@@ -221,10 +221,9 @@ class _EquationReader:
     def call(self, node: ast.Call, function: str, depth: int) -> Call:
         if self.lists and function == LENGTH:
             return self.length(node, depth)
-        known = function in FUNCTIONS or function in REDUCTIONS
-        if not known and function != self.wrapped:
-            close = get_close_matches(function, [*FUNCTIONS, *REDUCTIONS], 1, 0.7)
-            names = ", ".join(sorted({*FUNCTIONS, *REDUCTIONS}))
+        if function not in FUNCTIONS and function != self.wrapped:
+            close = get_close_matches(function, FUNCTIONS, 1, 0.7)
+            names = ", ".join(sorted(FUNCTIONS))
             hint = f"did you mean '{close[0]}'?" if close else f"a product needs '*'; the functions are {names}"
             raise self.fail(node.func, f"unknown function '{function}'", hint)
         over = ""
@@ -251,24 +250,17 @@ class _EquationReader:
             if count != 1 or over:
                 raise self.fail(node, f"'{function}' takes one argument, the gradient", f"write {function}(g)")
             return
-        if REDUCTIONS.get(function) == count:
+        row = FUNCTIONS[function]
+        fewest, most = row.arity
+        if reduces(function, count) or (row.is_elementwise and not over and fewest <= count <= most):
             return
-        if function in FUNCTIONS and not over:
-            fewest, most = FUNCTIONS[function]
-            if fewest <= count <= most:
-                return
-        if function in FUNCTIONS and over:
-            hint = f"fold one value: {function}(x, over={over})" if function in REDUCTIONS else "it folds nothing"
+        if row.is_elementwise and over:
+            hint = f"fold one value: {function}(x, over={over})" if row.reduces else "it folds nothing"
             raise self.fail(node, f"'over' does not go with {_arguments(count)} of '{function}'", hint)
-        if function in REDUCTIONS and function not in FUNCTIONS:
-            wanted = _arguments(REDUCTIONS[function])
-        else:
-            fewest, most = FUNCTIONS[function]
-            wanted = _arguments(fewest) if fewest == most else f"{fewest} to {most} arguments"
-            wanted = f"1 argument to fold or {wanted}" if function in REDUCTIONS else wanted
-        raise self.fail(
-            node, f"'{function}' takes {wanted}, not {count}", f"write {EXAMPLES.get(function, function + '(x)')}"
-        )
+        wanted = _arguments(fewest) if fewest == most else f"{fewest} to {most} arguments"
+        if row.reduces and row.is_elementwise:
+            wanted = f"1 argument to fold or {wanted}"
+        raise self.fail(node, f"'{function}' takes {wanted}, not {count}", f"write {row.example}")
 
 
 def parse_equations(
@@ -290,7 +282,7 @@ def parse_equations(
     lines = read_lines(source, text, first_line, first_column)
     if not lines:
         return ()
-    check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
+    check_grammar(source, lines, FUNCTIONS)
     # Equations may all be indented; under a head of their own they still stand where they stand in the file.
     indented = lines[0].indent > 0
     reader = _EquationReader(source, text.split("\n"), first_line, first_column, wrapped, int(indented), lists)
