@@ -6,6 +6,7 @@ such bounds for the operands: see `bounds`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,33 @@ def _where(value: Any, x: Values, e: Values) -> Any:
     return np.where(e[0] > 0, np.maximum(np.maximum(e[1], e[2]), np.abs(x[1] - x[2]) / ROUNDOFF), sure)
 
 
+def _sigmoid(x: Any) -> Any:
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small, 1.0) / (1.0 + small)
+
+
+def _sigmoid_error(value: Any, x: Values, e: Values) -> Any:
+    # The slope is value*(1 - value).
+    return np.minimum(_times(value, e[0]), e[0] / 4) + 6 * _rounded(value)
+
+
+#: numpy has no erf of its own; Python's is the C library's, to about one unit in the last place.
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _erf_error(value: Any, x: Values, e: Values) -> Any:
+    return 2 / math.sqrt(math.pi) * e[0] + 6 * _rounded(value)
+
+
+def _atan2_error(value: Any, x: Values, e: Values) -> Any:
+    # The angle jumps by a full turn at y = 0 left of the origin, at which side a zero's sign decides.
+    reach = [error * ROUNDOFF + SMALLEST_NORMAL for error in e]
+    turns = (np.abs(x[0]) <= reach[0]) & (x[1] <= reach[1])
+    nearest = np.maximum(np.hypot(x[0], x[1]) - (e[0] + e[1]) * ROUNDOFF, 0.0)
+    slope = np.where((e[0] == 0) & (e[1] == 0), 0.0, (e[0] + e[1]) / nearest)
+    return np.where(turns, 2 * math.pi / ROUNDOFF, slope) + 4 * _rounded(value)
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceFunction:
     """One row.
@@ -134,6 +162,9 @@ REFERENCE_FUNCTIONS: Mapping[str, ReferenceFunction] = {
     "sin": ReferenceFunction(np.sin, lambda v, x, e: e[0] + 2 * _rounded(v)),
     "cos": ReferenceFunction(np.cos, lambda v, x, e: e[0] + 2 * _rounded(v)),
     "tanh": ReferenceFunction(np.tanh, lambda v, x, e: e[0] + 4 * _rounded(v)),
+    "sigmoid": ReferenceFunction(_sigmoid, _sigmoid_error),
+    "erf": ReferenceFunction(_erf, _erf_error),
+    "atan2": ReferenceFunction(np.arctan2, _atan2_error),
     "floor": ReferenceFunction(np.floor, _step),
     "ceil": ReferenceFunction(np.ceil, _step),
     "max": ReferenceFunction(np.maximum, _larger),
