@@ -124,7 +124,7 @@ static inline number _minimum(number a, number b)
 /* Zeros and NaN stay what they are. */
 static inline number _sign(number x) { return x > 0 ? (number)1.0 : x < 0 ? (number)-1.0 : x; }
 
-/* The exponential of a number above 0 would be infinite, and its quotient with itself NaN. */
+/* By the exponential of a negative number, since that of a large one is infinite. */
 static inline number _sigmoid(number x)
 {
     const number small = _exp(-_absolute(x));
