@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import sympy
@@ -19,8 +20,6 @@ from optgen.compiler.operations import (
     Both,
     Either,
     Equal,
-    Maximum,
-    Minimum,
     Modulo,
     Negation,
     add,
@@ -92,13 +91,7 @@ def applied(function: str, arguments: list[Expr]) -> Expr:
         case "sqrt":
             return square_root(arguments[0])
         case "max" | "min":
-            node = Maximum if function == "max" else Minimum
-            value = arguments[0]
-            for argument in arguments[1:]:
-                value = node(value, argument)
-            return value
-        case "clip":
-            return Minimum(Maximum(arguments[0], arguments[1]), arguments[2])
+            return functools.reduce(FUNCTION_NODES[function], arguments)
         case "every":
             return Equal(Modulo(symbol("t"), arguments[0]), number(0))
     return FUNCTION_NODES[function](*arguments)

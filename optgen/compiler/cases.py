@@ -61,6 +61,8 @@ class CaseFolds:
             names: of the case.
             base: what to call it if no case has it yet.
         """
+        if place in self.first:
+            return None  # an argument that a derived function needs more than once
         self.sources[place] = value.source, function, source
         key = (self.apart.get(place), value)
         self.first[place] = self._known.setdefault(key, place)

@@ -22,12 +22,8 @@ import sympy
 from sympy import Expr
 
 from optgen.compiler.operations import (
-    CONDITIONS,
-    Ceiling,
-    Floor,
-    Modulo,
+    JUMPS,
     OneMinusExponential,
-    Sign,
     is_reciprocal,
     multiply,
     names_in,
@@ -153,13 +149,9 @@ def _as_written(factors: Iterable[Expr]) -> tuple[int, list[Expr]]:
     return sign, found
 
 
-#: Where a last bit decides: what these are asked of is left as it is written.
-_JUMPS = (Floor, Ceiling, Modulo, Sign, *CONDITIONS)
-
-
 def _transform_continuous(expression: Expr, change: Callable[[Expr], Expr]) -> Expr:
     """Apply a rounding change to every node, innermost first, but to nothing that a function with jumps is asked of."""
-    if not expression.args or isinstance(expression, _JUMPS):
+    if not expression.args or isinstance(expression, JUMPS):
         return expression
     parts = tuple(_transform_continuous(argument, change) for argument in expression.args)
     return change(rebuild(expression, parts))

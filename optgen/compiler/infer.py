@@ -9,7 +9,7 @@ from optgen.compiler.rule import Case, Equation, Rule
 from optgen.compiler.signatures import Signatures
 from optgen.contract.kinds import Kind
 from optgen.errors import SpecError
-from optgen.language.functions import REDUCTIONS
+from optgen.language.functions import reduces
 from optgen.language.source import Source
 from optgen.language.syntax import (
     Binary,
@@ -261,7 +261,7 @@ class KindInference:
 
 def is_reduction(node: Call) -> bool:
     """Whether a call folds values: `max` of one value does, of two it does not."""
-    return REDUCTIONS.get(node.function) == len(node.arguments)
+    return reduces(node.function, len(node.arguments))
 
 
 def _is_condition(node: Node) -> bool:

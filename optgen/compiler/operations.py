@@ -13,6 +13,8 @@ from typing import Any
 import sympy
 from sympy import Expr
 
+from optgen.language.functions import FUNCTIONS, primitives
+
 ONE_HALF = sympy.Rational(1, 2)
 
 #: How high trees grow: parts of higher ones are named, so that whatever goes through a tree may call itself.
@@ -31,18 +33,6 @@ class Operation(Expr):  # type: ignore[misc]
         return node
 
 
-class Absolute(Operation):
-    name = "abs"
-
-
-class Sign(Operation):
-    name = "sign"
-
-
-class Exponential(Operation):
-    name = "exp"
-
-
 class OneMinusExponential(Operation):
     """`1 - exp(x)`, accurate where x is small. Made by rewriting only."""
 
@@ -53,36 +43,8 @@ class Logarithm(Operation):
     name = "log"
 
 
-class Sine(Operation):
-    name = "sin"
-
-
-class Cosine(Operation):
-    name = "cos"
-
-
-class HyperbolicTangent(Operation):
-    name = "tanh"
-
-
 class Floor(Operation):
     name = "floor"
-
-
-class Ceiling(Operation):
-    name = "ceil"
-
-
-class Maximum(Operation):
-    """NaN if either is."""
-
-    name = "max"
-
-
-class Minimum(Operation):
-    """NaN if either is."""
-
-    name = "min"
 
 
 class Modulo(Operation):
@@ -133,18 +95,22 @@ class Negation(Operation):
     name = "not"
 
 
-#: Functions of the language that are one node each.
+#: Functions that trees hold as something else: a root as a power, `every` as a comparison.
+_OTHER_NODES = ("sqrt", "every")
+_NAMED_NODES: dict[str, type[Operation]] = {node.name: node for node in (Logarithm, Floor, Where)}
+#: Primitive functions of the language that are one node each. `max` and `min` are of two, and NaN if either is.
 FUNCTION_NODES: dict[str, type[Operation]] = {
-    node.name: node
-    for node in (
-        Absolute, Sign, Exponential, Logarithm, Sine, Cosine, HyperbolicTangent, Floor, Ceiling, Where,
-    )
-}  # fmt: skip
+    name: _NAMED_NODES.get(name) or type(name.capitalize(), (Operation,), {"name": name})
+    for name in primitives()
+    if name not in _OTHER_NODES
+}
 COMPARISON_NODES: dict[str, type[Operation]] = {
     node.name: node for node in (Less, LessEqual, Greater, GreaterEqual, Equal, NotEqual)
 }
 #: Nodes whose value is true or false.
 CONDITIONS = (*COMPARISON_NODES.values(), Both, Either, Negation)
+#: Nodes that jump, so that a last bit of what they are asked of decides.
+JUMPS = (*(node for name, node in FUNCTION_NODES.items() if FUNCTIONS[name].jumps), Modulo, *CONDITIONS)
 
 
 def symbol(name: str) -> sympy.Symbol:

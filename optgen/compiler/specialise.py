@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from optgen.compiler.initial_values import check_initial
 from optgen.compiler.rule import Case, Rule
 from optgen.compiler.unroll import UndecidedShape, Unroller
 from optgen.contract.choice import Choice
@@ -67,7 +68,7 @@ def specialise(spec: Spec, choice: Choice, wrapped: Rule | None = None) -> Rule:
     unroller = Unroller(spec, choice, wrapped, ())
     for statement in spec.body:
         if isinstance(statement, Assign) and is_initial(statement.target):
-            unroller.check_initial(statement.value)
+            check_initial(spec, statement.value)
             if statement.target.name in states:
                 initial[statement.target.name] = unroller.initial_value(statement.value)
     used = {n.name for c in cases for e in c.equations for n in walk(e.value) if isinstance(n, Name)}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from optgen.compiler.conditions import combined, compare, only_shape
 from optgen.compiler.hints import Hints
 from optgen.compiler.rule import Case, Equation, Rule
 from optgen.contract.choice import Choice
 from optgen.errors import SpecError
-from optgen.language.functions import REDUCTIONS, SHAPE_NAMES
+from optgen.language.derived import expanded_call, is_derived
+from optgen.language.functions import SHAPE_NAMES
 from optgen.language.model import Spec
 from optgen.language.source import Source, Span
 from optgen.language.syntax import (
@@ -256,23 +258,6 @@ class Unroller:
             raise UndecidedShape(node)
         return combined(node, self.settle)
 
-    def check_initial(self, node: Node) -> None:
-        """Refuse an initial value that is not of hyperparameters, numbers and `theta[0]` only."""
-        known = {h.name for h in self.spec.hyperparameters}
-        for part in walk(node):
-            if isinstance(part, Indexed) and part.name == "theta" and is_initial(part):
-                continue
-            if isinstance(part, Indexed) or (isinstance(part, Name) and part.name not in known):
-                raise self.fail(
-                    part.span, "an initial value is made of hyperparameters and theta[0]", "nothing else is known then"
-                )
-            if isinstance(part, Call) and REDUCTIONS.get(part.function) == len(part.arguments):
-                raise self.fail(
-                    part.span, f"'{part.function}' cannot fold an initial value", "it is computed element by element"
-                )
-            if isinstance(part, Call) and part.function == self.spec.wraps:
-                raise self.fail(part.span, f"'{part.function}' has not run before the first step", "leave it out")
-
     def initial_value(self, node: Node) -> Node:
         """The value of a state before the first step, one that `check_initial` takes."""
         self.starting = True
@@ -295,6 +280,8 @@ class Unroller:
                 return Number(-value, span)
             case Call(function=function, span=span) if function == self.spec.wraps:
                 return self.inline(parts[0], span)
+            case Call(function=function) if is_derived(function):
+                return expanded_call(replace(node, arguments=parts), self.source)
         return rebuild(node, parts)
 
     def resolve_name(self, node: Name) -> Node:

@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 
 from optgen.errors import SpecError
-from optgen.language.functions import EXAMPLES, EXTENTS, FUNCTIONS, LENGTH, REDUCTIONS
+from optgen.language.functions import EXTENTS, FUNCTIONS, LENGTH, reduces
 from optgen.language.grammar import check_grammar
 from optgen.language.refused_names import name_problem
 from optgen.language.source import Source, Span
@@ -245,11 +245,9 @@ class _EquationReader:
     def call(self, node: ast.Call, function: str, depth: int) -> Call:
         if self.lists and function == LENGTH:
             return self.length(node, depth)
-        known = function in FUNCTIONS or function in REDUCTIONS
-        if not known and function != self.wrapped:
-            names = sorted({*FUNCTIONS, *REDUCTIONS})
-            others = f"a product needs '*'; the functions are {', '.join(names)}"
-            hint = _other_function(node, function) or did_you_mean(function, [*FUNCTIONS, *REDUCTIONS], others, 0.7)
+        if function not in FUNCTIONS and function != self.wrapped:
+            others = f"a product needs '*'; the functions are {', '.join(sorted(FUNCTIONS))}"
+            hint = _other_function(node, function) or did_you_mean(function, FUNCTIONS, others, 0.7)
             raise self.fail(node.func, f"unknown function '{function}'", hint)
         over = ""
         for keyword in node.keywords:
@@ -275,24 +273,17 @@ class _EquationReader:
             if count != 1 or over:
                 raise self.fail(node, f"'{function}' takes one argument, the gradient", f"write {function}(g)")
             return
-        if REDUCTIONS.get(function) == count:
+        row = FUNCTIONS[function]
+        fewest, most = row.arity
+        if reduces(function, count) or (row.is_elementwise and not over and fewest <= count <= most):
             return
-        if function in FUNCTIONS and not over:
-            fewest, most = FUNCTIONS[function]
-            if fewest <= count <= most:
-                return
-        if function in FUNCTIONS and over:
-            hint = f"fold one value: {function}(x, over={over})" if function in REDUCTIONS else "it folds nothing"
+        if row.is_elementwise and over:
+            hint = f"fold one value: {function}(x, over={over})" if row.reduces else "it folds nothing"
             raise self.fail(node, f"'over' does not go with {_arguments(count)} of '{function}'", hint)
-        if function in REDUCTIONS and function not in FUNCTIONS:
-            wanted = _arguments(REDUCTIONS[function])
-        else:
-            fewest, most = FUNCTIONS[function]
-            wanted = _arguments(fewest) if fewest == most else f"{fewest} to {most} arguments"
-            wanted = f"1 argument to fold or {wanted}" if function in REDUCTIONS else wanted
-        raise self.fail(
-            node, f"'{function}' takes {wanted}, not {count}", f"write {EXAMPLES.get(function, function + '(x)')}"
-        )
+        wanted = _arguments(fewest) if fewest == most else f"{fewest} to {most} arguments"
+        if row.reduces and row.is_elementwise:
+            wanted = f"1 argument to fold or {wanted}"
+        raise self.fail(node, f"'{function}' takes {wanted}, not {count}", f"write {row.example}")
 
 
 def parse_equations(
@@ -314,7 +305,7 @@ def parse_equations(
     lines = read_lines(source, text, first_line, first_column, states=not lists)
     if not lines:
         return ()
-    check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
+    check_grammar(source, lines, FUNCTIONS)
     # Equations may all be indented; under a head of their own they still stand where they stand in the file.
     indented = lines[0].indent > 0
     reader = _EquationReader(source, text.split("\n"), first_line, first_column, wrapped, int(indented), lists)

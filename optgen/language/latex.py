@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from optgen.escaping import latex as escaped
+from optgen.language.functions import FUNCTIONS
 from optgen.language.model import Spec
 from optgen.language.syntax import (
     Assign,
@@ -29,7 +30,6 @@ from optgen.language.syntax import (
 _CASES, _OR, _AND, _NOT, _COMPARISON, _MODULO, _SUM, _PRODUCT, _POWER, _ATOM = range(10)
 
 _COMPARISONS = {"<": "<", "<=": r"\leq", ">": ">", ">=": r"\geq", "==": "=", "!=": r"\neq"}
-_FUNCTIONS = {name: f"\\{name}" for name in ("exp", "log", "sin", "cos", "tanh", "max", "min")}
 _GREEK = frozenset(
     "alpha beta gamma delta eps epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi omega".split()
 )
@@ -209,19 +209,14 @@ class _Writer:
         if function == "every":
             return rf"t \bmod {self.text(arguments[0], _PRODUCT)} = 0", _COMPARISON
         inner = ", ".join(self.text(argument) for argument in arguments)
-        match function:
-            case "sqrt":
-                return rf"\sqrt{{{inner}}}", _ATOM
-            case "abs":
-                return _fenced(r"\lvert", inner, r"\rvert"), _ATOM
-            case "norm":
-                return _fenced(r"\lVert", inner, r"\rVert") + mark, _ATOM
-            case "dot":
-                return _fenced(r"\langle", inner, r"\rangle") + mark, _ATOM
-            case "floor" | "ceil":
-                return _fenced(rf"\l{function}", inner, rf"\r{function}"), _ATOM
-        name = _FUNCTIONS.get(function, rf"\operatorname{{{escaped(function)}}}")
-        return f"{name}{mark}{_bracketed(inner)}", _ATOM
+        latex = FUNCTIONS[function].latex if function in FUNCTIONS else ""
+        latex = latex or rf"\operatorname{{{escaped(function)}}}"
+        left, fence, right = latex.partition(" # ")
+        if fence:
+            return _fenced(left, inner, right) + mark, _ATOM
+        if "#" in latex:
+            return latex.replace("#", inner) + mark, _ATOM
+        return f"{latex}{mark}{_bracketed(inner)}", _ATOM
 
     def cases(self, arguments: tuple[Node, ...]) -> str:
         """The rows of a choice between values; what is chosen otherwise may be a choice again."""

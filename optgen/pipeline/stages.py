@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from optgen._paths import specs_folder
 from optgen.compiler.ahead import choices_ahead
+from optgen.compiler.operations import FUNCTION_NODES
 from optgen.compiler.passes import PassSchedule
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
 from optgen.compiler.rule import Rule
@@ -34,13 +35,7 @@ TARGETS = {
 class _PlainPrinter(ExpressionPrinter):
     """The language's own spelling."""
 
-    functions: Mapping[str, str] = {
-        name: name
-        for name in (
-            "abs", "sign", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "max", "min", "mod", "where",
-            "sqrt", "pow",
-        )
-    }  # fmt: skip
+    functions: Mapping[str, str] = {name: name for name in (*FUNCTION_NODES, "sqrt", "expm1", "mod", "pow")}
     logical: Mapping[str, str] = {"and": "and", "or": "or", "not": "not "}
 
 

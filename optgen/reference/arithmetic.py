@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from optgen.reference.functions import REFERENCE_FUNCTIONS
+
 #: A number or array of whatever arithmetic is in use.
 Value = Any
 Array = npt.NDArray[np.float64]
@@ -45,40 +47,6 @@ class Arithmetic(Protocol):
         ...
 
 
-#: The operators and functions of the language on numpy arrays.
-NUMPY_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "**": np.power,
-    "%": np.mod,
-    "neg": np.negative,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-    "==": np.equal,
-    "!=": np.not_equal,
-    "and": np.logical_and,
-    "or": np.logical_or,
-    "not": np.logical_not,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "sign": np.sign,
-    "exp": np.exp,
-    "log": np.log,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tanh": np.tanh,
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "max": np.maximum,
-    "min": np.minimum,
-    "where": np.where,
-}
-
-
 class Float64:
     """IEEE double arithmetic by numpy."""
 
@@ -96,7 +64,7 @@ class Float64:
 
     def apply(self, operator: str, *operands: Value) -> Value:
         with np.errstate(all="ignore"):
-            return NUMPY_FUNCTIONS[operator](*operands)
+            return REFERENCE_FUNCTIONS[operator].value(*operands)
 
     def transpose(self, value: Value, order: tuple[int, ...]) -> Value:
         return np.transpose(value, order)

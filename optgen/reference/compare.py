@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from optgen.compiler.rule import Rule
-from optgen.reference.bounds import ROUNDOFF, Bounded, Float32Bounds
+from optgen.reference.bounds import Bounded, Float32Bounds
+from optgen.reference.functions import ROUNDOFF
 from optgen.reference.interpret import InterpretedState, Interpreter, TensorState
 
 Array = npt.NDArray[Any]

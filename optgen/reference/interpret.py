@@ -221,8 +221,6 @@ class Interpreter:
                 for argument in arguments[1:]:
                     value = self.apply(function, value, argument)
                 return value
-            case "clip":
-                return self.apply("min", self.apply("max", arguments[0], arguments[1]), arguments[2])
             case "every":
                 remainder = self.apply("%", scope.names["t"], arguments[0])
                 return self.apply("==", remainder, self.arithmetic.literal(0))

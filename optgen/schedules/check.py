@@ -8,7 +8,7 @@ hyperparameters are decided when the schedule is made, those on numbers at every
 from __future__ import annotations
 
 from optgen.errors import SpecError
-from optgen.language.functions import FUNCTIONS, LENGTH, REDUCTIONS, RESERVED
+from optgen.language.functions import LENGTH, RESERVED, reduces
 from optgen.language.source import Span
 from optgen.language.syntax import (
     Assign,
@@ -279,7 +279,7 @@ class _ScheduleCheck:
             return
         if node.function == "every":
             raise self.fail(node.span, "'every' counts from 1, the step of a schedule from 0", "write t % n == 0")
-        if node.function not in FUNCTIONS or REDUCTIONS.get(node.function) == len(node.arguments):
+        if reduces(node.function, len(node.arguments)):
             raise self.fail(node.span, "a schedule is one number per step: there is nothing to fold")
         for position, argument in enumerate(node.arguments):
             if node.function == "where" and position == 0:

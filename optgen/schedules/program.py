@@ -7,7 +7,7 @@ stays a branch or a loop of the program: those run in Python, outside anything t
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sympy import Expr
 
@@ -24,6 +24,7 @@ from optgen.compiler.operations import (
     substitute,
     symbol,
 )
+from optgen.language.derived import expanded_statements
 from optgen.language.syntax import (
     Assign,
     Binary,
@@ -87,7 +88,8 @@ class LrScheduleProgram:
 
 def schedule_program(schedule: LrSchedule) -> LrScheduleProgram:
     """The program of a schedule whose equations were checked."""
-    return LrScheduleProgram(schedule, _Builder(schedule).block(schedule.body, set()))
+    body = expanded_statements(schedule.body, schedule.source)
+    return LrScheduleProgram(schedule, _Builder(replace(schedule, body=body)).block(body, set()))
 
 
 def expression(node: Node) -> Expr:

@@ -18,7 +18,7 @@ from optgen.contract.dialects import DIALECTS
 from optgen.contract.kinds import Kind, kept_shapes
 from optgen.errors import SpecError
 from optgen.language.declarations import INPUT_KINDS
-from optgen.language.functions import EXTENTS, FUNCTIONS, REDUCTIONS, SHAPE_NAMES
+from optgen.language.functions import EXTENTS, FUNCTIONS, SHAPE_NAMES
 from optgen.language.model import Spec
 from optgen.language.reader import MAX_FILE, parse_spec, read_spec
 from optgen.language.tokens import MAX_TEXT
@@ -188,7 +188,7 @@ def test_reductions() -> None:
 
 def test_words_and_limits() -> None:
     functions = {word for row in rows("what") for word in re.findall(r"`(\w+)[`(]", " ".join(row[1:]))}
-    assert functions >= {*FUNCTIONS, *REDUCTIONS}
+    assert functions >= {*FUNCTIONS}
     for word in (*EXTENTS, *SHAPE_NAMES, *DIALECTS, *INPUT_KINDS):
         assert f"`{word}`" in PAGE
     for limit in (

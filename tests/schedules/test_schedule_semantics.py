@@ -19,11 +19,15 @@ from optgen.schedules.pipeline import generate_schedule
 from optgen.schedules.reader import parse_schedule
 
 WORDS = {
-    **{name: getattr(math, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "floor", "ceil", "pi")},
+    **{
+        name: getattr(math, name)
+        for name in ("sqrt", "exp", "log", "sin", "cos", "tanh", "erf", "atan2", "floor", "ceil", "pi")
+    },
     **{"abs": abs, "min": min, "max": max, "len": len, "range": range},
     "where": lambda condition, a, b: a if condition else b,
     "clip": lambda x, low, high: min(max(x, low), high),
     "sign": lambda x: float((x > 0) - (x < 0)),
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
 }
 
 RULES = {
@@ -110,6 +114,9 @@ RULES = {
     """,
     "functions": """
         lr = sin(t) + cos(t)*tanh(t/9) + exp(-t) + log(t + 1) + abs(t - 3) + sign(t - 3) + ceil(t/7) + floor(t/7)
+    """,
+    "more functions": """
+        lr = sigmoid(9 - t) + erf(t/5) + atan2(t - 9, 7 - t) + clip(t/3, 1, 4) + clip(clip(t, 2, 9)/2, 0, 3)
     """,
 }
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from optgen._paths import specs_folder
+from optgen.reference.functions import REFERENCE_FUNCTIONS
 from optgen.targets.host import HostPrinter
 
 NUMBERS = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, 3.0, -3.0, 1e-320, 1e300, -1e300, 709.781, 710.0, -746.0, 1e16 + 1]
 NUMBERS += [math.inf, -math.inf, math.nan]
 
 ONE = {"log": np.log, "root": np.sqrt, "exp": np.exp, "expm1": np.expm1, "floor": np.floor, "ceil": np.ceil}
-ONE |= {"sin": np.sin, "cos": np.cos, "sign": np.sign}
+ONE |= {"sin": np.sin, "cos": np.cos, "sign": np.sign, "sigmoid": REFERENCE_FUNCTIONS["sigmoid"].value}
 TWO = {"quotient": np.divide, "power": np.power, "max": np.maximum, "min": np.minimum, "modulo": np.mod}
 
 

@@ -15,7 +15,6 @@ from optgen.compiler.infer import is_reduction
 from optgen.language.reader import read_spec
 from optgen.language.syntax import Call, walk
 from optgen.pipeline.wrapping import wrapped_rule
-from optgen.reference.bounds import SMALLEST_NORMAL
 from optgen.reference.compare import (
     SHAPES,
     STEPS,
@@ -28,6 +27,7 @@ from optgen.reference.compare import (
     relative_difference,
     within_float32,
 )
+from optgen.reference.functions import SMALLEST_NORMAL
 from optgen.reference.interpret import Interpreter
 from tests.targets.jax_target import JaxTarget, compile_target, hyperparameters_of
 

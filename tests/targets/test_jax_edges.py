@@ -13,8 +13,8 @@ from optgen.contract.choice import default_choice
 from optgen.language.definition import define_spec
 from optgen.language.reader import parse_spec
 from optgen.pipeline.optimizer import generate
-from optgen.reference.bounds import SMALLEST_NORMAL
 from optgen.reference.compare import allowed_step, follow_float64, largest_fraction, random_tensors
+from optgen.reference.functions import SMALLEST_NORMAL
 from optgen.reference.interpret import Interpreter
 from optgen.runtime.modules import module_from_text
 from tests.targets.jax_target import JaxTarget, compile_target

@@ -151,9 +151,11 @@ _EQUATIONS: dict[str, tuple[str, dict[str, float]]] = {
         c = g**2 + (g + 0.7)**3 + (abs(g) + 0.1)**(-2) + abs(g)**1.7 + (abs(g) + 0.1)**(-0.3) + 0.7**g
         d = where(g > 0.1 and g < 0.7 or not g <= 1.5, max(g, 0.1), min(g, -0.1))
         f = where(g != 0, 0.1, 0.7) + where(t > 2 and g > 0, g, 0.3)
+        h = sigmoid(3*g) + erf(g) + atan2(g, 0.7) + atan2(-0.1, g) + 0.1*atan2(g, -g) + clip(g, -0.1, 0.7)
         s = exp(-t) + log(t) + sin(t) + cos(t) + tanh(t) + floor(t/3) + ceil(t/3) + t % 3
+        u = sigmoid(2 - t) + erf(t/3) + atan2(2 - t, t - 3) + sqrt(abs(t - 3)) + where(every(2), 0.1, 0.7)
         w = s + sign(2 - t) + t**0.5 + 0.9**t + 1/max(t - 1, 0) - 1/max(t - 1, 0) + sqrt(3 - t) + 1/(t - 5)
-        theta[t] = theta[t-1] - lr*(a + b + c/(1 + abs(c)) + d + f + 0.1*s + where(w > 0, 0.1, 0))
+        theta[t] = theta[t-1] - lr*(a + b + c/(1 + abs(c)) + d + f + h + 0.1*s + 0.1*u + where(w > 0, 0.1, 0))
         """,
         {"lr": 0.01},
     ),

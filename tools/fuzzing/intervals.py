@@ -2,9 +2,9 @@
 
 `interpret.Arithmetic` for comparing targets. Each operation takes all numbers its operands may be and gives all that
 the result may be: the interval of the exact results, widened by the roundings that a target's arithmetic is allowed
-(as in `optgen.reference.bounds`), and whether it may be NaN. Where nothing but NaN can come out, the interval is empty.
-So a comparison needs no tolerance: a number lies inside or it is wrong, and an infinity or NaN that the equations
-leave no way around is demanded.
+(as in `optgen.reference.functions`), and whether it may be NaN. Where nothing but NaN can come out, the interval is
+empty. So a comparison needs no tolerance: a number lies inside or it is wrong, and an infinity or NaN that the
+equations leave no way around is demanded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from optgen.reference.arithmetic import NUMPY_FUNCTIONS
+from optgen.language.functions import FUNCTIONS, primitives
+from optgen.reference.functions import REFERENCE_FUNCTIONS
 
 #: Units in the last place of a number of the step that a target has rounded to its own precision.
 STEP_ULPS = 3.0
@@ -91,7 +92,9 @@ class Intervals:
 
     def apply(self, operator: str, *operands: Interval) -> Interval:
         with np.errstate(all="ignore"):
-            value = np.asarray(NUMPY_FUNCTIONS[operator](*(operand.value for operand in operands)), np.float64)
+            value = np.asarray(
+                REFERENCE_FUNCTIONS[operator].value(*(operand.value for operand in operands)), np.float64
+            )
             per_step = all(operand.per_step for operand in operands)
             if not per_step:
                 operands = tuple(map(self._rounded_operand, operands))
@@ -361,6 +364,20 @@ def _sign(x: Interval) -> Found:
     return low, high, np.zeros(np.shape(low), bool)
 
 
+def _atan2(y: Interval, x: Interval) -> Found:
+    # A subnormal number may be taken as zero, of either sign.
+    tiny = 2.0**-126
+    sides = []
+    for operand in (y, x):
+        low = np.where((operand.low > 0) & (operand.low < tiny), 0.0, operand.low)
+        high = np.where((operand.high < 0) & (operand.high > -tiny), 0.0, operand.high)
+        sides.append(Interval(operand.value, low, high, operand.nan))
+    # The angle goes on turning along any side of a box that has not both sides of the jump in it.
+    low, high, nan = _corners(np.arctan2, *sides)
+    turns = _has(sides[0], 0.0) & (sides[1].low <= 0)
+    return np.where(turns, -np.pi, low), np.where(turns, np.pi, high), np.zeros(np.shape(nan), bool)
+
+
 def _extreme(function: Callable[[Any, Any], Any]) -> Callable[[Interval, Interval], Found]:
     return lambda x, y: (function(x.low, y.low), function(x.high, y.high), np.zeros(np.shape(x.low + y.low), bool))
 
@@ -378,19 +395,17 @@ OPERATIONS: dict[str, Callable[..., Found]] = {
     "sqrt": _partial(np.sqrt),
     "abs": _absolute,
     "sign": _sign,
-    "exp": _rising(np.exp),
     "log": _partial(np.log),
     "sin": _wave(np.sin),
     "cos": _wave(np.cos),
-    "tanh": _rising(np.tanh),
-    "floor": _rising(np.floor),
-    "ceil": _rising(np.ceil),
+    "atan2": _atan2,
     "max": _extreme(np.maximum),
     "min": _extreme(np.minimum),
     "where": _where,
     "and": _extreme(np.minimum),
     "or": _extreme(np.maximum),
     "not": lambda x: (1.0 - x.high, 1.0 - x.low, np.zeros(np.shape(x.low), bool)),
+    **{name: _rising(REFERENCE_FUNCTIONS[name].value) for name in primitives() if FUNCTIONS[name].rises},
     **{operator: _comparison(operator) for operator in COMPARISONS},
 }
 
@@ -403,5 +418,8 @@ ROUNDINGS: dict[str, float] = {
     "exp": 4.0,
     "log": 6.0,
     "tanh": 4.0,
+    "sigmoid": 6.0,
+    "erf": 6.0,
+    "atan2": 4.0,
     "**": 4.0,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,16 +16,31 @@ from optgen.runtime.arrays import Arrays
 from optgen.runtime.variant import ArrayVariant
 
 #: What generated functions call, by the names that numpy and jax.numpy share.
-FUNCTIONS = (
+_SHARED_FUNCTIONS = (
     *("abs", "sign", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt", "square"),
-    *("maximum", "minimum", "mod", "power", "add", "divide", "where", "logical_not", "asarray"),
+    *("maximum", "minimum", "arctan2", "mod", "power", "add", "divide", "where", "logical_not", "asarray"),
     *("sum", "max", "min", "inf"),
 )
 
 
+def _sigmoid(x: Any) -> Any:
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small, np.ones_like(small)) / (1 + small)
+
+
+_erf_of_each = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _erf(x: Any) -> Any:
+    """The error function, which numpy lacks: Python's of one number after the other, in float64."""
+    dtype = np.asarray(x).dtype
+    return _erf_of_each(x).astype(np.float64 if np.issubdtype(dtype, np.integer) else dtype)
+
+
 def namespace() -> types.SimpleNamespace:
     """What an eager module finds under `xp`."""
-    found = {name: getattr(np, name) for name in FUNCTIONS}
+    found = {name: getattr(np, name) for name in _SHARED_FUNCTIONS}
+    found |= {"sigmoid": _sigmoid, "erf": _erf}
     return types.SimpleNamespace(**found, is_array=lambda value: isinstance(value, np.ndarray | np.generic))
 
 

@@ -92,10 +92,14 @@ def _fold(function: Callable[..., Tensor], neutral: float) -> Callable[..., Tens
 
 def namespace() -> types.SimpleNamespace:
     """What an eager module finds under `xp`: numpy's names over torch tensors."""
-    one = ("abs", "exp", "expm1", "log", "sin", "cos", "tanh", "floor", "ceil", "sqrt", "square", "logical_not")
+    one = (
+        *("abs", "exp", "expm1", "log", "sin", "cos", "tanh", "sigmoid", "erf", "floor", "ceil"),
+        *("sqrt", "square", "logical_not"),
+    )
     two: dict[str, Callable[..., Tensor]] = {
         "maximum": torch.maximum,
         "minimum": torch.minimum,
+        "arctan2": torch.arctan2,
         "mod": torch.remainder,
         "add": torch.add,
         "divide": torch.divide,

@@ -15,8 +15,8 @@ from optgen.targets.printer import ExpressionPrinter, without_brackets
 _LARGE = 2**31
 
 
-#: Operation → the function of arrays.
-_FUNCTIONS: Mapping[str, str] = {
+#: Operation → the function of arrays, in the namespace.
+ARRAY_FUNCTIONS: Mapping[str, str] = {
     "abs": "abs",
     "sign": "sign",
     "exp": "exp",
@@ -25,6 +25,9 @@ _FUNCTIONS: Mapping[str, str] = {
     "sin": "sin",
     "cos": "cos",
     "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "erf": "erf",
+    "atan2": "arctan2",
     "floor": "floor",
     "ceil": "ceil",
     "max": "maximum",
@@ -34,6 +37,14 @@ _FUNCTIONS: Mapping[str, str] = {
     "sqrt": "sqrt",
     "pow": "power",
 }
+#: What jax.numpy lacks, and where jax has it.
+_OUTSIDE_JNP: Mapping[str, str] = {"sigmoid": "jax.nn.sigmoid", "erf": "jax.lax.erf"}
+
+
+def array_functions(namespace: str) -> dict[str, str]:
+    """Operation → the function of arrays, as modules call it that find functions under a namespace."""
+    functions = {name: f"{namespace}.{function}" for name, function in ARRAY_FUNCTIONS.items()}
+    return {**functions, **_OUTSIDE_JNP} if namespace == "jnp" else functions
 
 
 class ArrayPrinter(ExpressionPrinter):
@@ -55,7 +66,7 @@ class ArrayPrinter(ExpressionPrinter):
         super().__init__()
         self.namespace = namespace
         self.tensors = tensors if arrays is None or tensors is None else {*arrays} & {*tensors}
-        self.functions = {name: f"{namespace}.{function}" for name, function in _FUNCTIONS.items()}
+        self.functions = array_functions(namespace)
         self.arrays = arrays
         self.root = ""
         self.constants = ConstantPrinter(namespace)
@@ -123,21 +134,24 @@ class ConstantPrinter(HostPrinter):
     def __init__(self, namespace: str) -> None:
         super().__init__()
         self.namespace = namespace
+        self.traced = array_functions(namespace)
 
     def call(self, function: str, *arguments: str) -> str:
         if function not in self.functions:
             raise TypeError(f"{type(self).__name__} has no spelling for the function '{function}'")
-        return self.choice(self.functions[function], _FUNCTIONS[function], *arguments)
+        return self.choice(self.functions[function], self.traced[function], *arguments)
 
     def choice(self, host: str, traced: str, *arguments: str) -> str:
         """A call of one of two functions."""
-        return f"_constant({', '.join([host, f'{self.namespace}.{traced}', *arguments])})"
+        return f"_constant({', '.join([host, traced, *arguments])})"
 
     def quotient(self, numerator: str, denominator: str) -> str:
-        return self.choice("_host_quotient", "divide", without_brackets(numerator), without_brackets(denominator))
+        return self.choice(
+            "_host_quotient", f"{self.namespace}.divide", without_brackets(numerator), without_brackets(denominator)
+        )
 
     def _print_Where(self, expr: Operation) -> str:
-        return self.choice("_host_where", "where", *(self.text(argument) for argument in expr.args))
+        return self.choice("_host_where", self.traced["where"], *(self.text(argument) for argument in expr.args))
 
     def _print_Negation(self, expr: Negation) -> str:
-        return self.choice("_host_not", "logical_not", self.text(expr.args[0]))
+        return self.choice("_host_not", f"{self.namespace}.logical_not", self.text(expr.args[0]))

@@ -31,6 +31,9 @@ class KernelPrinter(ExpressionPrinter):
         "sin": "tl.sin",
         "cos": "tl.cos",
         "tanh": "_tanh",
+        "sigmoid": "_sigmoid",
+        "erf": "tl.erf",
+        "atan2": "_atan2",
         "floor": "tl.floor",
         "ceil": "tl.ceil",
         "max": "_maximum",
@@ -55,6 +58,11 @@ class KernelPrinter(ExpressionPrinter):
             return self.typed_literal(float(expression))
         return self.text(expression)
 
+    def typed(self, expression: Expr) -> str:
+        """An expression as an argument of a function that asks it for its type."""
+        is_literal = isinstance(expression, sympy.Number)
+        return self.typed_literal(float(expression)) if is_literal else self.text(expression)
+
     def typed_literal(self, value: float) -> str:
         """A literal that has the arithmetic's type by itself."""
         return f"tl.full((), {self.literal(value)}, _number)"
@@ -75,13 +83,11 @@ class KernelPrinter(ExpressionPrinter):
         if isinstance(exponent, sympy.Integer) and 1 <= abs(int(exponent)) <= _LARGEST_PRODUCT:
             product = f"_product({self.argument(base)}, {abs(int(exponent))})"
             return product if int(exponent) > 0 else self.quotient("1.0", product)
-        typed = (
-            self.typed_literal(float(e)) if isinstance(e, sympy.Number) else self.text(e) for e in (base, exponent)
-        )
-        return self.call("pow", *typed)
+        return self.call("pow", self.typed(base), self.typed(exponent))
 
     def _print_Operation(self, expr: Operation) -> str:
-        return self.call(expr.name, *(self.argument(argument) for argument in expr.args))
+        spelled = self.typed if expr.name == "atan2" else self.argument
+        return self.call(expr.name, *(spelled(argument) for argument in expr.args))
 
     def _print_Rational(self, expr: sympy.Rational) -> str:
         return self.literal(float(expr))

@@ -95,6 +95,8 @@
 #define _sin OPTGEN_OF_NUMBER(sin)
 #define _cos OPTGEN_OF_NUMBER(cos)
 #define _tanh OPTGEN_OF_NUMBER(tanh)
+#define _erf OPTGEN_OF_NUMBER(erf)
+#define _atan2 OPTGEN_OF_NUMBER(atan2)
 #define _floor OPTGEN_OF_NUMBER(floor)
 #define _ceil OPTGEN_OF_NUMBER(ceil)
 #define _power OPTGEN_OF_NUMBER(pow)
@@ -102,6 +104,7 @@
 #define _maximum OPTGEN_TYPED(_maximum)
 #define _minimum OPTGEN_TYPED(_minimum)
 #define _sign OPTGEN_TYPED(_sign)
+#define _sigmoid OPTGEN_TYPED(_sigmoid)
 #define _modulo OPTGEN_TYPED(_modulo)
 #define _product OPTGEN_TYPED(_product)
 
@@ -120,6 +123,13 @@ static inline number _minimum(number a, number b)
 
 /* Zeros and NaN stay what they are. */
 static inline number _sign(number x) { return x > 0 ? (number)1.0 : x < 0 ? (number)-1.0 : x; }
+
+/* By the exponential of a negative number, since that of a large one is infinite. */
+static inline number _sigmoid(number x)
+{
+    const number small = _exp(-_absolute(x));
+    return (x < 0 ? small : (number)1.0) / ((number)1.0 + small);
+}
 
 /* With the sign of the divisor, as in Python. */
 static inline number _modulo(number a, number b)
@@ -164,12 +174,15 @@ static inline number _product(number x, int times)
 #undef _sin
 #undef _cos
 #undef _tanh
+#undef _erf
+#undef _atan2
 #undef _floor
 #undef _ceil
 #undef _power
 #undef _maximum
 #undef _minimum
 #undef _sign
+#undef _sigmoid
 #undef _modulo
 #undef _product
 
