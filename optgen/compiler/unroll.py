@@ -268,7 +268,7 @@ class Unroller:
                 )
             if isinstance(part, Call) and REDUCTIONS.get(part.function) == len(part.arguments):
                 raise self.fail(
-                    part.span, f"'{part.function}' cannot fold an initial value", "it is computed element by element"
+                    part.span, f"'{part.function}' cannot reduce an initial value", "it is computed element by element"
                 )
             if isinstance(part, Call) and part.function == self.spec.wraps:
                 raise self.fail(part.span, f"'{part.function}' has not run before the first step", "leave it out")

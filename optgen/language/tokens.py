@@ -195,7 +195,7 @@ def _tokens(source: Source, line: str, number: int, before: int, allowed: int) -
 
 
 def _problem(kind: str, text: str, after: str) -> tuple[int, int, str, str] | None:
-    """What is wrong with a token: at which character of it, over how many, the message and the hint."""
+    """The problem of a token: at which character of it, over how many, the message and the hint."""
     whole = (0, len(text))
     match kind:
         case "name":

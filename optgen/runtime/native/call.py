@@ -36,7 +36,7 @@ class CallBuffers:
         return self.memory(array)
 
     def changed(self, array: Array, info: StateInfo | None, order: tuple[int, ...] = ()) -> Place:
-        """The same for an array that the step writes."""
+        """The place of an array that the step writes."""
         if isinstance(array, np.ndarray) and not array.flags.writeable:
             raise TreeMismatch(
                 f"the native target changes arrays in place, and one of shape {array.shape} is read-only"

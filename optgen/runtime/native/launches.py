@@ -1,4 +1,4 @@
-"""What the kernels of a case read and write, and what follows for the memory that a step needs."""
+"""The reads and writes of a case's kernels, and the memory that a step needs for them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def as_results(launch: Launch) -> tuple[KernelArgument, ...]:
 
 
 def written(launch: Launch) -> set[str]:
-    """What a launch leaves."""
+    """The arrays that a launch writes."""
     return {argument.name for argument in launch.arguments if argument.role in ("out", "inout", "parts")}
 
 
 def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
-    """What leads from a fold along the axes of a vector to the new values of a state, and which state that is.
+    """The values from a reduction along a vector's axes to the new values of a state, each with that state's name.
 
     Of a vector these are as many numbers as the parameter has, but each depends on one place alone. So no memory is
     needed for them where nothing else reads them, and what they are computed from is still there: at the end they are
@@ -34,7 +34,7 @@ def written_late(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
 
 
 def _late_chain(case: CasePlan, name: str) -> list[str]:
-    """What leads from a fold to a value, one launch after the other; empty where that cannot be left to the end."""
+    """The values from a reduction to a value, in order; empty where they cannot be left to the end."""
     chain: list[str] = []
     states = {state.name for state in case.states}
     while True:

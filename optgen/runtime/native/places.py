@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """What a kernel takes arrays as, by the names of `TYPES`, where these are not all of the arithmetic's type.
+    """The types in which a kernel takes arrays, by the names of `TYPES`, where some are not the arithmetic's.
 
     Attributes:
         stored: parameters, gradients and inputs.
@@ -120,7 +120,7 @@ def place_of(
 def dense_place(
     buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
 ) -> Place:
-    """The same for an array without gaps."""
+    """The place of an array without gaps."""
     strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 

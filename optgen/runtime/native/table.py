@@ -1,4 +1,4 @@
-"""What the native driver is told: the kernels of a plan, for the tensors of one model, as a table of integers.
+"""The native driver's table: the kernels of a plan, for the tensors of one model, as integers.
 
 The table holds no address: arrays are counted, and the caller hands their places over at every step. Its rows are the
 structures of c/table.h; both files have to agree.

@@ -23,7 +23,7 @@ FUNCTIONS = (
 
 
 def namespace() -> types.SimpleNamespace:
-    """What an eager module finds under `xp`."""
+    """The namespace of an eager module's `xp`."""
     found = {name: getattr(np, name) for name in FUNCTIONS}
     return types.SimpleNamespace(**found, is_array=lambda value: isinstance(value, np.ndarray | np.generic))
 
