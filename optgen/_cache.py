@@ -76,7 +76,7 @@ def own_folders(name: str) -> Iterator[Path]:
 
 
 def in_first_that_works(name: str, use: Callable[[Path], T]) -> T:
-    """What a function makes in the first of `own_folders` where it raises no `OSError`.
+    """Call a function with each of `own_folders` until it raises no `OSError`, and return its result.
 
     Raises:
         OSError: it raises one in all of them, or there are none.
@@ -128,7 +128,7 @@ def clear_abandoned(folder: Path) -> None:
 
 @functools.cache
 def compiler_key() -> str:
-    """What the compiler's output depends on besides the spec: its own source, and the libraries that it works with."""
+    """The digest of the compiler: its own source, and the versions of the libraries that it works with."""
     libraries = [f"{name} {metadata.version(name)}" for name in ("sympy", "jinja2")]
     return " ".join([_source_digest(), *libraries])
 

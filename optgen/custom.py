@@ -119,7 +119,7 @@ class CustomOptimizer:
 
     @property
     def entry(self) -> Entry:
-        """What front-ends build from."""
+        """The optimizer as front-ends build from it."""
         return self._entry
 
     @functools.cached_property

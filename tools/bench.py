@@ -277,7 +277,7 @@ def row(measured: list[Measured]) -> list[str]:
 
 
 def chart(results: list[Measured], path: Path) -> None:
-    """Times of each optimizer on each workload, relative to optgen's, as bars from the line of equal times."""
+    """Peer time ÷ optgen time of each optimizer on each workload, as bars from the line of equal times."""
     import matplotlib
     import matplotlib.ticker
 
@@ -310,7 +310,7 @@ def chart(results: list[Measured], path: Path) -> None:
             axis.set_xticks(range(len(base)), list(base))
             axis.set_title(f"{library}, {workload}", fontsize=10)
             axis.yaxis.set_major_formatter("{x:g}")
-        row[0].set_ylabel("times optgen's time")
+        row[0].set_ylabel("peer ÷ optgen")
     for axis in axes[-1]:
         axis.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.tight_layout()
@@ -333,7 +333,7 @@ def read(path: Path) -> list[Measured]:
 
 
 def markdown(results: list[Measured]) -> str:
-    """How many times optgen's time the fastest peer and the copy take, in a table of a line per optimizer and type.
+    """Peer time ÷ optgen time, for the fastest peer and for the copy: a table with a line per optimizer and type.
 
     In parentheses those of optgen with its states in 16 bits.
     """
@@ -395,7 +395,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="for each comparison, compilation aside")
     parser.add_argument("--compile", action="store_true", help="torch.compile as well: half a minute each")
     parser.add_argument("--out", type=Path, help="a JSON file to write; the chart goes beside it")
-    parser.add_argument("--markdown", action="store_true", help="measure nothing, tell what the file says as a table")
+    parser.add_argument("--markdown", action="store_true", help="measure nothing, print the file's results as a table")
     chosen = parser.parse_args()
     if chosen.markdown:
         print(markdown(read(chosen.out or SEEN)))

@@ -74,7 +74,7 @@ def _arguments(manifest: Manifest, dialect: Dialect) -> str:
 
 
 def _notes(manifest: Manifest, dialect: Dialect) -> str:
-    """What libraries do differently, this spelling's own first."""
+    """The notes on differences between libraries, this spelling's own first."""
     others = [d for d in manifest.dialects if d.note and d != dialect]
     lines = [f"    {d.library} {d.name}: {rest(d.note)}" for d in ([dialect] if dialect.note else []) + others]
     return "\n".join(["Libraries differ:", *dict.fromkeys(lines)]) if lines else ""

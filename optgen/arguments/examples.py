@@ -7,7 +7,7 @@ from optgen.contract.manifest import Manifest, VariantInfo
 
 
 def shown_variant(manifest: Manifest, dialect: Dialect) -> VariantInfo:
-    """What was generated for a spelling's defaults; for the spec's own where that was not generated ahead."""
+    """The variant of a spelling's defaults; of the spec's own where that was not generated ahead."""
     from optgen.contract.choice import dialect_choice, variant_name
 
     return manifest.variant(variant_name(manifest, dialect_choice(manifest, dialect))) or manifest.variants[0]

@@ -33,7 +33,7 @@ def checked_flag(label: str, value: object) -> bool:
 
 
 class OwnArgument(NamedTuple):
-    """What docstrings say of an argument, and its type in stubs."""
+    """An argument's meaning, for docstrings, and its type, for stubs."""
 
     meaning: str
     type: str
@@ -102,7 +102,7 @@ _OF_OPTAX = {
 
 
 def added(dialect: Dialect) -> dict[str, tuple[inspect.Parameter, OwnArgument]]:
-    """What a front-end adds to a dialect's arguments, by name."""
+    """The arguments that a front-end adds to a dialect's, by name."""
     if dialect.library not in ADDING:
         return {}
     own = {argument.name for argument in dialect.arguments}
@@ -114,5 +114,5 @@ def added(dialect: Dialect) -> dict[str, tuple[inspect.Parameter, OwnArgument]]:
 
 
 def own_argument(library: str, name: str) -> OwnArgument:
-    """What is to be said of a front-end's argument in a library's spelling."""
+    """The meaning and type of a front-end's own argument in a library's spelling."""
     return _OF_OPTAX[name] if library == "optax" else _OF_EVERY_LIBRARY[name]

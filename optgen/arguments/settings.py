@@ -21,7 +21,7 @@ Schedule = Any
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a constructor was told.
+    """The hyperparameter and option values of one constructor call.
 
     Attributes:
         options: a value for every option.

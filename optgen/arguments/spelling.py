@@ -57,5 +57,5 @@ def completed(manifest: Manifest, dialect: Dialect) -> Dialect:
 
 
 def argument_name(library: str, name: str, taken: set[str]) -> str:
-    """What an argument is called that a library does not have; optax calls the learning rate by its full name."""
+    """The name of an argument that a library lacks; optax calls the learning rate by its full name."""
     return "learning_rate" if library == "optax" and name == "lr" and "learning_rate" not in taken else name

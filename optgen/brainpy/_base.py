@@ -35,7 +35,7 @@ _NUMBERS = itertools.count()
 
 
 class StateLoadResult(NamedTuple):
-    """What did not fit when a state was loaded: nothing, since what does not fit is refused."""
+    """The keys that did not fit when a state was loaded: always none, since such states are refused."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -172,7 +172,7 @@ class Optimizer:
 
     @property
     def implicit_vars(self) -> dict[str, View]:
-        """What the rule keeps, by the library's names: `w_m` is `m` of the variable `w`. Each has a `.value`."""
+        """The rule's states by the library's names: `w_m` is `m` of the variable `w`. Each has a `.value`."""
         if self._state is None:
             return {}
         return {name: self._view(name) for name in self._named(self._state.value) if name != "step"}
@@ -224,7 +224,7 @@ class Optimizer:
         return jax.tree.map(lambda name: named[name], self._names(like))
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here: numbers, strings and arrays in dicts.
+        """The state to save for continuing from here: numbers, strings and arrays in dicts.
 
         The names do not depend on the optimizer's own, so that another one can be given what this one has saved.
 

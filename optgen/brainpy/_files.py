@@ -32,7 +32,7 @@ def write_states(filename: str | Path, state: Mapping[str, Any]) -> None:
 
 
 def read_states(filename: str | Path) -> dict[str, Any]:
-    """What `write_states` wrote.
+    """Read a file that `write_states` wrote.
 
     Raises:
         StateMismatch: the file is none that `write_states` wrote.

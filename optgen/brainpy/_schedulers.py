@@ -85,7 +85,7 @@ class Scheduler:
         raise NotImplementedError(f"{type(self).__name__}: a subclass says what the rate is")
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here."""
+        """The state to save for continuing from here."""
         return {"lr": plain(self.lr), "last_epoch": self.last_epoch.value}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ class CallBasedScheduler(Scheduler):
         self.last_call.value = self.last_call.value + done
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here."""
+        """The state to save for continuing from here."""
         return {**super().state_dict(), "last_call": self.last_call.value}
 
 
@@ -187,11 +187,11 @@ class _Scheduled(Scheduler):
 
 
 class _ScheduledByCalls(_Scheduled, CallBasedScheduler):
-    """The same for a schedule that counts updates."""
+    """A scheduler whose schedule counts updates."""
 
 
 def counters(dialect: Dialect) -> list[inspect.Parameter]:
-    """What the front-end adds to the arguments of a schedule."""
+    """The parameters that the front-end adds to a schedule's arguments."""
     names = ["last_epoch", *(["last_call"] if dialect.counts == "calls" else [])]
     return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=-1) for name in names]
 

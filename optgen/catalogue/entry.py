@@ -67,7 +67,7 @@ class Entry(Origin):
     _kernels: dict[str, Kernels] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Entry:
-        """What was generated is shared, not copied."""
+        """Return the entry itself: generated code is shared, not copied."""
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -92,7 +92,7 @@ class Entry(Origin):
         return self._variant("jax with kernels" if with_kernels else "jax", options, values, make)
 
     def complex_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> JaxVariant:
-        """The same where some of the arrays are complex."""
+        """The variant on jax arrays some of which are complex."""
         from optgen.runtime.jax.complex import ComplexArrays, ComplexFunctions
         from optgen.runtime.jax.variant import JaxVariant
 
@@ -104,7 +104,7 @@ class Entry(Origin):
         return self._variant("complex", options, values, make)
 
     def numpy_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> NumpyVariant:
-        """The same on numpy arrays."""
+        """The variant on numpy arrays."""
         from optgen.runtime.numpy.arrays import NumpyVariant, namespace
 
         def make(source: VariantSource) -> NumpyVariant:
@@ -114,7 +114,7 @@ class Entry(Origin):
         return self._variant("numpy", options, values, make)
 
     def torch_variant(self, options: Mapping[str, OptionValue], values: Mapping[str, object]) -> TorchVariant:
-        """The same on torch tensors, computed by torch's own functions."""
+        """The variant on torch tensors, computed by torch's own functions."""
         from optgen.runtime.torch.arrays import TorchVariant
 
         def make(source: VariantSource) -> TorchVariant:
@@ -245,7 +245,7 @@ class Entry(Origin):
         return VariantSource(compiled, (self.manifest.name, name), files.__getitem__, lambda file: f"{shown} {file}>")
 
     def shown_as(self, file: str) -> str:
-        """What a generated file is called in tracebacks."""
+        """The name of a generated file in tracebacks."""
         if self.in_catalogue:
             return str(generated_folder() / self.manifest.name / file)
         return f"<optgen {self.manifest.name} {file}>"

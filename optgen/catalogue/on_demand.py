@@ -41,14 +41,14 @@ def compile_variant_now(origin: Origin, name: str, choice: Choice) -> tuple[Vari
 
 
 def _cache_name(manifest: Manifest, name: str) -> str:
-    """What the file of a variant is called."""
+    """The file name of a variant in the cache."""
     inner = catalogue_manifest(manifest.wrapped).digest if manifest.wrapped else ""
     key = hashlib.sha256(f"{manifest.digest} {inner} {compiler_key()} {name}".encode()).hexdigest()
     return f"{manifest.name}-{key[:32]}.json"
 
 
 class _Cached(msgspec.Struct):
-    """What a cache file holds; the digest is that of the files, so that a damaged one is known and made again."""
+    """The content of a cache file; the digest of the files reveals a damaged one, which is made again."""
 
     digest: str
     files: dict[str, str]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Origin:
-    """What variants of an optimizer are loaded from, or compiled from where they were not generated ahead.
+    """The manifest, files and spec from which an optimizer's variants are loaded, or compiled if not generated ahead.
 
     Attributes:
         manifest: what was generated.

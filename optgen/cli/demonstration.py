@@ -45,7 +45,7 @@ ACCURACY = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one optimizer did: the training loss of every step, the final test accuracy, seconds per step."""
+    """The result of one optimizer: the training loss of every step, the final test accuracy, seconds per step."""
 
     name: str
     losses: list[float]

@@ -1,4 +1,4 @@
-"""What works on this machine, and why something does not."""
+"""Checks of what works on this machine, and why something does not."""
 
 from __future__ import annotations
 

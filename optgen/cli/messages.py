@@ -1,4 +1,4 @@
-"""What the commands have in common: how they print and complain, and how optimizers are named."""
+"""Helpers of all commands: printing, error messages, and names of optimizers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def complain(text: str) -> None:
 
 
 def message_of(error: OSError) -> str:
-    """What the system says of an error, behind the file that it is about."""
+    """The system's message for an error, after the path of its file."""
     return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
 
 

@@ -90,9 +90,9 @@ def told_apart(cases: Sequence[CaseFolds]) -> dict[Place, object] | None:
         where = source.location(place[1])
         if len(found) < len(cases):
             raise SpecError(
-                f"'{function}' is a fold over the model, but under a condition on the shape",
+                f"'{function}' is a reduction over the model, but under a condition on the shape",
                 where,
-                "fold before the 'if', and use where(...) for what should not count",
+                "reduce before the 'if', and use where(...) for what should not count",
             )
         if function in ("mean", "rms") and len({kind is Kind.ELEMENT for kind, *_ in found}) > 1:
             raise SpecError(
@@ -101,7 +101,7 @@ def told_apart(cases: Sequence[CaseFolds]) -> dict[Place, object] | None:
     if any(list(case.first) != places for case in cases):
         hint = "call a wrapped optimizer in both branches of one 'if'"
         where = cases[0].sources[places[0]][2].location(places[0][1])
-        raise SpecError("folds over the model come in another order, depending on the shape", where, hint)
+        raise SpecError("reductions over the model come in another order, depending on the shape", where, hint)
     firsts = {place: tuple(case.first[place] for case in cases) for place in places}
     return None if all(len({*first}) == 1 for first in firsts.values()) else {**firsts}
 

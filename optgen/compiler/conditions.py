@@ -1,4 +1,4 @@
-"""What an `if` asks of: options are decided when the rule is specialised, shapes per case, steps by `where`."""
+"""Conditions of an `if`: options are decided when the rule is specialised, shapes per case, steps by `where`."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Gatherer:
         return self.written(self.chain(node))
 
     def chain(self, node: Expr) -> _Chain:
-        """What a product that is not a single number multiplies."""
+        """Split a product into the factor that is not a single number, and all others in order."""
         if not isinstance(node, sympy.Mul):
             return _Chain(node, [])
         position = next(i for i, a in enumerate(node.args) if not expression_kind(a, self.kinds).is_scalar)

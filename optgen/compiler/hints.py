@@ -1,4 +1,4 @@
-"""What to tell the author of a spec about a name that has no value where it is read."""
+"""Hints for the author of a spec about a name that has no value where it is read."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Hints:
         return f"with {', '.join(changed)}" if changed else "with the default options"
 
     def why_unset(self, name: str, target: str, line: int) -> str:
-        """What a reader should know of a name that has no value where `target` is given one, on `line`."""
+        """A hint about a name that has no value where `target` is assigned, on `line`."""
         later = [a for a in assignments(self.spec.body) if isinstance(a.target, Name) and a.target.name == name]
         if name == target:
             return f"to keep it from step to step: {name}[t] = ... {name}[t-1]"

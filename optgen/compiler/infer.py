@@ -181,7 +181,7 @@ class KindInference:
                 raise self.fail(
                     condition,
                     f"a branch on {SPOKEN[self.kind(condition)]}",
-                    "'if' asks of options, shapes and the step; write where(...)",
+                    "'if' may test options, shapes and the step; write where(...)",
                 )
         if _is_condition(equation.value):
             raise self.fail(equation.value, "a condition is not a number", "write where(condition, 1, 0)")
@@ -236,7 +236,7 @@ class KindInference:
                 raise self.fail(
                     node,
                     f"{SPOKEN[kind]} and {SPOKEN[other]} do not fit together",
-                    "fold the vectors per axis first: min(..., over=axes)",
+                    "reduce the vectors per axis first: min(..., over=axes)",
                 ) from None
         return kind
 
@@ -251,7 +251,7 @@ class KindInference:
             fitting = reducible(kind)
             hint = f"write over={' or '.join(fitting)}" if fitting else "it is not one of many"
             where = f" over {over}" if node.over else ""
-            raise self.fail(node, f"'{node.function}' cannot fold {SPOKEN[kind]}{where}", hint) from None
+            raise self.fail(node, f"'{node.function}' cannot reduce {SPOKEN[kind]}{where}", hint) from None
 
     def extent(self, node: Call, kind: Kind) -> str:
         if node.function == "mean" and node.over in ("other_axes", "axes"):

@@ -154,7 +154,7 @@ def square_root(value: Expr) -> Expr:
 
 
 def rebuild(expression: Expr, arguments: tuple[Expr, ...]) -> Expr:
-    """The same node over other arguments, still unevaluated."""
+    """Replace a node's arguments, without evaluating it."""
     if arguments == expression.args:
         return expression
     if isinstance(expression, sympy.Add):
@@ -200,7 +200,7 @@ def names_in(expression: Expr) -> set[str]:
 
 
 def terms(expression: Expr) -> list[Expr]:
-    """What a sum adds up, through nested sums and negated ones; the expression itself if it is no sum."""
+    """The terms of a sum, through nested and negated sums; the expression itself if it is no sum."""
     if isinstance(expression, sympy.Add):
         return [term for argument in expression.args for term in terms(argument)]
     if isinstance(expression, sympy.Mul) and len(expression.args) == 2:

@@ -223,7 +223,7 @@ class _PassScheduler:
         return found
 
     def roots(self, level: int, domain: Kind, write_level: dict[str, int]) -> list[str]:
-        """What a pass exists for: folds that run in it, and values that are stored by it."""
+        """The definitions for which a pass exists: reductions that run in it, and values that it stores."""
         found = set(self.fixed_roots.get((domain, level), ()))
         if domain is Kind.ELEMENT:
             found |= {name for name in self.scratch if self.levels[name] == level}

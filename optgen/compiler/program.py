@@ -47,7 +47,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is kept from step to step.
+    """A value that is kept from step to step.
 
     Attributes:
         name: as in the spec; in expressions it stands for the value one step earlier.

@@ -11,7 +11,7 @@ from optgen.contract.dialects import Dialect
 
 
 class Switches(Protocol):
-    """What a choice is made from: a spec, or the manifest that was generated from it."""
+    """The options and hyperparameters of a spec, or of the manifest that was generated from it."""
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
@@ -48,12 +48,12 @@ def choose(spec: Switches, options: Mapping[str, OptionValue], values: Mapping[s
 
 
 def default_choice(spec: Switches) -> Choice:
-    """What the spec's own defaults choose."""
+    """The choice of the spec's own defaults."""
     return choose(spec, {}, {})
 
 
 def dialect_choice(spec: Switches, dialect: Dialect) -> Choice:
-    """What a library's defaults choose."""
+    """The choice of a library's defaults."""
     options, values = dialect_defaults(spec, dialect)
     return choose(spec, options, values)
 

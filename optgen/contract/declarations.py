@@ -1,4 +1,4 @@
-"""What a spec declares for its users: hyperparameters, options, inputs, states and references."""
+"""Declarations of a spec for its users: hyperparameters, options, inputs, states and references."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """What a spec says of a state for the reader: its LaTeX symbol and meaning. The state itself is inferred."""
+    """A state's LaTeX symbol and meaning, for the reader of a spec. The state itself is inferred."""
 
     name: str
     symbol: str

@@ -1,4 +1,4 @@
-"""What the runtime knows of a file of generated kernels: which there are, what they take and in which order.
+"""The plan of a file of generated kernels: which there are, their arguments, and the order in which they run.
 
 It is kept in `generated/NAME/triton.json` and `native.json`. Reading it imports neither sympy nor jinja2.
 
@@ -198,7 +198,7 @@ class CasePlan:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """What each array has a number for, by the name that launches have for it; all others are per element."""
+        """The kind of each array, by its name in launches; arrays that are not listed are per element."""
         found = {state_name: Kind(state.kind) for state in self.states for state_name in state.names}
         return found | {array.name: Kind(array.kind) for array in (*self.buffers, *self.inputs)}
 

@@ -75,7 +75,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class LibraryStateLayout:
-    """What a library keeps and takes besides the numbers of a rule, so that its state can be exchanged with ours.
+    """A library's state beyond the numbers of a rule, described so that it can be exchanged with optgen's.
 
     Attributes:
         state: the whole state.

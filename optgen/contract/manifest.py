@@ -1,4 +1,4 @@
-"""What the runtime knows of a generated optimizer: `generated/NAME/manifest.json`, as typed values.
+"""The manifest of a generated optimizer, `generated/NAME/manifest.json`, as typed values.
 
 The manifest says what the generated functions are called and what they take, so that a training script needs neither
 the spec nor the compiler. Reading it imports neither sympy nor jinja2.

@@ -1,4 +1,4 @@
-"""What documentation says of an optimizer, as plain values: the tables of a page, gathered from spec and manifest."""
+"""The content of an optimizer's page as plain values: its tables, gathered from spec and manifest."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def check_docs(specs: Path, root: Path) -> list[Difference]:
 
 
 def picture_digest(optimizers: Mapping[str, Documented], name: str) -> str:
-    """What a picture is drawn from: the specs of its paths."""
+    """The digest of a picture's sources: the specs of its paths."""
     spec = optimizers[name].spec
     names = [name, *COMPARED.values(), *([spec.wrapped] if spec.wrapped else [])]
     texts = [optimizers[n].spec.source.text for n in names if n in optimizers]

@@ -1,4 +1,4 @@
-"""What the modules of the front-ends share: their names come from the catalogue, and are made when first asked for."""
+"""Names of the front-ends' modules, which come from the catalogue and are made when first used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 def for_each_dialect(
     dialects: Callable[[Manifest], Iterable[Dialect]], make: Callable[[Entry, Dialect], Made]
 ) -> dict[str, Made]:
-    """What is made of each optimizer of the catalogue, by each name that it has in a library."""
+    """Call `make` for each optimizer of the catalogue and each name that it has in a library; results by name."""
     entries = (catalogue_entry(name) for name in catalogue_names())
     return {dialect.name: make(entry, dialect) for entry in entries for dialect in dialects(entry.manifest)}
 

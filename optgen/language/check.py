@@ -1,4 +1,4 @@
-"""What must hold of a spec's equations whatever its options are set to."""
+"""Checks of a spec's equations that hold for every choice of its options."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check_spec(spec: Spec, defined: bool = False) -> None:
 
 
 def _key(target: Name | Indexed) -> str:
-    """What an assignment defines: a name, a state, its initial value, or a loop's element."""
+    """The key of an assignment: a name, a state, its initial value, or a loop's element."""
     if isinstance(target, Name):
         return target.name
     match target.index:

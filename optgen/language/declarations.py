@@ -1,4 +1,4 @@
-"""What a spec declares: hyperparameters, options, inputs, states and references."""
+"""Reading a spec's declarations: hyperparameters, options, inputs, states and references."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_hyperparameter(tables: Tables, name: str, raw: object) -> Hyperparamete
 
 
 def demand(domain: Domain, value: float) -> str:
-    """What a value outside a domain should have been, as a hint."""
+    """A hint that says which values a domain allows."""
     return f"it must satisfy {domain.text}" if domain.text and math.isfinite(value) else "it must be finite"
 
 

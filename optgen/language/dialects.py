@@ -128,7 +128,7 @@ class _DialectReader:
         )
 
     def layout(self, entry: Mapping[str, Any], arguments: tuple[Argument, ...]) -> LibraryStateLayout | None:
-        """What the library's state looks like, if it is said."""
+        """The layout of the library's state, if the dialect has one."""
         known = Known(arguments, tuple(self.hyperparameters), tuple(self.options), self.inputs, self.left_out)
         return read_layout(self.tables, self.name, known, entry)
 

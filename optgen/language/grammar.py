@@ -284,7 +284,7 @@ class _LineChecker:
         raise self.unexpected(token, inside)
 
     def last_attribute(self) -> str:
-        """What a chain of attributes ends in, `sqrt` of `jnp.sqrt`; the walk has come to its first dot."""
+        """The last name of a chain of attributes, `sqrt` of `jnp.sqrt`; the walk has come to its first dot."""
         at = self.at
         while at + 2 < len(self.tokens) and self.tokens[at + 2].text == ".":
             at += 2

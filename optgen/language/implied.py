@@ -1,4 +1,4 @@
-"""What equations demand of hyperparameters, whatever a spec says of them."""
+"""Domains that equations imply for hyperparameters, whatever the spec declares."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class _Writer:
         return _within(self.node(node), least)
 
     def condition(self, node: Node, least: int = _CASES) -> str:
-        """The same for what is true or false: a bare name asks for an option, or whether something is there."""
+        """A condition, in brackets like `text`; a bare name tests an option, or whether a hyperparameter is there."""
         return _typewriter(node.name) if isinstance(node, Name) else self.text(node, least)
 
     def node(self, node: Node) -> tuple[str, int]:
@@ -227,7 +227,7 @@ class _Writer:
         return rf"{row}{self.text(otherwise)} & \text{{otherwise}}"
 
     def symbol(self, name: str) -> str:
-        """What the spec says, or what the name suggests: `v_hat` gets a hat, `r_norm` and `beta1` a subscript."""
+        """The spec's symbol for a name, or one made from it: `v_hat` gets a hat, `r_norm` and `beta1` a subscript."""
         if name in self.symbols:
             return self.symbols[name]
         stem, _, last = name.rpartition("_")
@@ -264,7 +264,7 @@ def _starts_with_sign(node: Node) -> bool:
 
 
 def _between(left: str, right: str) -> str:
-    """What stands between two factors: a dot before digits, which would read as one number, room beside a word."""
+    """The text between two factors: a dot before digits, which would read as one number, space beside a word."""
     if right[0].isdigit():
         return r" \cdot "
     return r" \, " if _WORD_FIRST.match(right) or _WORD_LAST.search(left) else " "

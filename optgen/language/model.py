@@ -1,4 +1,4 @@
-"""What a spec file says, read and checked: the value that the rest of optgen starts from."""
+"""A spec file as a value, read and checked: the rest of optgen starts from it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Spec:
         return {item.name: item for item in self.hyperparameters}[name]
 
     def wrapped_name(self, name: str) -> str:
-        """What a hyperparameter of the wrapped optimizer is called here: there is one learning rate."""
+        """The name here of the wrapped optimizer's hyperparameter; there is one learning rate."""
         return name if name == SHARED_WITH_WRAPPED else f"{self.wraps}_{name}"
 
     def option(self, name: str) -> Option:

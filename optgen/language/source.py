@@ -33,7 +33,7 @@ class Source:
         return text.replace("\t", " ")
 
     def location(self, span: Span) -> Location:
-        """The same stretch with everything that an error message shows."""
+        """A span with everything that an error message shows."""
         return Location(self.path, span.line, span.column, span.width, self.line(span.line))
 
     def span(self, start: int, end: int) -> Span:

@@ -1,4 +1,4 @@
-"""What a library's state looks like, and which arguments it has for it: the keys of a dialect from `layout` on."""
+"""Reading the layout of a library's state and the arguments for it: the keys of a dialect from `layout` on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Value = float | OptionValue | None
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a layout may speak of.
+    """The names that a layout may refer to.
 
     Attributes:
         arguments: of the dialect.

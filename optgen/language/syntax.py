@@ -297,7 +297,7 @@ def rebuild(node: Node, parts: tuple[Node, ...]) -> Node:
 
 
 def renamed(node: Node, rename: Callable[[str], str]) -> Node:
-    """The same expression under other names; the parameter keeps its own."""
+    """Rename the names in an expression; the parameter keeps its own."""
 
     def combine(here: Node, parts: tuple[Node, ...]) -> Node:
         if isinstance(here, Name) or (isinstance(here, Timed) and here.name != "theta"):

@@ -100,7 +100,7 @@ class Tables:
         return value
 
     def text(self, entry: Mapping[str, Any], default: str | None, table: str, *keys: Key) -> str:
-        """The same, of any number of lines."""
+        """The string under the last of `keys`, of any number of lines; `default` where there is none."""
         key = str(keys[-1])
         if key not in entry:
             if default is None:

@@ -1,4 +1,4 @@
-"""What `tomllib` finds wrong with a file, said in terms of a spec.
+"""Errors of `tomllib`, reworded in terms of a spec.
 
 Its messages may change with the Python version. So the known ones are told apart by how they start and said anew, and
 any other is reported by its place alone.

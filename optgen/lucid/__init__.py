@@ -2,7 +2,7 @@
 
 `from optgen.lucid import Adam` gives a class with lucid's arguments, defaults, state names and checkpoints; optimizers
 that lucid lacks follow the same conventions. lucid itself is not needed: any object with these two attributes will do.
-lucid.pyi lists the classes for editors and type checkers; `optgen docs` writes it.
+`__init__.pyi` lists the classes for editors and type checkers; `optgen docs` writes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What lucid keeps for each parameter: a variant's state under lucid's names."""
+"""The state of each parameter under lucid's names."""
 
 from __future__ import annotations
 

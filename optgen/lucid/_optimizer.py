@@ -163,7 +163,7 @@ class Optimizer:
         return NumpyStep(self._spans, work, self.state, inputs)
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here: parameters are numbered in the order of their groups."""
+        """The state to save for continuing from here; parameters are numbered in the order of their groups."""
         number = {id(p): index for index, p in enumerate(self._parameters())}
         groups = [
             {
@@ -212,7 +212,7 @@ class Optimizer:
         self.state = found
 
     def _work(self, index: int, group: dict[str, Any], inputs: Mapping[str, Any]) -> Work:
-        """What a group's step takes; everything that can be refused is refused here."""
+        """The work of a group's step; everything that can be refused is refused here."""
         layout, hyperparameters = self._chosen(group)
         name = type(self).__name__
         parameters = stepping(self.dialect, group["params"])

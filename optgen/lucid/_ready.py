@@ -70,7 +70,7 @@ class NumpyReady:
         prepared: PreparedStep,
         shared: Mapping[str, np.ndarray],
     ) -> NumpyReady | None:
-        """What the next step can go on from; None where it has to look at everything again.
+        """The prepared next step; None where that step has to look at everything again.
 
         Args:
             layout: the variant.
@@ -176,7 +176,7 @@ class NumpyReady:
 
 
 def _values(kept: list[Kept], names: list[list[str]]) -> list[Any]:
-    """What is kept under the names of each parameter, one after the other; None for what is missing."""
+    """The state entries of all parameters, one parameter after the other; None for those that are missing."""
     return [k.get(name) for k, own in zip(kept, names, strict=True) for name in own]
 
 

@@ -1,4 +1,4 @@
-"""What lucid keeps for each parameter, and a step on its parameters: numpy arrays and a Python integer."""
+"""A step on lucid's parameters: numpy arrays, and a Python integer as the step count."""
 
 from __future__ import annotations
 

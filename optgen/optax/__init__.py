@@ -1,8 +1,8 @@
 """Generated optimizers as optax gradient transformations, and learning-rate schedules as optax's functions.
 
 `from optgen.optax import adamw` gives a factory with optax's arguments and defaults; what it returns is an
-`optax.GradientTransformationExtraArgs` and goes wherever one does. optax.pyi lists the factories for editors and type
-checkers; `optgen docs` writes it.
+`optax.GradientTransformationExtraArgs` and goes wherever one does. `__init__.pyi` lists the factories for editors and
+type checkers; `optgen docs` writes it.
 """
 
 from __future__ import annotations

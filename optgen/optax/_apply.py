@@ -53,7 +53,7 @@ def _taken(tx: optax.GradientTransformation, extra: Mapping[str, Any]) -> dict[s
         return dict(extra)
     if extra.get("axis_name") is not None and "axis_name" not in parameters:
         raise TreeMismatch(
-            "apply_gradients: axis_name is given, and this transformation's update takes none: what it folds over a "
+            "apply_gradients: axis_name is given, and this transformation's update takes none: what it reduces over a "
             "tensor or the model would be that of parts"
         )
     return {name: value for name, value in extra.items() if name in parameters}

@@ -28,7 +28,7 @@ LIBRARY = "library"
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a factory was told besides the numbers and options of its rule.
+    """The arguments of a factory besides the hyperparameters and options of its rule.
 
     Attributes:
         arguments: every argument by name, defaults included.

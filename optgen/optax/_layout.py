@@ -98,7 +98,7 @@ class OptaxLayout:
         return None
 
     def counted(self) -> OptaxLayout:
-        """The same with the number of steps beside it, in a tuple, where it does not tell that."""
+        """This layout, in a tuple with the number of steps where it does not contain that."""
         tells = any(slot.source == "t" or COUNT.fullmatch(slot.source)["ahead"] for slot in self.slots if slot.counts)  # type: ignore[index]
         return self if tells else OptaxLayout(self.optimizer, _Node(None, (Slot("t", "count"), self.root)))
 

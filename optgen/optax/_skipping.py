@@ -53,7 +53,7 @@ class Skipping:
     def _unless(
         self, gradients: Any, state: Any, extra: Mapping[str, Any], step: Callable[[Any], Any], otherwise: Any
     ) -> tuple[Any, optax.ApplyIfFiniteState]:
-        """What a step gives if all gradients are finite."""
+        """The result of a step if all gradients are finite, else the old values."""
         finite = all_finite(gradients)
         axes = split_along(finite, axes_named(self._inner.name, extra.get("axis_name")))
         if axes:

@@ -61,7 +61,7 @@ class Storage:
         self.infos = {state.name: state for case in variant.info.cases for state in case.states}
 
     def info(self, name: str, shape: tuple[int, ...]) -> StateInfo | None:
-        """What a tensor of a shape keeps under a name; None for nothing."""
+        """The state of a name for a tensor of a shape; None if it has none."""
         return next((s for s in self.variant.case_of(shape).states if s.name == name), None)
 
     def number(self, name: str, value: Any, dtype: Any) -> jax.Array:

@@ -238,7 +238,7 @@ class Transformation(PickledAsBuilt):
     def _stored(
         self, model: ModelTree, updates: Any, values: list[Any], beside: Mapping[str, Any]
     ) -> dict[str, list[Any]]:
-        """What the state holds for each tensor, by state."""
+        """The stored arrays of each tensor, by state."""
         found = {name: jax.tree.leaves(value) for name, value in beside.items()}
         for slot, value in zip(self.layout.slots, values, strict=True):
             if slot.source in self.names and slot.source not in self.shared:

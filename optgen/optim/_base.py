@@ -115,17 +115,17 @@ class Optimizer(Rated):
 
     @property
     def opt_state(self) -> HasValue | None:
-        """What the rule keeps of the first group, under `.value`; None before there are weights."""
+        """The state of the first group, under `.value`; None before there are weights."""
         return self._first.state
 
     @property
     def param_groups_opt_states(self) -> list[HasValue]:
-        """What the rule keeps of the other groups."""
+        """The states of the other groups."""
         return [group.state for group in self._groups[1:] if group.state is not None]
 
     @property
     def tx(self) -> optax.GradientTransformation:
-        """The same optimizer as an optax transformation, with a state of its own."""
+        """This optimizer as an optax transformation, with a state of its own."""
         given = self._own.get("tx")
         return self.default_tx() if given is None else given
 
@@ -236,7 +236,7 @@ class Optimizer(Rated):
     # Steps.
 
     def update(self, grads: Any, **inputs: Any) -> Any:
-        """The same as `step`."""
+        """Make a step; another name for `step`."""
         return self.step(grads, **inputs)
 
     def step(self, grads: Any = None, closure: Callable[[], Any] | None = None, **inputs: Any) -> Any:
@@ -304,7 +304,7 @@ class Optimizer(Rated):
     # What is saved.
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here: numbers, strings and arrays in dicts.
+        """The state to save for continuing from here: numbers, strings and arrays in dicts.
 
         Raises:
             NotRegistered: there are no weights yet.

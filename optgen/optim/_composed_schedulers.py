@@ -115,7 +115,7 @@ class SequentialLR(LRScheduler):
         return [jnp.stack([jnp.asarray(rate, float) for rate in rates])[current] for rates in groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here."""
+        """The state to save for continuing from here."""
         return {
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "milestones": list(self.milestones),
@@ -179,7 +179,7 @@ class ChainedScheduler(LRScheduler):
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here."""
+        """The state to save for continuing from here."""
         return {
             "last_epoch": self.last_epoch.value,
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],

@@ -143,7 +143,7 @@ class PiecewiseValues(ScheduledLR):
 
     @property
     def base_lrs(self) -> list[Any]:
-        """What was given as such."""
+        """The base learning rates as the user has set them."""
         return list(self._given_base_lrs)
 
     @base_lrs.setter
@@ -191,7 +191,7 @@ class WarmRestarts(ScheduledLR):
         return View(lambda: self._period()[1], same)
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here; the place in the period is told for whoever reads it."""
+        """The state to save for continuing from here; the position in the period is for readers."""
         since, length = self._period()
         return {**super().state_dict(), "T_cur": since, "T_i": length}
 

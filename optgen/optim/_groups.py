@@ -34,7 +34,7 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The group's name in messages."""
         return type(self._owner).__name__
 
     @property

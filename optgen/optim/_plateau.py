@@ -116,7 +116,7 @@ class ReduceLROnPlateau(LRScheduler):
         return metric > wanted if self.mode == "max" else metric < wanted
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here."""
+        """The state to save for continuing from here."""
         own = {name: getattr(self, name).value for name in ("best", "num_bad_epochs", "cooldown_counter")}
         return {**super().state_dict(), **own}
 

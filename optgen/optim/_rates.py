@@ -14,7 +14,7 @@ from optgen.optim._schedulers import FixedLR, LRScheduler
 
 
 class Rated(Owner):
-    """What an optimizer has to do with its learning rate."""
+    """Base class for an optimizer's learning rates: a number or a scheduler, and one rate for each group."""
 
     _settings: Settings
     _first: ParameterGroup
@@ -69,7 +69,7 @@ class Rated(Owner):
 
     @property
     def lr_scheduler(self) -> LRScheduler | None:
-        """What the first group's learning rate comes from; where that was a number, a scheduler that holds it."""
+        """The scheduler of the first group's learning rate; where that was a number, one that holds it."""
         return self._first.scheduler
 
     _lr_scheduler = lr_scheduler

@@ -90,7 +90,7 @@ class LRScheduler:
         self.apply(lambda rate: rate)
 
     def step_epoch(self) -> None:
-        """The same as `step()`."""
+        """Advance by one step; another name for `step()`."""
         self.step()
 
     def apply(self, apply_fn: Callable[[Any], Any]) -> None:
@@ -102,7 +102,7 @@ class LRScheduler:
         return -self._current_lrs.value[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on from here."""
+        """The state to save for continuing from here."""
         return {
             "last_epoch": self.last_epoch.value,
             "base_lrs": list(self.base_lrs),

@@ -44,7 +44,7 @@ class Searching(Optimizer):
         return OptaxRule(optax.chain(self.default_tx(), search), searches=True)
 
     def update(self, grads: Any, value: Any = None, value_fn: Any = None, **inputs: Any) -> Any:
-        """The same as `step`, with the loss and the function that computes it for a line search."""
+        """Make a step, with the loss and the function that computes it for a line search."""
         given = {"value": value, "value_fn": value_fn}
         return self.step(grads, **{name: x for name, x in given.items() if x is not None}, **inputs)
 

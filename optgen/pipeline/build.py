@@ -23,7 +23,7 @@ _IGNORED = "__pycache__"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What building one spec did.
+    """The result of building one spec.
 
     Attributes:
         name: the spec's.
@@ -184,7 +184,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _key(spec: Path) -> str:
-    """What generated files depend on: for an optimizer that wraps another, on any spec beside it."""
+    """The key of generated files; for an optimizer that wraps another, it depends on every spec beside it."""
     text = spec.read_bytes()
     around = [path.read_bytes() for path in spec_paths(spec.parent).values()] if b"\nwrapped" in text else []
     return hashlib.sha256(b"".join([spec_label(spec).encode(), text, compiler_key().encode(), *around])).hexdigest()

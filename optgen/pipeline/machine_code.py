@@ -1,4 +1,4 @@
-"""What Triton makes of generated kernels, without a GPU: they compile, and move no more memory than the schedule says.
+"""Checks of compiled Triton kernels, without a GPU: they move no more memory than the schedule says.
 
 A kernel is compiled ahead of time for each kind of GPU, with arrays as torch aligns them. All have to do without
 atomics and, but for float64 parameters, without memory of their own and arithmetic in float64. Those that go through
@@ -87,7 +87,7 @@ _CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuo
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What became of one kernel.
+    """The machine code of one kernel, and its figures.
 
     Attributes:
         bytes: of arrays that have a number for each element, what a whole block moves for each of these; None where
@@ -114,7 +114,7 @@ class Compiled:
     literals: tuple[float, ...]
 
     def problems(self) -> list[str]:
-        """What is not as it should be."""
+        """The problems of a kernel, in words."""
         found = []
         allowed = MOST_OWN_MEMORY if PRECISIONS[self.precision].has_blocks else 0
         if self.own_memory > allowed and self.precision != "float64":
@@ -146,7 +146,7 @@ def kernels_of(plan: KernelPlan) -> dict[str, tuple[Launch, CasePlan]]:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What became of the kernels of a spec.
+    """The results for the kernels of a spec.
 
     Attributes:
         kernels: all that are generated ahead, or the default's if these are too long to be.
@@ -227,7 +227,7 @@ def _compiled_numbers(name: str, module: types.ModuleType, kernel: str, gpu: str
 
 
 def _found(made: Any, what: tuple[str, str, str, str], bytes: int | None, wide: tuple[int, int]) -> Compiled:
-    """What every kernel's machine code tells."""
+    """The figures of one kernel's machine code."""
     is_cuda = "ptx" in made.asm
     text = made.asm["ptx" if is_cuda else "amdgcn"]
     registers, own_memory = _resources(made, text, is_cuda)

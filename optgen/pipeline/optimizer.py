@@ -42,7 +42,7 @@ LONGEST_AHEAD = 500
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What is generated from one spec: the manifest, and the text of each file by its name."""
+    """All that is generated from one spec: the manifest, and the text of each file by its name."""
 
     manifest: Manifest
     files: Mapping[str, str]

@@ -13,7 +13,7 @@ from optgen._cache import cache_root, write_whole
 
 
 class Record:
-    """What the last build made from what, kept in the cache folder so that nothing volatile is checked in."""
+    """The sources and files of the last build, kept in the cache folder so that nothing volatile is checked in."""
 
     def __init__(self, output: Path) -> None:
         self._name = f"{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:16]}.json"

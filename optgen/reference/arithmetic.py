@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Arithmetic(Protocol):
-    """What the interpreter needs of numbers. Arrays broadcast as numpy's do."""
+    """The arithmetic that the interpreter uses. Arrays broadcast as numpy's do."""
 
     def literal(self, value: float) -> Value:
         """A number of the equations."""

@@ -35,7 +35,7 @@ class Bounded:
     per_step: bool = False
 
     def reshape(self, shape: tuple[int, ...]) -> Bounded:
-        """The same, in another shape."""
+        """The value and its bound in another shape."""
         return Bounded(np.reshape(self.value, shape), np.reshape(self.error, shape), self.per_step)
 
 

@@ -33,7 +33,7 @@ ROUNDOFF_64 = 2.0**-53
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a target holds after some steps: parameters, each tensor's states, and the states kept once.
+    """The parameters, each tensor's states and the model's states of a target after some steps.
 
     States are lists, newest value first; a vector per axis is a tuple of arrays.
     """
@@ -55,7 +55,7 @@ class ComparedTarget(Protocol):
         ...
 
     def snapshot(self) -> Snapshot:
-        """What is held now."""
+        """The current parameters and states."""
         ...
 
 

@@ -287,7 +287,7 @@ class Interpreter:
 
 @dataclass(slots=True)
 class _Scope:
-    """What names mean for one tensor during one step."""
+    """The values of names for one tensor during one step."""
 
     names: dict[str, Value]
     history: dict[str, list[Value]]

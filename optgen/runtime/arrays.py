@@ -1,4 +1,4 @@
-"""What running a rule needs of a library of arrays: jax, torch or numpy."""
+"""The interface to a library of arrays: jax, torch or numpy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Places = Callable[[int, Array], Array]
 
 
 class Arrays(ABC):
-    """What running a rule needs of a library of arrays."""
+    """The functions of a library of arrays that running a rule needs."""
 
     @abstractmethod
     def arithmetic_dtype(self, array: Array) -> Any:
@@ -65,7 +65,7 @@ class Arrays(ABC):
 
     @abstractmethod
     def filled_on_host(self, start: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The same for numbers of the step."""
+        """A new array of one number for step scalars, which stay on the host."""
 
     @abstractmethod
     def as_stored(self, value: Any, stored: Array) -> Array:

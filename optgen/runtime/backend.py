@@ -19,7 +19,7 @@ BACKENDS = ("auto", "native", "triton", "arrays")
 
 
 def backend() -> str:
-    """What the environment variable asks for.
+    """The value of the environment variable `OPTGEN_BACKEND`.
 
     Raises:
         InvalidHyperparameter: it is none of `BACKENDS`.
@@ -50,7 +50,7 @@ def is_native() -> bool:
 
 
 def made_or_told(make: Callable[[], Made]) -> Made | None:
-    """What is made with compiled kernels, or None where `auto` has to do without, which is told.
+    """Call `make`, or warn once and return None where `auto` has to do without compiled kernels.
 
     Raises:
         NoCompiler: they are asked for, and cannot be had.
@@ -78,7 +78,7 @@ def is_for_triton(device: str) -> bool:
 
 
 def triton_or_told(make: Callable[[], Made]) -> Made | None:
-    """What is made with Triton's kernels, or None where `auto` has to do without, which is told.
+    """Call `make`, or warn once and return None where `auto` has to do without Triton's kernels.
 
     Raises:
         NoCompiler: they are asked for, and cannot be had.
@@ -112,7 +112,7 @@ def why_not() -> str:
 def _tell(reason: str) -> None:
     warnings.warn(
         f"optgen computes steps operation by operation, since there are no kernels for this device: {reason}. "
-        f"OPTGEN_BACKEND=arrays says that this is wanted",
+        "Set OPTGEN_BACKEND=arrays to silence this warning.",
         RuntimeWarning,
         stacklevel=2,
     )

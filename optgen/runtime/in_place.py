@@ -1,4 +1,4 @@
-"""What kernels that change arrays in place have in common, on whatever device."""
+"""The interface of kernels that change arrays in place, on any device."""
 
 from __future__ import annotations
 

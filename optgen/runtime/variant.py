@@ -216,7 +216,7 @@ class ArrayVariant:
         inputs: Mapping[str, Any],
         form: str,
     ) -> tuple[tuple[Array, ...], ModelState]:
-        """The same, on tensors whose matrix axes are the last two."""
+        """Make a step on tensors whose matrix axes are the last two."""
         self._check(gradients, state, parameters)
         dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
         step_values = self._step_values(state, t, inputs)
@@ -338,7 +338,7 @@ class ArrayVariant:
         inputs: Mapping[str, Any],
         step_values: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """What names mean for one tensor before any function has run."""
+        """The values of names for one tensor before any function has run."""
         arrays = self.arrays
         env = self._hyperparameters(hyperparameters, dtype)
         env |= self.shape_numbers(gradient)

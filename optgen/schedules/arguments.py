@@ -24,7 +24,7 @@ _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": ope
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """What a schedule was told.
+    """The hyperparameter and option values of one schedule.
 
     Attributes:
         values: for every hyperparameter a number or an array, None for one that is absent, or a tuple of such.

@@ -1,4 +1,4 @@
-"""What must hold of a schedule's equations whatever its options are set to.
+"""Checks of a schedule's equations that hold for every choice of its options.
 
 A schedule is one number per step: it knows the step and its hyperparameters, and neither parameters, gradients nor
 what it was before. Conditions are of two sorts, and no condition is of both: those on options and on optional
@@ -280,7 +280,7 @@ class _ScheduleCheck:
         if node.function == "every":
             raise self.fail(node.span, "'every' counts from 1, the step of a schedule from 0", "write t % n == 0")
         if reduces(node.function, len(node.arguments)):
-            raise self.fail(node.span, "a schedule is one number per step: there is nothing to fold")
+            raise self.fail(node.span, "a schedule is one number per step: there is nothing to reduce")
         for position, argument in enumerate(node.arguments):
             if node.function == "where" and position == 0:
                 self.condition(argument, loops, present)

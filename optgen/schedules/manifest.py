@@ -1,4 +1,4 @@
-"""What the runtime knows of a generated schedule: `generated/schedules/NAME/manifest.json`, as typed values.
+"""The manifest of a generated schedule, `generated/schedules/NAME/manifest.json`, as typed values.
 
 Reading it imports neither sympy nor jinja2.
 """

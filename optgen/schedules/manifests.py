@@ -44,7 +44,7 @@ def schedule_manifest(name: str) -> LrScheduleManifest:
 
 @functools.cache
 def spelled(library: str) -> dict[str, tuple[LrScheduleManifest, Dialect]]:
-    """What a library calls each schedule that it has: its name there → the schedule and how it is spelled."""
+    """The schedules of a library: their names there → the schedule and its spelling."""
     found = {}
     for name in schedule_names():
         manifest = schedule_manifest(name)

@@ -1,4 +1,4 @@
-"""What the file of a learning-rate schedule says, read and checked."""
+"""The file of a learning-rate schedule as a value, read and checked."""
 
 from __future__ import annotations
 

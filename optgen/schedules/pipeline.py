@@ -50,7 +50,7 @@ def show_schedule(path: Path, target: str | None) -> str:
 
 
 def manifest_of(schedule: LrSchedule) -> LrScheduleManifest:
-    """What the runtime is told of a schedule."""
+    """The manifest of a schedule."""
     return LrScheduleManifest(
         format=FORMAT,
         spec=visible(schedule.source.path),

@@ -88,7 +88,7 @@ class Schedule:
         return self.settings.values[self.manifest.base] if self.manifest.base else 1.0
 
     def with_base(self, base: Any) -> Schedule:
-        """The same schedule of another base learning rate; of one that has none, the schedule itself."""
+        """This schedule with another base learning rate; the schedule itself if it has none."""
         if not self.manifest.base:
             return self
         values = {**self.settings.values, self.manifest.base: base}

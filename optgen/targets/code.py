@@ -1,4 +1,4 @@
-"""What an emitter hands on: source text, and the calls that run it."""
+"""Input and errors of the emitters: an optimizer, compiled up to its schedules."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class CompiledOptimizer:
-    """What a target emits code for: a spec and the variants of it that are wanted."""
+    """A spec and its compiled variants, for which a target emits code."""
 
     spec: Spec
     variants: tuple[Variant, ...]

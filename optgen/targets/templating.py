@@ -47,7 +47,7 @@ def listed(items: Sequence[str], opening: str, closing: str, indent: int = 0) ->
 
 
 def filled(items: Sequence[str], opening: str, closing: str, indent: int = 0) -> str:
-    """The same with as many items to a line as fit: for arguments that are many and say little."""
+    """`opening`, items, `closing` with as many items to a line as fit: for long lists of short arguments."""
     line = f"{opening}{', '.join(items)}{closing}"
     if indent + len(line) <= WIDTH:
         return line

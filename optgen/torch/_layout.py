@@ -1,4 +1,4 @@
-"""What torch keeps for each parameter: a variant's state under torch's names."""
+"""The state of each parameter under torch's names."""
 
 from __future__ import annotations
 

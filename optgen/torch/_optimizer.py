@@ -354,7 +354,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         return sum(len(group["params"]) for group in self.param_groups[:index])
 
     def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
-        """What `_chosen` says of a group, from memory where its arguments are the very objects they were."""
+        """The result of `_chosen` for a group, cached while its arguments are the very objects they were."""
         last = self._choices.get(index)
         if last is not None and len(group) == last.count and all(map(operator.is_, last.read(group), last.given)):
             return last.layout, last.hyperparameters

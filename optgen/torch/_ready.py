@@ -78,7 +78,7 @@ class Ready:
         shared: Mapping[str, np.ndarray],
         on_device: bool,
     ) -> Ready | None:
-        """What the next step can go on from; None where it has to look at everything again.
+        """The prepared next step; None where that step has to look at everything again.
 
         Args:
             layout: the variant.
@@ -175,7 +175,7 @@ class Ready:
         return True
 
     def _are_alike(self, parameters: list[Tensor], gradients: list[Tensor]) -> bool:
-        """The same as `looks_alike` by what torch makes public; strides of axes of length 1 may be others here."""
+        """Compare as `looks_alike` does, with torch's public functions; strides of axes of length 1 may differ here."""
         return (
             set(map(type, gradients)) == {Tensor}
             and set(map(_layout, gradients)) == {torch.strided}
@@ -220,7 +220,7 @@ class Ready:
 
 
 def _values(kept: list[Kept], names: list[list[str]], has_others: bool) -> list[Any]:
-    """What is kept under the names of each parameter, None for what is missing; without other entries in any order."""
+    """The state entries of all parameters, None for those that are missing; without other entries in any order."""
     if has_others:
         return [k.get(name) for k, own in zip(kept, names, strict=True) for name in own]
     return list(chain.from_iterable(map(dict.values, kept)))

@@ -1,4 +1,4 @@
-"""What torch keeps for each parameter, and a step on torch's parameters."""
+"""A step on torch's parameters."""
 
 from __future__ import annotations
 

@@ -395,7 +395,7 @@ else:
     d = g
 theta[t] = theta[t-1] - lr*d"""
     )
-    with pytest.raises(SpecError, match="is a fold over the model, but under a condition on the shape"):
+    with pytest.raises(SpecError, match="is a reduction over the model, but under a condition on the shape"):
         analyse(rule_of(spec)[0])
 
 

@@ -109,7 +109,7 @@ def test_a_wrapped_optimizer_called_in_both_branches_folds_all_tensors() -> None
         np.testing.assert_allclose(tensor.theta, p - 0.1 * d / norm, rtol=1e-13)
 
 
-UNDER = "is a fold over the model, but under a condition on the shape"
+UNDER = "is a reduction over the model, but under a condition on the shape"
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_folds_in_another_order_are_refused() -> None:
     )
     with pytest.raises(SpecError) as caught:
         analyse(rule_of(text, wrapped)[2])
-    assert caught.value.message == "folds over the model come in another order, depending on the shape"
+    assert caught.value.message == "reductions over the model come in another order, depending on the shape"

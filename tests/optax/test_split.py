@@ -216,7 +216,7 @@ def test_folds_go_over_all_parts() -> None:
     """Norms of tensors and sums over the model; a tensor that all devices have alike is counted once."""
     names = ["adamw", "adafactor", "lamb", "lars", "fromage", "novograd", "polyak_sgd", "prodigy"]
     found = run(*names)
-    assert "folds along rows, columns or axes" in found.pop("refused")
+    assert "reduces along rows, columns or axes" in found.pop("refused")
     assert "with check_vma=False" in found.pop("untold")
     assert found.pop("skipped") == 5
     assert len(found) == 2 * len(names)

@@ -113,7 +113,7 @@ CASES = [
     (
         "lr = 2*lr",
         "lr = norm(lr)",
-        "28:10: a schedule is one number per step: there is nothing to fold\n"
+        "28:10: a schedule is one number per step: there is nothing to reduce\n"
         "   28 | lr = norm(lr)\n"
         "      |      ^^^^^^^^",
     ),

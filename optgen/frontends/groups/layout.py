@@ -1,4 +1,4 @@
-"""What a library keeps for each parameter: reading and writing one variant's state, and what a checkpoint holds."""
+"""The state of each parameter as a library keeps it: reading, writing and checking it, for one variant."""
 
 from __future__ import annotations
 
@@ -94,15 +94,15 @@ class StateLayout(ABC):
 
     @abstractmethod
     def why_no_array(self, value: Any) -> str:
-        """What a value is that is no array of real or complex numbers in the library's manner; empty if it is one."""
+        """The reason why a value is no array of real or complex numbers of the library; empty if it is one."""
 
     @abstractmethod
     def array(self, parameter: Parameter) -> Array:
-        """What the rule sees of a parameter: real numbers."""
+        """The parameter as an array of real numbers, which the rule computes with."""
 
     @abstractmethod
     def form(self, parameter: Parameter) -> tuple[Any, ...]:
-        """What a parameter is, all but its numbers: what may be kept for it depends on nothing else."""
+        """A parameter's form, without its numbers: the state that it may have depends on nothing else."""
 
     @abstractmethod
     def counted(self, parameter: Parameter, kept: Kept, t: int) -> Any:
@@ -161,7 +161,7 @@ class StateLayout(ABC):
         return (self.names[info.name],)
 
     def by_entries(self, parameter: Parameter, kept: Mapping[str, Any]) -> Kept:
-        """What is kept for a parameter, by the names that are used now where older checkpoints have others."""
+        """A parameter's state by the current names, where older checkpoints have others."""
         return dict(kept)
 
     def own_names(self, parameter: Parameter) -> frozenset[str]:
@@ -272,7 +272,7 @@ class StateLayout(ABC):
         return looks, [name for name in kept if name not in own] if len(looks) <= len(kept) else []
 
     def place_of(self, label: str, parameter: Parameter) -> str:
-        """What messages call the state of a parameter of an optimizer."""
+        """The name in messages of the state of a parameter of an optimizer."""
         return f"{label}: the state of a parameter of shape {tuple(self.array(parameter).shape)}"
 
     def settle(self, parameter: Parameter, kept: Kept) -> None:

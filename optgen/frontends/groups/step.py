@@ -94,7 +94,7 @@ class GroupStep(ABC):
         """Give a parameter its new value."""
 
     def apart(self, parameter: Parameter) -> object:
-        """What tells parameters apart that cannot make a step together."""
+        """A key by which parameters differ that cannot be stepped together."""
         return None
 
     def check(self, label: str) -> None:
@@ -185,7 +185,7 @@ class GroupStep(ABC):
                 self.state[p].update(numbers)
 
     def kept(self, parameter: Parameter) -> Kept:
-        """What is kept for a parameter; of a rule without state nothing, and no entry is made."""
+        """A parameter's state; for a rule without state an empty one, and no entry is made."""
         return self.state[parameter] if self.layout.has_state else {}
 
     def step(self, parameters: list[Parameter], t: int) -> None:
@@ -216,7 +216,7 @@ class GroupStep(ABC):
         self.of_model = {name: after.shared[name] for name in layout.of_model}
 
     def model_state(self, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, Any]) -> ModelState:
-        """What the rule keeps for some parameters, as it takes it."""
+        """The state of some parameters, as the rule takes it."""
         tensors = tuple(self.layout.tensors(p, k) for p, k in zip(parameters, kept, strict=True))
         numbers = tuple(self.work.first + self.places[id(p)] for p in parameters)
         return ModelState(tensors, shared, formats=self.layout.formats, numbers=numbers)
@@ -224,7 +224,7 @@ class GroupStep(ABC):
     def step_in_place(
         self, rule: InPlaceRule, parameters: list[Parameter], kept: list[Kept], t: int, inputs: Mapping[str, Any]
     ) -> None:
-        """The same by kernels, which change parameters and states where they are."""
+        """Make a step by kernels, which change parameters and states in place."""
         layout = self.layout
         shared: dict[str, Any] = layout.step_numbers(kept[0])
         of_model = {name: _writable(value) for name, value in self.of_model.items()}
@@ -246,7 +246,7 @@ class GroupStep(ABC):
     def remember(
         self, prepared: PreparedStep, parameters: list[Parameter], kept: list[Kept], shared: Mapping[str, np.ndarray]
     ) -> None:
-        """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
+        """Keep the prepared step for the next one; `shared` are the step scalars that the step has changed."""
         return
 
 

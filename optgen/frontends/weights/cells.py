@@ -1,4 +1,4 @@
-"""What holds a value that changes: an optimizer's state, a learning rate, a count of steps."""
+"""Cells for values that change: an optimizer's state, a learning rate, a count of steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PlainCell:
 
 
 def cell(value: Any) -> HasValue:
-    """What holds a value: brainstate's State where that library is loaded, so that its transformations see changes."""
+    """A cell for a value: brainstate's State where that library is loaded, so that its transformations see changes."""
     brainstate = sys.modules.get("brainstate")
     if brainstate is not None:
         return _state_type(brainstate.LongTermState)(value)

@@ -31,7 +31,7 @@ SEARCH_INPUTS = ("value", "value_fn", "grad")
 
 
 class StatefulRule(Protocol):
-    """What moves some weights, and how it keeps its state."""
+    """A rule that steps some weights and keeps its state."""
 
     def start(self, values: Values, rate: Any) -> Any:
         """The state before the first step, a tree of arrays."""
@@ -48,7 +48,7 @@ class StatefulRule(Protocol):
         ...
 
     def identity(self) -> dict[str, Any]:
-        """What a saved state must be of to fit: plain values."""
+        """Plain values that a saved state must have in common with this rule to fit."""
         ...
 
 

@@ -23,7 +23,7 @@ def shown(path: Path) -> Any:
 
 
 def _children(node: Any) -> Iterable[tuple[Any, Any]] | None:
-    """What lies in a mapping or a sequence, by key or index; None for anything else."""
+    """The children of a mapping or a sequence, by key or index; None for anything else."""
     if isinstance(node, Mapping):
         return node.items()
     if isinstance(node, list | tuple):
@@ -170,7 +170,7 @@ class Weights:
         return {path: self._gradient(path, gradient) for path, gradient in found.items()}
 
     def gathered(self, what: str, tree: Any) -> dict[Path, Any]:
-        """What a tree holds for each weight, by the names that the weights have.
+        """The leaf of a tree for each weight, by the weights' names.
 
         Raises:
             TreeMismatch: something is missing or extra.
@@ -242,5 +242,5 @@ class Weights:
                 weight.value = value
 
     def values(self, paths: Iterable[Path]) -> dict[Path, Any]:
-        """What the weights hold now, as trees of arrays."""
+        """The current values of the weights, as trees of arrays."""
         return {path: jax.tree.map(jnp.asarray, unwrapped(self._objects[path].value)) for path in paths}

@@ -23,7 +23,7 @@ def scrambled(x: Any) -> Any:
 
 
 def seed_of(t: Any) -> Any:
-    """What random bits owe to the number of a step: 24 bits, which a float32 holds; an array of one number."""
+    """The seed of a step's random bits: 24 bits of the step number, which a float32 holds; an array of one number."""
     one = np.array([t], np.int32) if isinstance(t, int) else t.reshape(1).astype(np.int32)
     return scrambled(one) & 0xFFFFFF
 

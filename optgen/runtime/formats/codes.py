@@ -65,7 +65,7 @@ def stored_count(codes: Sequence[int], scales: Sequence[int] | None = None) -> i
 
 
 def decoded(arrays: Arrays, stored: Array | Blocks) -> Array:
-    """What is stored, as a float32 array."""
+    """Decode a stored state into a float32 array."""
     if not isinstance(stored, Blocks):
         return arrays.to(stored, "float32")
     count = math.prod(stored.shape)

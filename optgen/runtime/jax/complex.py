@@ -14,7 +14,7 @@ from optgen.runtime.jax.arrays import JaxArrays, arithmetic_dtype
 
 
 class ComplexArrays(JaxArrays):
-    """The same where some tensors are complex; hyperparameters, numbers of the step and folds are real."""
+    """Jax arrays some of which are complex; hyperparameters, step scalars and reductions are real."""
 
     def arithmetic_dtype(self, array: jax.Array) -> Any:
         return complex_dtype(array)
@@ -36,7 +36,7 @@ class ComplexArrays(JaxArrays):
 
 
 class ComplexFunctions:
-    """What a generated module calls in place of jax.numpy: squares are those of the absolute value, as in optax."""
+    """Replacement of jax.numpy for a generated module: squares are those of the absolute value, as in optax."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(jnp, name)

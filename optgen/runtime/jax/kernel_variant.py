@@ -95,7 +95,7 @@ class KernelJaxVariant(JaxVariant):
     def _by_kernels(
         self, gradients: Sequence[Any], state: ModelState, parameters: Any, inputs: Mapping[str, Any], form: str
     ) -> KernelStep | None:
-        """What makes a step on these arrays by kernels; None if none can."""
+        """The step by kernels on these arrays; None if no kernels can run."""
         # A length may be a symbol, which is known when the program that is exported runs.
         lengths = [n for gradient in gradients for n in gradient.shape]
         if not gradients or not all(isinstance(n, int) for n in lengths):

@@ -58,7 +58,7 @@ def by_native(
     inputs: Mapping[str, Any],
     form: str,
 ) -> KernelStep | None:
-    """What makes a step on some arrays by C; None where they may be on several devices, or it would be no faster.
+    """The step by C on some arrays; None where they may be on several devices, or it would be no faster.
 
     Raises:
         NoCompiler: native kernels are asked for, and cannot be had.
@@ -244,7 +244,7 @@ class _XlaCall(Buffers):
         return dense_place(at, str(array.dtype), tuple(array.shape), order, is_ring=state.depth > 1)
 
     def change_formatted(self, value: Any, format: str, stream: int) -> Place:
-        """The same for a state in a format of states."""
+        """The place of a state in a format of states, which the step writes."""
         parts = (value.codes, value.scales) if isinstance(value, Blocks) else (value,)
         at, *scales = [self.changed(part) for part in parts]
         return state_place(at, format, stored_count(*(part.shape for part in parts)), stream, *scales)

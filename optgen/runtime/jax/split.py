@@ -16,7 +16,7 @@ from optgen.runtime.jax.mesh import split_along
 
 
 class SplitFunctions:
-    """What a generated module calls in place of jax.numpy: folds over whole arrays go over the parts of all devices.
+    """Replacement of jax.numpy for a generated module: reductions over whole arrays include the parts of all devices.
 
     Args:
         optimizer: what messages call it.
@@ -46,7 +46,7 @@ class SplitFunctions:
         split = split_along(value, self._axes)
         if split and how.get("axis") is not None:
             raise TreeMismatch(
-                f"{self._optimizer}: this rule folds along rows, columns or axes, of which devices have parts only"
+                f"{self._optimizer}: this rule reduces along rows, columns or axes, of which devices have parts only"
             )
         found = fold(value, **how)
         return combine(found, split) if split else found

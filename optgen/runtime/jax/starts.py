@@ -38,7 +38,7 @@ _REGISTERED: dict[str, tuple[Any, ...]] = {}
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """What XLA calls.
+    """The library whose function XLA calls.
 
     Raises:
         NoCompiler: it cannot be compiled, or CUDA's driver not be loaded.
@@ -101,7 +101,7 @@ class CallArrays(Buffers):
         return DeviceMemory(2 * BUFFER + at, dtype, count)
 
     def filled(self, count: int, dtype: str, value: float) -> DeviceMemory:
-        """The same for numbers all of which have a value."""
+        """An array filled with one value, which is read and written over."""
         return self.changed_array(jnp.full(count, value, dtype), frozenset())
 
     def constant(self, numbers: np.ndarray) -> DeviceMemory:

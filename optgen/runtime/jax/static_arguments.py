@@ -1,4 +1,4 @@
-"""What is known while a step is traced: values, dtypes and the platform."""
+"""Static arguments of a traced step: values, dtypes and the platform."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optgen.runtime.state import ModelState
 
 @dataclass(frozen=True, slots=True)
 class StaticArguments:
-    """What is part of the program that a step is compiled to.
+    """The arguments that become part of the program to which a step is compiled.
 
     Attributes:
         fixed: hyperparameters that are Python numbers.
@@ -35,7 +35,7 @@ KernelStep = Callable[[StaticArguments, Any], Any]
 
 
 def platform() -> str:
-    """What steps are traced for: `cpu`, `gpu` or another; that of the default device."""
+    """The platform for which steps are traced, `cpu`, `gpu` or another: that of the default device."""
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     if chosen is None:
         return jax.default_backend()

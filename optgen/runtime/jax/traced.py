@@ -264,7 +264,7 @@ class Step:
 
 
 def _array(place: DeviceMemory, back: Callable[[Any], Any], dtype: Any) -> _Make:
-    """What makes a new array from what a call has changed."""
+    """A function that makes a new array from the arrays that a call has changed."""
     return lambda found: back(_at(found, place)).astype(dtype)
 
 

@@ -88,7 +88,7 @@ def check_same_shapes(optimizer: str, gradients: Any, parameters: Any) -> None:
 
 
 def columns(optimizer: str, where: str, structure: Any, gradients: Any, value: Any) -> list[Any]:
-    """What a state holds for each leaf of the gradients.
+    """The values of a state for each leaf of the gradients.
 
     Raises:
         TreeMismatch: it was made for another tree.

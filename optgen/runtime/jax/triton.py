@@ -40,7 +40,7 @@ def by_triton(
     parameters: Sequence[Any],
     inputs: Mapping[str, Any],
 ) -> KernelStep | None:
-    """What makes a step on some arrays by Triton's kernels, the new parameters where the old ones were.
+    """The step by Triton's kernels on some arrays, with the new parameters in place of the old ones.
 
     None where the rule keeps histories, kernels do not know the types of arrays, or these may be on several devices and
     have to be folded over, or it is not known how they are split.

@@ -72,7 +72,7 @@ class JaxVariant(ArrayVariant):
         return is_one_pass and is_plain and not self.is_joint
 
     def _split_over(self, axes: tuple[str, ...]) -> JaxVariant:
-        """The same variant where devices have parts of tensors.
+        """The variant for tensors that are split over devices.
 
         Raises:
             TreeMismatch: some tensors are complex.

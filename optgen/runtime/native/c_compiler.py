@@ -67,7 +67,7 @@ def compiler() -> tuple[str, ...]:
 
 @functools.cache
 def version() -> str:
-    """What the compiler says of itself, and how it is called."""
+    """The compiler's own version text, and the command that calls it."""
     done = _run([*compiler(), "--version"], LONGEST_VERSION)
     return f"{' '.join(compiler())} {done.stdout.partition(chr(10))[0]}"
 
@@ -129,14 +129,14 @@ class CSource:
 
 @functools.cache
 def digest(source: CSource) -> str:
-    """What tells a source apart: its text and macros, the headers of `SOURCES`, and `FLAGS`."""
+    """The digest of a source: its text and macros, the headers of `SOURCES`, and `FLAGS`."""
     headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
     parts = [source.text, headers.decode(), *FLAGS, *source.defines]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _seal(library: bytes) -> bytes:
-    """What stands behind the end of a library: loading one that was cut short would end the process."""
+    """The mark after the end of a library file: loading one that was cut short would end the process."""
     return b"" if sys.platform == "darwin" else hashlib.sha256(library).digest()
 
 

@@ -16,7 +16,7 @@ from optgen.runtime.native.places import FORMATS, Formats
 
 
 def driver_source() -> CSource:
-    """What is compiled for `driver`."""
+    """The source that is compiled for `driver`."""
     return CSource("driver", (SOURCES / "driver.c").read_text())
 
 
@@ -100,7 +100,7 @@ class Kernels:
 
 
 def kernel_source(name: str, text: str, formats: Formats | None = None) -> CSource:
-    """What is compiled of a generated file: both precisions; or what takes arrays in other formats."""
+    """The source that is compiled of a generated file: both precisions, or kernels for arrays in other formats."""
     if formats is None:
         return CSource(name, text)
     defines = ("OPTGEN_BITS=32", f"OPTGEN_STORED={formats.stored}", f"OPTGEN_KEPT={formats.kept}")

@@ -70,7 +70,7 @@ FormatRole = Literal["stored", "kept"]
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """The types in which a kernel takes arrays, by the names of `TYPES`, where these are not all the arithmetic's.
+    """The types in which a kernel takes arrays, by the names of `TYPES`, where some are not the arithmetic's.
 
     Attributes:
         stored: of parameters, gradients and inputs.
@@ -143,7 +143,7 @@ def place_of(
 def dense_place(
     buffer: int, dtype: str, shape: tuple[int, ...], order: tuple[int, ...] = (), *, is_ring: bool = False
 ) -> Place:
-    """An array without gaps as the driver sees it; for the arguments see `place_of`."""
+    """The place of an array without gaps."""
     strides = tuple(SIZES[dtype] * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return place_of(buffer, dtype, shape, strides, order, is_ring=is_ring)
 

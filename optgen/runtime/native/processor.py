@@ -1,4 +1,4 @@
-"""What the system says of this machine's processor."""
+"""This machine's processor, as the system describes it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _erf(x: Any) -> Any:
 
 
 def namespace() -> types.SimpleNamespace:
-    """What an eager module finds under `xp`."""
+    """The namespace of an eager module's `xp`."""
     found = {name: getattr(np, name) for name in _SHARED_FUNCTIONS}
     found |= {"sigmoid": _sigmoid, "erf": _erf}
     return types.SimpleNamespace(**found, is_array=lambda value: isinstance(value, np.ndarray | np.generic))

@@ -91,7 +91,7 @@ def _fold(function: Callable[..., Tensor], neutral: float) -> Callable[..., Tens
 
 
 def namespace() -> types.SimpleNamespace:
-    """What an eager module finds under `xp`: numpy's names over torch tensors."""
+    """The namespace of an eager module's `xp`: numpy's names over torch tensors."""
     one = (
         *("abs", "exp", "expm1", "log", "sin", "cos", "tanh", "sigmoid", "erf", "floor", "ceil"),
         *("sqrt", "square", "logical_not"),

@@ -280,7 +280,7 @@ class Phase:
         return self.owned[-1]
 
     def filled(self, count: int, dtype: str, value: float) -> DeviceMemory:
-        """The same for numbers all of which have a value."""
+        """Memory filled with one value, for as long as this lives."""
         return memory_of(self.memory(count, getattr(torch, dtype)).fill_(value))
 
     def array(self, tensor: Tensor, *, is_read: bool = False, is_written: bool = False) -> DeviceMemory:

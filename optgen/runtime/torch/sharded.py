@@ -60,7 +60,7 @@ def as_placed(value: Tensor, like: Tensor) -> Tensor:
 
 
 class Sharding:
-    """What a variant asks of the parameters whose parts processes hold.
+    """A variant's requirements for sharded parameters.
 
     Args:
         label: what messages call the optimizer.
@@ -175,7 +175,7 @@ class Sharding:
 
 
 def described(tensor: Any) -> str:
-    """What messages call a tensor."""
+    """The name of a tensor in messages."""
     return "a DTensor" if is_sharded(tensor) else "a plain tensor"
 
 

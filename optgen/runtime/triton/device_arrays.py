@@ -35,7 +35,7 @@ class DeviceMemory(NamedTuple):
 
 @dataclass(slots=True)
 class DeviceArrays:
-    """What the columns of a table stand for: of one tensor, or with an empty shape of the model.
+    """The arrays behind the columns of a table: of one tensor, or with an empty shape of the model.
 
     Attributes:
         index: of the tensor in the model.

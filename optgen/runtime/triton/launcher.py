@@ -47,7 +47,7 @@ class Launcher:
         self.sizes = sizes
 
     def numbers_of_step(self, function: HostFunction, values: Mapping[str, float]) -> dict[str, float]:
-        """What a function of the host returns, by name."""
+        """The step scalars that a function of the host returns, by name."""
         results = getattr(self.module, function.name)(*(float(values[name]) for name in function.arguments))
         return dict(zip(function.returns, results, strict=True))
 

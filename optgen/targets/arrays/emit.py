@@ -52,7 +52,7 @@ def emit_jax(optimizer: CompiledOptimizer) -> ArrayModule:
 
 
 def emit_eager(optimizer: CompiledOptimizer) -> ArrayModule:
-    """The same functions for libraries that compute as they are called: numpy and torch."""
+    """The eager module of an optimizer, for libraries that compute as they are called: numpy and torch."""
     return _emitted(optimizer, _EAGER)
 
 
@@ -221,7 +221,7 @@ def _right_side(definition: Definition, kinds: dict[str, Kind], printer: ArrayPr
 
 
 def _per_axis(value: Expr, kinds: dict[str, Kind], printer: ArrayPrinter) -> str:
-    """The same expression for the vector of each axis; no spec can name a value as its variables are named."""
+    """An expression for the vector of each axis; its loop variables have names that no spec can use."""
     families = sorted(name for name in names_in(value) if kinds[name] is Kind.AXIS)
     inner = {name: f"_{name}_i" for name in families}
     # Not sympy's own replacing, which evaluates what it builds anew.

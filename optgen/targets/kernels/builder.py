@@ -24,12 +24,12 @@ class Kernel(Protocol):
 
     @property
     def launch(self) -> Launch:
-        """What the runtime knows of it."""
+        """The kernel's launch, as the runtime reads it."""
         ...
 
     @property
     def body(self) -> object:
-        """What two kernels have in common that are one."""
+        """A key that is equal for kernels with the same code."""
         ...
 
 
@@ -180,11 +180,11 @@ class KernelBuilder(ABC, Generic[K]):
 
     @abstractmethod
     def total(self, definition: Definition) -> None:
-        """What it takes to have a fold's partial results folded, and the result known."""
+        """Add a reduction of partial results, so that the kernel knows the result."""
 
     @abstractmethod
     def fold_slices(self, folds: Sequence[Definition]) -> None:
-        """What it takes to have a pass's numbers folded along axes."""
+        """Add the reduction of a pass's numbers along axes."""
 
     @abstractmethod
     def kernel(
@@ -196,7 +196,7 @@ class KernelBuilder(ABC, Generic[K]):
         folds: tuple[str, ...] = (),
         totals: tuple[str, ...] = (),
     ) -> K:
-        """What has been collected, as a kernel."""
+        """The collected lines and arguments, as a kernel."""
 
 
 def ordered_reads(definition: Definition, program: Program) -> list[str]:

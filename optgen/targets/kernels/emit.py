@@ -145,7 +145,7 @@ class CaseEmitter(ABC, Generic[K]):
 
     @abstractmethod
     def builder(self, domain: Kind) -> KernelBuilder[K]:
-        """What collects a kernel that goes through the numbers of a kind."""
+        """A builder for a kernel over the numbers of a kind."""
 
     def emit_pass(self, part: Pass, later: set[str]) -> None:
         reads = {name for d in (*part.definitions, *part.folds) for name in d.reads}

@@ -55,7 +55,7 @@ class NativeKernel:
 
     @property
     def body(self) -> object:
-        """What two kernels have in common that are one."""
+        """A key that is equal for kernels with the same code."""
         return (self.pointers, self.head, self.lines)
 
 
@@ -73,7 +73,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         self.has_lines = False
 
     def format_of(self, array: str) -> str:
-        """What the numbers of an array are called in C: `stored`, `kept` or `number`, see optgen_number.h."""
+        """The C type of an array's numbers: `stored`, `kept` or `number`, see optgen_number.h."""
         if self.domain is not Kind.ELEMENT or array in self.places.buffers:
             return _NUMBER
         states = {state.new for state in self.program.states}

@@ -66,12 +66,12 @@ class BlockFold:
 
     @property
     def neutral(self) -> str:
-        """What the fold starts from."""
+        """The neutral element of the reduction."""
         return NEUTRAL[self.operation]
 
     @property
     def part(self) -> str:
-        """What is to be folded of one block."""
+        """The operand of the reduction for one block."""
         return f"_part_{self.name}"
 
     def join(self, mask: str) -> str:
@@ -111,7 +111,7 @@ class TritonKernel:
 
     @property
     def body(self) -> object:
-        """What two kernels have in common that are one."""
+        """A key that is equal for kernels with the same code."""
         own = (self.columns, self.numbers, self.first, self.stores, self.lines, self.folds)
         return (self.launch.form, self.launch.constants, own)
 
@@ -124,7 +124,7 @@ class TritonKernel:
 
     @property
     def per_block(self) -> tuple[str, ...]:
-        """What the function for one block takes."""
+        """The arguments of the function for one block."""
         known = [
             parameter(a) for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk", "count")
         ]
@@ -135,7 +135,7 @@ class TritonKernel:
 
     @property
     def per_block_declared(self) -> tuple[str, ...]:
-        """The same, as that function declares it."""
+        """The parameters of the function for one block, as it declares them."""
         constant = {"_number", *self.launch.constants}
         return tuple(f"{name}: tl.constexpr" if name in constant else name for name in self.per_block)
 
