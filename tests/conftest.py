@@ -1,4 +1,4 @@
-"""Settings of every test: float64 in jax, so that targets can be compared to 1e-12; and little time for compilers."""
+"""Settings of every test: float64 in jax, so that targets can be compared to 1e-12; and one thread for each process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 # Two test processes with a thread for each core would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Programs run once here: XLA's time to make them fast is longer than what it saves. `make test-all` leaves XLA alone.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import jax
 import pytest

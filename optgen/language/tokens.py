@@ -279,7 +279,7 @@ def _is_named(found: list[Token], text: str, rest: str) -> bool:
 
 
 def _problem(kind: str, text: str, after: str) -> tuple[int, int, str, str] | None:
-    """The problem of a token whatever stands before it, as `_Scan.problem` says it; `after` is the text that follows."""
+    """The problem of a token whatever stands before it, see `_Scan.problem`; `after` is the text that follows."""
     whole = (0, len(text))
     match kind:
         case "name":
