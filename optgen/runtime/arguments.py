@@ -46,7 +46,7 @@ def dialect_of(manifest: Manifest, library: str) -> Dialect:
     In both, every hyperparameter and option is an argument.
     """
     if (spelled := spelling(manifest.dialects, library)) is not None:
-        return _completed(manifest, _without_given(spelled))
+        return completed(manifest, _without_given(spelled))
     names = {h.name for h in manifest.hyperparameters} | {o.name for o in manifest.options}
     learning_rate = _argument_name(library, "lr", names)
     arguments = [
@@ -70,8 +70,8 @@ def _without_given(dialect: Dialect) -> Dialect:
     return replace(dialect, arguments=arguments, options={}, layout=None)
 
 
-def _completed(manifest: Manifest, dialect: Dialect) -> Dialect:
-    """A spelling with all that it leaves out, by the spec's names and by keyword."""
+def completed(manifest: Manifest, dialect: Dialect) -> Dialect:
+    """A spelling with all hyperparameters and options that it leaves out, by the spec's names and by keyword."""
     from optgen.compiler.choice import dialect_defaults
 
     options, values = dialect_defaults(manifest, dialect)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from optgen.runtime.arguments import signature
+from optgen.compiler.choice import dialect_defaults
+from optgen.errors import TreeMismatch
+from optgen.runtime.arguments import completed, signature
 from optgen.runtime.entry_names import without_axis
 from optgen.runtime.formats import without_scales
 from optgen.runtime.manifests import catalogue_manifest, catalogue_names
@@ -35,6 +39,31 @@ def spellings(manifest: Manifest, library: str) -> list[Dialect]:
     found = [d for d in manifest.dialects if d.library == library] or [_in_its_manner(manifest, library)]
     added = tuple(Argument(p.name, (), (p.default,), keyword_only=True) for p in ADDED)
     return [replace(dialect, arguments=(*dialect.arguments, *added)) for dialect in found]
+
+
+def own_spelling(manifest: Manifest, library: str) -> Dialect:
+    """The spelling of a user's own optimizer: a library's first, with every hyperparameter and option an argument."""
+    return completed(manifest, spellings(manifest, library)[0])
+
+
+def fixed_entries(dialect: Dialect) -> dict[str, OptionValue]:
+    """What groups hold of which the spelling has no argument."""
+    arguments = {argument.name for argument in dialect.arguments}
+    fixed = FIXED.get((dialect.library, dialect.name), {})
+    return {name: value for name, value in fixed.items() if name not in arguments}
+
+
+def check_saved_group(label: str, manifest: Manifest, dialect: Dialect, saved: Mapping[str, Any]) -> None:
+    """Refuse a saved group of a wider spelling whose rule is another: it says what this one has no argument for.
+
+    Raises:
+        TreeMismatch: a hyperparameter or option that is no argument has another value than it has here.
+    """
+    options, values = dialect_defaults(manifest, dialect)
+    arguments = {name for a in dialect.arguments for name in (a.name, *a.targets)}
+    for name, value in {**options, **values}.items():
+        if name not in arguments and name in saved and saved[name] != value:
+            raise TreeMismatch(f"{label}: the state is of a rule with {name}={saved[name]!r}, and here it is {value!r}")
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from optgen.errors import HyperparameterTypeError, TreeMismatch
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import call_signature, is_kept_elsewhere, spellings
+from optgen.runtime.grouped_dialect import call_signature, check_saved_group, is_kept_elsewhere, own_spelling
 from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Team, thread_count
@@ -177,6 +177,8 @@ class Optimizer:
         if sizes != [len(g["params"]) for g in self.param_groups]:
             mine = [len(g["params"]) for g in self.param_groups]
             raise TreeMismatch(f"{name}: the state is of groups of {sizes} parameters, and there are groups of {mine}")
+        for group in groups:
+            check_saved_group(name, self.entry.manifest, self.dialect, group)
         parameters = self._parameters()
         found: defaultdict[Parameter, Kept] = defaultdict(dict)
         for number, parameter in enumerate(parameters):
@@ -255,6 +257,6 @@ def _is_parameter(value: Any) -> bool:
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[Optimizer]:
-    """The class of one optimizer, with lucid's name and arguments."""
-    dialect = dialect or spellings(entry.manifest, "lucid")[0]
+    """The class of one optimizer, with lucid's name and arguments; without a dialect, with the rule's others too."""
+    dialect = dialect or own_spelling(entry.manifest, "lucid")
     return generated_class(Optimizer, entry, dialect, "optgen.lucid", call_signature(dialect))

@@ -15,7 +15,13 @@ from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMi
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
-from optgen.runtime.grouped_dialect import FIXED, call_signature, is_kept_elsewhere, spellings
+from optgen.runtime.grouped_dialect import (
+    call_signature,
+    check_saved_group,
+    fixed_entries,
+    is_kept_elsewhere,
+    own_spelling,
+)
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
 from optgen.runtime.per_parameter import Work, check_inputs
 from optgen.runtime.state_dtypes import formats_of
@@ -67,7 +73,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     @property
     def _fixed(self) -> dict[str, Any]:
         """Entries that torch's groups of this name hold beside arguments."""
-        return FIXED.get((self.dialect.library, self.dialect.name), {})
+        return fixed_entries(self.dialect)
 
     @property
     def skipped_steps(self) -> int:
@@ -137,6 +143,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
         def layout_of(saved: Mapping[str, Any]) -> TorchLayout:
             group = {**self.defaults, **saved, **self._fixed}
+            check_saved_group(type(self).__name__, self.entry.manifest, self.dialect, saved)
             check_flags(type(self).__name__, group)
             return self._chosen(group)[0]
 
@@ -394,6 +401,6 @@ _check_capture: Callable[[torch.optim.Optimizer], None] = next(
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:
-    """The class of one optimizer, with torch's name and arguments."""
-    dialect = dialect or spellings(entry.manifest, "torch")[0]
+    """The class of one optimizer, with torch's name and arguments; without a dialect, with the rule's others too."""
+    dialect = dialect or own_spelling(entry.manifest, "torch")
     return generated_class(GeneratedOptimizer, entry, dialect, "optgen.torch", call_signature(dialect))
