@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from optgen._cache import cache_root
 from optgen._paths import generated_folder, specs_folder
 from optgen.errors import NoCompiler, OptgenError
+from optgen.escaping import visible
 
 #: Generated kernels are compiled by this release of Triton and later ones.
 OLDEST_TRITON = (3, 6)
@@ -33,14 +36,56 @@ def examine() -> Iterator[Finding]:
 
 
 def _catalogue() -> Finding:
+    from optgen.compiler.build import all_paths
+
     try:
-        specs = {path.stem for path in specs_folder().glob("*.toml")}
-        built = {path.parent.name for path in generated_folder().glob("*/manifest.json")}
+        specs, generated = all_paths(specs_folder()), generated_folder()
     except OptgenError as error:
         return Finding("catalogue", False, str(error))
-    detail = f"{len(specs)} specs, {len(specs & built)} of them generated, in {specs_folder().parent}"
-    complete = specs == built and len(specs) > 0
-    return Finding("catalogue", complete, detail + ("" if complete else "; run: optgen build"))
+    manifests = {path.parent.relative_to(generated).as_posix(): path for path in generated.rglob("manifest.json")}
+    wrong = [_why_stale(name, path, manifests.get(name)) for name, path in specs.items()]
+    wrong += [f"{name} is generated and has no spec" for name in sorted(manifests.keys() - specs.keys())]
+    wrong = [reason for reason in wrong if reason]
+    optimizers = [name for name in specs if "/" not in name]
+    built = [name for name in optimizers if name in manifests]
+    detail = f"{len(optimizers)} specs, {len(built)} of them generated, in {specs_folder().parent}"
+    if wrong or not optimizers:
+        return Finding("catalogue", False, "; ".join([detail, *wrong, "run: optgen build"]))
+    return Finding("catalogue", True, detail)
+
+
+def _why_stale(name: str, spec: Path, manifest: Path | None) -> str:
+    """Why the code of a spec is not what it says, by the digest of its text; nothing is compiled.
+
+    Args:
+        name: the spec's.
+        spec: its file.
+        manifest: that of what was generated from it; None if nothing was.
+
+    Returns:
+        The reason, on one line; empty if the text is the one that the code was generated from.
+    """
+    from optgen.spec.lr_schedule_reader import schedule_at
+    from optgen.spec.reader import read_spec, read_text
+    from optgen.targets.header import spec_digest
+
+    try:
+        digest = spec_digest(read_text(spec, str(spec)))
+        if manifest is not None and _digest_in(manifest) == digest:
+            return ""
+        schedule_at(spec) if "/" in name else read_spec(spec, f"specs/{name}.toml")
+    except (OptgenError, OSError) as error:
+        return f"{name} has a mistake: {visible(str(error).splitlines()[0])}"
+    return f"{name} is not generated" if manifest is None else f"{name} is not what its spec says"
+
+
+def _digest_in(manifest: Path) -> object:
+    """The digest of the spec that a manifest names; None of a file that is no manifest."""
+    try:
+        found = json.loads(manifest.read_bytes())
+    except ValueError:
+        return None
+    return found.get("digest") if isinstance(found, dict) else None
 
 
 def _cache() -> Finding:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import sys
 import types
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from optgen.doctor import Finding, examine
 from optgen.errors import OptgenError
 from optgen.runtime.native import choice
 from optgen.runtime.native.build import compiler
+from optgen.spec.starter import starter_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,13 +31,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def catalogue(folder: Path, monkeypatch: pytest.MonkeyPatch, specs: str, built: str) -> None:
-    """A catalogue of empty files with these names."""
-    (folder / "specs").mkdir()
-    for name in specs.split():
-        (folder / "specs" / f"{name}.toml").touch()
-    for name in built.split():
+    """A catalogue of these optimizers, which are what their specs say, and of one schedule."""
+    (folder / "specs" / "schedules").mkdir(parents=True)
+    texts = {name: starter_spec(name) for name in specs.split()}
+    texts["schedules/constant"] = (ROOT / "specs" / "schedules" / "constant.toml").read_text()
+    for name, text in texts.items():
+        (folder / "specs" / f"{name}.toml").write_text(text)
+    for name in [*built.split(), "schedules/constant"]:
         (folder / "generated" / name).mkdir(parents=True)
-        (folder / "generated" / name / "manifest.json").touch()
+        digest = hashlib.sha256(texts.get(name, "").encode()).hexdigest()
+        (folder / "generated" / name / "manifest.json").write_text(json.dumps({"digest": digest}))
     monkeypatch.setattr(doctor, "specs_folder", lambda: folder / "specs")
     monkeypatch.setattr(doctor, "generated_folder", lambda: folder / "generated")
 
@@ -59,9 +65,20 @@ def test_every_finding_is_one_line() -> None:
     ("specs", "built", "works", "said"),
     [
         ("adam sgd", "adam sgd", True, "2 specs, 2 of them generated, in {}"),
-        ("adam sgd", "adam", False, "2 specs, 1 of them generated, in {}; run: optgen build"),
-        ("adam sgd", "adam lion", False, "2 specs, 1 of them generated, in {}; run: optgen build"),
-        ("adam", "adam lion", False, "1 specs, 1 of them generated, in {}; run: optgen build"),
+        ("adam sgd", "adam", False, "2 specs, 1 of them generated, in {}; sgd is not generated; run: optgen build"),
+        (
+            "adam sgd",
+            "adam lion",
+            False,
+            "2 specs, 1 of them generated, in {}; sgd is not generated; lion is generated and has no spec; "
+            "run: optgen build",
+        ),
+        (
+            "adam",
+            "adam lion",
+            False,
+            "1 specs, 1 of them generated, in {}; lion is generated and has no spec; run: optgen build",
+        ),
         ("", "", False, "0 specs, 0 of them generated, in {}; run: optgen build"),
     ],
 )
@@ -70,6 +87,38 @@ def test_catalogue(
 ) -> None:
     catalogue(tmp_path, monkeypatch, specs, built)
     assert doctor._catalogue() == Finding("catalogue", works, said.format(tmp_path))
+
+
+def test_specs_that_were_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue(tmp_path, monkeypatch, "adam sgd zed", "adam sgd")
+    specs = tmp_path / "specs"
+    for name in ("adam", "schedules/constant"):
+        (specs / f"{name}.toml").write_text((specs / f"{name}.toml").read_text() + "\n# edited\n")
+    for name in ("sgd", "zed"):
+        path = specs / f"{name}.toml"
+        path.write_text(path.read_text().replace("d = m[t]\n", "d = q\n"))
+    line = path.read_text().split("\n").index("    d = q") + 1
+    found = doctor._catalogue()
+    assert not found.works
+    assert found.detail == (
+        f"3 specs, 2 of them generated, in {tmp_path}; adam is not what its spec says; "
+        f"sgd has a mistake: specs/sgd.toml:{line}:9: unknown name 'q'; "
+        f"zed has a mistake: specs/zed.toml:{line}:9: unknown name 'q'; "
+        "schedules/constant is not what its spec says; run: optgen build"
+    )
+
+
+def test_a_manifest_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue(tmp_path, monkeypatch, "adam", "adam")
+    (tmp_path / "generated" / "adam" / "manifest.json").write_text("[")
+    said = f"1 specs, 1 of them generated, in {tmp_path}; adam is not what its spec says; run: optgen build"
+    assert doctor._catalogue() == Finding("catalogue", False, said)
+
+
+def test_the_catalogue_is_what_its_specs_say() -> None:
+    count = len(list((ROOT / "specs").glob("*.toml")))
+    said = f"{count} specs, {count} of them generated, in {ROOT}"
+    assert doctor._catalogue() == Finding("catalogue", True, said)
 
 
 def test_catalogue_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
