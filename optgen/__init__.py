@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomOptimizer", "define", "load"]
 
+#: The modules that are imported by themselves, since each needs its library.
+_FRONT_ENDS = ("brainpy", "lucid", "optax", "optim", "schedules", "torch")
+
 try:
     __version__ = metadata.version("optgen")
 except metadata.PackageNotFoundError:  # run from a source tree that was never installed
@@ -34,4 +37,7 @@ def __getattr__(name: str) -> Any:
         from optgen import custom
 
         return getattr(custom, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from optgen.suggestions import did_you_mean, no_attribute
+
+    hint = did_you_mean(name, __all__, f"there are: {', '.join(__all__)}")
+    raise no_attribute(__name__, name, f"first: import optgen.{name}" if name in _FRONT_ENDS else hint)

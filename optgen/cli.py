@@ -20,6 +20,7 @@ from optgen import __version__
 from optgen._paths import checkout_folder, generated_folder, specs_folder
 from optgen.errors import OptgenError, SpecError
 from optgen.escaping import terminal, visible
+from optgen.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from optgen.compiler.build import Built
@@ -156,12 +157,9 @@ def _known_names(names: tuple[str, ...], specs: Path) -> tuple[str, ...]:
     found = [name if name in known else f"{SCHEDULES}/{name}" for name in names]
     for name, meant in zip(names, found, strict=True):
         if meant not in known:
-            from difflib import get_close_matches
-
             # Whoever names the file means the spec in it.
             last = [path.rpartition("/")[2] for path in known]
-            close = get_close_matches(Path(name).stem, last, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(last)}"
+            hint = did_you_mean(Path(name).stem, last, f"there are: {', '.join(last)}")
             raise click.ClickException(terminal(f"no spec '{name}' in {specs}; {hint}"))
     return tuple(dict.fromkeys(found)) or tuple(known)
 

@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -20,10 +19,11 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
 from optgen.errors import SpecError, UnknownOptimizer
 from optgen.runtime.entry import Entry, catalogue_entry
-from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.manifests import catalogue_names, not_generated
 from optgen.spec.definition import Value, define_spec
 from optgen.spec.model import Spec
 from optgen.spec.reader import parse_spec, read_text
+from optgen.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ class Definition:
             spec, inner = self.wraps.spec(), self.wraps.wrapped()
         return specialise(spec, choose(spec, {}, {}), inner)
 
+
+#: The attributes of what is defined that build optimizers.
+_FRONT_ENDS = ("optax", "optim", "torch", "lucid")
 
 #: What was compiled in this process and is still there, by its definition.
 _compiled: WeakValueDictionary[str, CustomOptimizer] = WeakValueDictionary()
@@ -147,6 +150,13 @@ class CustomOptimizer:
 
         return optimizer_class(self._entry)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or hasattr(type(self), name):
+            # What a front-end lacks while it is made is no attribute of this.
+            return object.__getattribute__(self, name)
+        told = f"{self.spec.name!r} has no {name!r}; there are {', '.join(_FRONT_ENDS)}, spec and files"
+        raise AttributeError(told, name=name, obj=None)
+
     def __repr__(self) -> str:
         return f"<optgen optimizer {self.spec.name}{inspect.signature(self.optim)}>"
 
@@ -201,8 +211,9 @@ def load(path: Path | str, *, wraps: CustomOptimizer | str | None = None) -> Cus
     if isinstance(path, str) and path in catalogue_names():
         path = specs_folder() / f"{path}.toml"
     elif isinstance(path, str) and not path.endswith(".toml") and not Path(path).exists():
-        close = get_close_matches(path, catalogue_names(), 1)
-        hint = f"did you mean '{close[0]}'?" if close else "a file's name ends with .toml"
+        if told := not_generated(path):
+            raise UnknownOptimizer(told)
+        hint = did_you_mean(path, catalogue_names(), "a file's name ends with .toml")
         raise UnknownOptimizer(f"there is no optimizer '{path}' in the catalogue, and no such file; {hint}")
     try:
         definition = Definition(read_text(path, str(path)), str(path), None)

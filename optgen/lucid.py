@@ -21,4 +21,4 @@ def _classes() -> dict[str, type[Optimizer]]:
     return for_each_dialect(lambda manifest: spellings(manifest, "lucid"), optimizer_class)
 
 
-__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN)
+__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN, "lucid.optim")

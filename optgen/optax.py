@@ -22,4 +22,4 @@ def _factories() -> dict[str, Callable[..., Any]]:
     return {**for_each_dialect(dialects_of("optax"), factory), **optax_factories()}
 
 
-__getattr__, __dir__ = lazy_names(__name__, _factories, ("apply_gradients",))
+__getattr__, __dir__ = lazy_names(__name__, _factories, ("apply_gradients",), "optax")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from optgen._paths import specs_folder
 from optgen.compiler.choice import Choice, choices_ahead
@@ -17,6 +16,7 @@ from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import UnknownOptimizer
 from optgen.spec.latex import equations_latex
 from optgen.spec.model import Spec
+from optgen.suggestions import did_you_mean
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
 
@@ -83,8 +83,7 @@ def _wrapped(spec: Spec) -> Rule | None:
 def _choice(spec: Spec, variant_name: str) -> Choice:
     choices = choices_ahead(spec)
     if variant_name not in choices:
-        close = get_close_matches(variant_name, choices, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(choices)}"
+        hint = did_you_mean(variant_name, choices, f"there are: {', '.join(choices)}")
         raise UnknownOptimizer(f"{spec.name} has no variant '{variant_name}'; {hint}")
     return choices[variant_name]
 

@@ -21,4 +21,4 @@ def _classes() -> dict[str, type[GeneratedOptimizer]]:
     return for_each_dialect(lambda manifest: spellings(manifest, "torch"), optimizer_class)
 
 
-__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN)
+__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN, "torch.optim")

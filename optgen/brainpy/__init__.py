@@ -26,4 +26,4 @@ def _classes() -> dict[str, type]:
     return {**for_each_dialect(dialects_of("brainpy"), optimizer_class), **scheduler_classes()}
 
 
-__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN)
+__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN, "brainpy.optim")

@@ -22,4 +22,4 @@ def _classes() -> dict[str, type]:
     return {**for_each_dialect(dialects_of("braintools"), optimizer_class), **scheduler_classes()}
 
 
-__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN)
+__getattr__, __dir__ = lazy_names(__name__, _classes, _OWN, "braintools.optim")

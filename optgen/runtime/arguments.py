@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
 from optgen.spec.declarations import MAX_COUNT
 from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionValue, spelling
+from optgen.suggestions import did_you_mean
 from optgen.targets.manifest import Manifest
 
 #: A learning rate that depends on the step: step count → value.
@@ -118,9 +118,9 @@ def bind(label: str, called: inspect.Signature, args: tuple[Any, ...], kwargs: M
         unknown = next((name for name in kwargs if name not in called.parameters), None)
         # Of a misspelt argument Python says that the right one is missing.
         told = f"got an unexpected keyword argument {unknown!r}" if unknown else str(error)
-        close = get_close_matches(unknown, called.parameters, 1, 0.6) if unknown else []
-        hint = f"; did you mean '{close[0]}'?" if close else f"; it takes {', '.join(called.parameters)}"
-        raise TypeError(f"{label}: {told}{hint}") from None
+        takes = f"it takes {', '.join(called.parameters)}"
+        hint = did_you_mean(unknown, called.parameters, takes) if unknown else takes
+        raise TypeError(f"{label}: {told}; {hint}") from None
 
 
 def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> Settings:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from optgen.runtime.docstrings import described
 from optgen.runtime.entry import Entry, catalogue_entry
-from optgen.runtime.manifests import catalogue_names
+from optgen.runtime.manifests import catalogue_names, not_generated
 from optgen.runtime.pickled import DefinedType
 from optgen.spec.model import Dialect
+from optgen.suggestions import did_you_mean, no_attribute
 from optgen.targets.manifest import Manifest
 
 Made = TypeVar("Made")
@@ -62,7 +63,7 @@ def generated_class(
 
 
 def lazy_names(
-    module: str, made: Callable[[], Mapping[str, Any]], own: Iterable[str] = ()
+    module: str, made: Callable[[], Mapping[str, Any]], own: Iterable[str] = (), library: str = ""
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a module with names that are made when first asked for.
 
@@ -70,6 +71,7 @@ def lazy_names(
         module: its name.
         made: gives what is made, by name.
         own: the names that the module has anyhow.
+        library: the module of the library that it stands beside.
     """
 
     def listed() -> list[str]:
@@ -83,8 +85,10 @@ def lazy_names(
         try:
             return made()[name]
         except KeyError:
-            close = get_close_matches(name, listed(), 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(listed())}"
-            raise AttributeError(f"module {module!r} has no attribute {name!r}; {hint}") from None
+            hint = not_generated(name)
+            if not hint and callable(getattr(sys.modules.get(library), name, None)):
+                hint = f"{library} has it, and optgen does not"
+            hint = hint or did_you_mean(name, listed(), f"there are: {', '.join(listed())}")
+            raise no_attribute(module, name, hint) from None
 
     return found, listed

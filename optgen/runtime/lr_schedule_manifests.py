@@ -9,6 +9,7 @@ from typing import Any
 
 from optgen._paths import generated_folder
 from optgen.errors import UnknownSchedule
+from optgen.runtime.manifests import not_generated
 from optgen.runtime.modules import module_from_text
 from optgen.spec.model import Dialect
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest, read_schedule_manifest
@@ -38,7 +39,8 @@ def schedule_manifest(name: str) -> LrScheduleManifest:
         return read_schedule_manifest((generated_folder() / _FOLDER / name / "manifest.json").read_bytes())
     except FileNotFoundError:
         known = ", ".join(schedule_names()) or "none; run: optgen build"
-        raise UnknownSchedule(f"no schedule '{name}' in the catalogue; there are: {known}") from None
+        told = not_generated(name) or f"no schedule '{name}' in the catalogue; there are: {known}"
+        raise UnknownSchedule(told) from None
 
 
 @functools.cache

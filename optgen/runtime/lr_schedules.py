@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ from optgen.runtime.lr_schedule_arguments import ScheduleSettings, bound_setting
 from optgen.runtime.lr_schedule_docstrings import described_schedule
 from optgen.runtime.lr_schedule_manifests import generated_function, schedule_manifest, spelled
 from optgen.spec.model import DIALECTS, Dialect
+from optgen.suggestions import did_you_mean
 from optgen.targets.lr_schedule_manifest import LrScheduleManifest
 
 
@@ -138,8 +138,7 @@ def spelled_schedule(library: str, name: str) -> ScheduleFactory:
         raise UnknownSchedule(f"no library {library!r} is known; there are: {', '.join(DIALECTS)}")
     known = spelled(library)
     if name not in known:
-        close = get_close_matches(name, known, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known) or 'none'}"
+        hint = did_you_mean(name, known, f"there are: {', '.join(known) or 'none'}")
         raise UnknownSchedule(f"no schedule '{name}' of {library}; {hint}")
     return schedule_factory(*known[name], "optgen.schedules")
 

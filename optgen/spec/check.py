@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from optgen.errors import SpecError
 from optgen.spec.language import MATRIX_AXES, MATRIX_AXES_OPTION, RESERVED, SHAPE_NAMES
@@ -30,6 +29,7 @@ from optgen.spec.syntax import (
     expressions,
     walk,
 )
+from optgen.suggestions import nearest
 
 #: What newcomers call the gradient and the parameter.
 _OTHER_NAMES = dict.fromkeys(("grad", "grads", "gradient", "gradients"), "the gradient is g")
@@ -316,8 +316,7 @@ class _Check:
             raise self.fail(span, f"'{name}' has no steps", hint)
         self.index(node, loops)
         if name not in self.known:
-            close = get_close_matches(name, sorted(self.known), 1, 0.7)
-            if close or name in _OTHER_NAMES or not _mentions_step(node.index):
+            if nearest(name, sorted(self.known), 0.7) or name in _OTHER_NAMES or not _mentions_step(node.index):
                 raise self.unknown(span, name, loops)
             raise self.fail(
                 span, f"'{name}' is read at a step, but '{name}[t]' is never assigned", f"add {name}[t] = ..."
@@ -328,12 +327,12 @@ class _Check:
             )
 
     def unknown(self, span: Span, name: str, loops: frozenset[str]) -> SpecError:
-        close = get_close_matches(name, sorted(self.known | loops), 1, 0.7)
+        meant = nearest(name, sorted(self.known | loops), 0.7)
         hint = "declare it in [hyperparameters] or give it a value"
         if self.defined:
             hint = f"write define(..., {name}=...) or give it a value"
-        if close:
-            hint = f"did you mean '{close[0]}'?"
+        if meant:
+            hint = f"did you mean '{meant}'?"
         elif name in _OTHER_NAMES:
             hint = _OTHER_NAMES[name]
         if name in RESERVED:

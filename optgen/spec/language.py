@@ -11,7 +11,6 @@ import ast
 import math
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from optgen.errors import SpecError
 from optgen.spec.grammar import check_grammar
@@ -36,6 +35,7 @@ from optgen.spec.syntax import (
     is_initial,
 )
 from optgen.spec.tokens import read_lines
+from optgen.suggestions import did_you_mean
 
 #: Functions of numbers: name → fewest and most arguments.
 FUNCTIONS: dict[str, tuple[int, int]] = {
@@ -264,9 +264,9 @@ class _Reader:
             return self.length(node, depth)
         known = function in FUNCTIONS or function in REDUCTIONS
         if not known and function != self.wrapped:
-            close = get_close_matches(function, [*FUNCTIONS, *REDUCTIONS], 1, 0.7)
-            names = ", ".join(sorted({*FUNCTIONS, *REDUCTIONS}))
-            hint = f"did you mean '{close[0]}'?" if close else f"a product needs '*'; the functions are {names}"
+            names = sorted({*FUNCTIONS, *REDUCTIONS})
+            others = f"a product needs '*'; the functions are {', '.join(names)}"
+            hint = did_you_mean(function, [*FUNCTIONS, *REDUCTIONS], others, 0.7)
             raise self.fail(node.func, f"unknown function '{function}'", hint)
         over = ""
         for keyword in node.keywords:

@@ -7,8 +7,6 @@ hyperparameters are decided when the schedule is made, those on numbers at every
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from optgen.errors import SpecError
 from optgen.spec.language import FUNCTIONS, LENGTH, REDUCTIONS, RESERVED
 from optgen.spec.lr_schedule_model import LrSchedule
@@ -33,6 +31,7 @@ from optgen.spec.syntax import (
     expressions,
     walk,
 )
+from optgen.suggestions import did_you_mean
 
 #: What the rule assigns.
 RESULT = "lr"
@@ -310,8 +309,7 @@ class _Check:
         raise self.fail(span, f"unknown name '{name}'", self.nearest(name, self.known | loops))
 
     def nearest(self, name: str, known: set[str] | frozenset[str]) -> str:
-        close = get_close_matches(name, sorted(known), 1, 0.7)
-        return f"did you mean '{close[0]}'?" if close else "declare it in [hyperparameters] or give it a value"
+        return did_you_mean(name, sorted(known), "declare it in [hyperparameters] or give it a value", 0.7)
 
     def entry(self, node: Indexed, loops: frozenset[str]) -> None:
         if node.name not in self.lists:

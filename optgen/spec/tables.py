@@ -5,7 +5,6 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from optgen.errors import SpecError
@@ -15,6 +14,7 @@ from optgen.spec.names import declared_problem, name_problem
 from optgen.spec.source import Source
 from optgen.spec.symbols import symbol_problem
 from optgen.spec.tokens import MAX_NAME
+from optgen.suggestions import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*\Z")
 
@@ -193,7 +193,4 @@ def shortened(name: str) -> str:
 
 def suggestion(name: str, known: tuple[str, ...]) -> str:
     """A hint for a misspelt name: the closest known one, or all."""
-    close = get_close_matches(name, known, 1, 0.7)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else "there is none"
+    return did_you_mean(name, known, f"known: {', '.join(known)}" if known else "there is none", 0.7)

@@ -100,6 +100,7 @@ def test_build_of_named_specs_from_and_into_other_folders(specs: Path, output: P
     ("name", "hint"),
     [
         ("plian", "did you mean 'plain'?"),
+        ("PlaIn", "did you mean 'plain'?"),
         ("specs/startr.toml", "did you mean 'starter'?"),
         ("zzz", "there are: plain, starter"),
         ("../specs/plain", "did you mean 'plain'?"),

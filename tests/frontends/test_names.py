@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -14,15 +19,24 @@ import optgen.optax
 import optgen.optim
 import optgen.schedules
 import optgen.torch
-from optgen.errors import InvalidHyperparameter, UnknownSchedule
+from optgen._paths import specs_folder
+from optgen.errors import InvalidHyperparameter, UnknownOptimizer, UnknownSchedule
+from optgen.runtime import manifests
+from optgen.runtime.lr_schedule_manifests import schedule_manifest
 from optgen.schedules import spelled_schedule
+from optgen.spec.starter import starter_spec
 
 
 @pytest.mark.parametrize(
     ("module", "name", "meant"),
     [
         (optgen.optax, "adamm", "adam"),
+        (optgen.optax, "AdamW", "adamw"),
+        (optgen.optax, "adamW", "adamw"),
+        (optgen.optax, "scheduleFree", "schedule_free"),
         (optgen.optim, "Adem", "Adam"),
+        (optgen.torch, "adamw", "AdamW"),
+        (optgen.lucid, "NADAM", "NAdam"),
         (optgen.torch, "Adem", "Adam"),
         (optgen.lucid, "Adem", "Adam"),
         (optgen.brainpy, "Adem", "Adam"),
@@ -35,6 +49,78 @@ def test_the_nearest_name_is_told(module, name, meant):
         getattr(module, name)
     assert meant in dir(module)
     assert not [n for n in dir(module) if n.startswith("_") or n in ("Any", "functools", "annotations")]
+
+
+def last_line(*statements: str) -> str:
+    """What Python prints last of an error that nothing catches."""
+    ran = subprocess.run([sys.executable, "-c", "; ".join(statements)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    return ran.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (
+            ("import optgen.optax", "optgen.optax.adamW"),
+            "'optgen.optax' has no attribute 'adamW'; did you mean 'adamw'?",
+        ),
+        (
+            ("import optgen.torch", "optgen.torch.ASGD"),
+            "'optgen.torch' has no attribute 'ASGD'; torch.optim has it, and optgen does not",
+        ),
+        (("import optgen", "optgen.torch"), "'optgen' has no attribute 'torch'; first: import optgen.torch"),
+        (("import optgen", "optgen.lod"), "'optgen' has no attribute 'lod'; did you mean 'load'?"),
+    ],
+)
+def test_python_adds_no_suggestion_of_its_own(statements: tuple[str, ...], said: str):
+    assert last_line(*statements) == f"AttributeError: module {said}"
+
+
+def test_front_ends_of_what_is_loaded():
+    for name in ("brainpy", "jax"):
+        told = f"'adam' has no '{name}'; there are optax, optim, torch, lucid, spec and files"
+        with pytest.raises(AttributeError, match=told):
+            getattr(optgen.load("adam"), name)
+    assert not hasattr(optgen.load("adam"), "__len__")
+
+
+def test_the_catalogues_names_by_case():
+    with pytest.raises(UnknownOptimizer, match="did you mean 'adamw'"):
+        optgen.load("AdamW")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'weightDecay'; did you mean 'weight_decay'"):
+        optgen.optax.adamw(0.1, weightDecay=0.1)
+
+
+@pytest.fixture
+def with_an_unbuilt_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue that has one spec more, and a schedule, of which nothing is generated."""
+    shutil.copytree(specs_folder(), tmp_path / "specs")
+    (tmp_path / "specs" / "zed_two.toml").write_text(starter_spec("zed_two"))
+    (tmp_path / "specs" / "schedules" / "slope.toml").write_text("")
+    monkeypatch.setattr(manifests, "specs_folder", lambda: tmp_path / "specs")
+
+
+@pytest.mark.usefixtures("with_an_unbuilt_spec")
+def test_a_spec_that_is_not_generated():
+    told = re.escape("specs/zed_two.toml is not generated yet; run: optgen build zed_two")
+    for ask in (
+        lambda: optgen.load("zed_two"),
+        lambda: optgen.load("lookahead", wraps="zed_two"),
+        lambda: optgen.optax.zed_two,
+        lambda: optgen.torch.ZedTwo,
+        lambda: optgen.optim.ZedTwo,
+    ):
+        with pytest.raises((UnknownOptimizer, AttributeError), match=told):
+            ask()
+    told = re.escape("specs/schedules/slope.toml is not generated yet; run: optgen build slope")
+    with pytest.raises(AttributeError, match=told):
+        _ = optgen.schedules.slope
+    with pytest.raises(UnknownSchedule, match=told):
+        schedule_manifest("slope")
+    # A name that is known by neither.
+    with pytest.raises(AttributeError, match="there are"):
+        _ = optgen.optax.qqqq
 
 
 def test_what_optgen_has():
