@@ -6,6 +6,9 @@ from pathlib import Path
 
 from optgen.errors import OptgenError
 
+#: The folder of learning-rate schedules, among specs and among generated code.
+SCHEDULES = "schedules"
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -27,6 +30,21 @@ def generated_folder() -> Path:
         OptgenError: optgen is neither installed with its catalogue nor run from a checkout.
     """
     return _catalogue() / "generated"
+
+
+def spec_label(path: Path) -> str:
+    """What a spec file is called in messages and in the code that is made of it, the same on every machine.
+
+    A file of the catalogue goes by its place there, `specs/adam.toml` or `specs/schedules/constant.toml`; any other by
+    the folder of specs that it lies in, of which only the last name is told.
+    """
+    path = path.resolve()
+    folder = path.parent.parent if path.parent.name == SCHEDULES else path.parent
+    relative = path.relative_to(folder).as_posix()
+    if folder == specs_folder().resolve():
+        return f"specs/{relative}"
+    # The catalogue's own prefix is what its specs are known by.
+    return f"{'./' if folder.name == 'specs' else ''}{folder.name}/{relative}"
 
 
 def _catalogue() -> Path:

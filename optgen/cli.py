@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from optgen import __version__
-from optgen._paths import checkout_folder, generated_folder, specs_folder
+from optgen._paths import checkout_folder, generated_folder, spec_label, specs_folder
 from optgen.errors import OptgenError, SpecError
 from optgen.escaping import terminal, visible
 from optgen.suggestions import did_you_mean
@@ -303,7 +303,8 @@ def _shown(name: str, folder: Path, stage: str | None, target: str | None, varia
         return show_schedule(all_paths(folder)[name], target)
     from optgen.spec.reader import read_spec
 
-    spec = read_spec(folder / f"{name}.toml", f"specs/{name}.toml")
+    path = folder / f"{name}.toml"
+    spec = read_spec(path, spec_label(path))
     if target:
         from optgen.show import show_target
 
@@ -443,7 +444,8 @@ def verify(names: tuple[str, ...], target: str, gpus: tuple[str, ...], specs: Pa
         raise click.ClickException("learning rate schedules have no kernels")
     rows, wrong = [], 0
     for name in chosen:
-        spec = read_spec(folder / f"{name}.toml")
+        path = folder / f"{name}.toml"
+        spec = read_spec(path, spec_label(path))
         found = kernels.verify(spec, wrapped_rule(spec, folder), gpus or tuple(kernels.GPUS))
         for variant, moved, said in found.bytes:
             if moved != said:

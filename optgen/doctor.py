@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from optgen._cache import cache_root
-from optgen._paths import generated_folder, specs_folder
+from optgen._paths import generated_folder, spec_label, specs_folder
 from optgen.errors import NoCompiler, OptgenError
 from optgen.escaping import visible
 
@@ -73,7 +73,7 @@ def _why_stale(name: str, spec: Path, manifest: Path | None) -> str:
         digest = spec_digest(read_text(spec, str(spec)))
         if manifest is not None and _digest_in(manifest) == digest:
             return ""
-        schedule_at(spec) if "/" in name else read_spec(spec, f"specs/{name}.toml")
+        schedule_at(spec) if "/" in name else read_spec(spec, spec_label(spec))
     except (OptgenError, OSError) as error:
         return f"{name} has a mistake: {visible(str(error).splitlines()[0])}"
     return f"{name} is not generated" if manifest is None else f"{name} is not what its spec says"

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from optgen import doctor
+from optgen import _paths, doctor
 from optgen.doctor import Finding, examine
 from optgen.errors import OptgenError
 from optgen.runtime.native import choice
@@ -41,7 +41,8 @@ def catalogue(folder: Path, monkeypatch: pytest.MonkeyPatch, specs: str, built: 
         (folder / "generated" / name).mkdir(parents=True)
         digest = hashlib.sha256(texts.get(name, "").encode()).hexdigest()
         (folder / "generated" / name / "manifest.json").write_text(json.dumps({"digest": digest}))
-    monkeypatch.setattr(doctor, "specs_folder", lambda: folder / "specs")
+    for module in (doctor, _paths):
+        monkeypatch.setattr(module, "specs_folder", lambda: folder / "specs")
     monkeypatch.setattr(doctor, "generated_folder", lambda: folder / "generated")
 
 

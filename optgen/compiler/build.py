@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from optgen._cache import UNFINISHED, cache_root, compiler_key, write_whole
+from optgen._paths import SCHEDULES as SCHEDULES
+from optgen._paths import spec_label
 from optgen.compiler.wrapping import wrapped_rule
 from optgen.errors import OptgenError, SpecError
 from optgen.spec.reader import read_spec
 
-#: The folder of learning-rate schedules, among specs and among generated code.
-SCHEDULES = "schedules"
 #: Folders that Python makes by itself and no spec is asked for.
 _IGNORED = "__pycache__"
 
@@ -92,7 +92,7 @@ def generate_file(path: Path) -> dict[str, str]:
     """
     from optgen.compiler.pipeline import generate
 
-    spec = read_spec(path, f"specs/{path.name}")
+    spec = read_spec(path, spec_label(path))
     if spec.name != path.stem:
         where = spec.source.location(spec.source.find("optimizer", "name"))
         raise SpecError(f"the name is '{spec.name}' and the file's is '{path.stem}'", where, "make them the same")
@@ -190,7 +190,7 @@ def _key(spec: Path) -> str:
     """What generated files depend on: for an optimizer that wraps another, on any spec beside it."""
     text = spec.read_bytes()
     around = [path.read_bytes() for path in spec_paths(spec.parent).values()] if b"\nwrapped" in text else []
-    return hashlib.sha256(b"".join([text, compiler_key().encode(), *around])).hexdigest()
+    return hashlib.sha256(b"".join([spec_label(spec).encode(), text, compiler_key().encode(), *around])).hexdigest()
 
 
 class _Record:

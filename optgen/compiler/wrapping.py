@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optgen._paths import spec_label
 from optgen.compiler.choice import default_choice
 from optgen.compiler.rule import Rule
 from optgen.compiler.specialise import specialise
@@ -36,5 +37,5 @@ def wrapped_rule(spec: Spec, folder: Path, around: tuple[str, ...] = ()) -> Rule
         raise SpecError(f"there is no optimizer '{spec.wrapped}' to wrap", where, suggestion(spec.wrapped, known))
     if spec.wrapped in (*around, spec.name):
         raise SpecError(f"'{spec.name}' would wrap itself", where, "wrap another optimizer")
-    inner = read_spec(path, f"specs/{path.name}")
+    inner = read_spec(path, spec_label(path))
     return specialise(inner, default_choice(inner), wrapped_rule(inner, folder, (*around, spec.name)))

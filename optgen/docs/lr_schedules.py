@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from optgen._paths import spec_label
 from optgen.compiler.lr_schedule_pipeline import manifest_of
 from optgen.docs.reference import Row
 from optgen.escaping import html, markdown, markdown_code, markdown_link, markdown_math
@@ -38,7 +39,7 @@ def schedule_manifests(specs: Path) -> tuple[LrScheduleManifest, ...]:
         SpecError: the file of one is wrong.
     """
     paths = sorted((specs / "schedules").glob("*.toml"))
-    return tuple(manifest_of(read_schedule(path, f"specs/schedules/{path.name}")) for path in paths)
+    return tuple(manifest_of(read_schedule(path, spec_label(path))) for path in paths)
 
 
 def section_of(manifest: LrScheduleManifest) -> Section:

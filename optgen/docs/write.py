@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 
+from optgen._paths import spec_label
 from optgen.compiler.build import Difference, spec_paths
 from optgen.compiler.pipeline import generate
 from optgen.compiler.wrapping import wrapped_rule
@@ -47,7 +48,7 @@ def documented(specs: Path) -> dict[str, Documented]:
     """
     found = {}
     for name, path in spec_paths(specs).items():
-        spec = read_spec(path, f"specs/{path.name}")
+        spec = read_spec(path, spec_label(path))
         files = generate(spec, wrapped=wrapped_rule(spec, specs), targets=("jax",)).files
         found[name] = Documented(spec, read_manifest(files["manifest.json"].encode()))
     return found

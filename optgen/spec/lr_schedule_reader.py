@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optgen._paths import spec_label
 from optgen.errors import SpecError
 from optgen.spec.declarations import demand, latex_name, read_hyperparameter, read_option, read_references
 from optgen.spec.dialects import read_dialects
@@ -190,13 +191,13 @@ def _constraints(tables: Tables, head: Mapping[str, Any], names: tuple[str, ...]
 
 
 def schedule_at(path: Path) -> LrSchedule:
-    """The schedule of a file of the catalogue, whose name is its file's.
+    """The schedule of a file in a folder of specs, whose name is its file's.
 
     Raises:
         SpecError: the file is no valid schedule, or has another name.
         OSError: it cannot be read.
     """
-    schedule = read_schedule(path, f"specs/schedules/{path.name}")
+    schedule = read_schedule(path, spec_label(path))
     if schedule.name != path.stem:
         where = schedule.source.location(schedule.source.find("schedule", "name"))
         raise SpecError(f"the name is '{schedule.name}' and the file's is '{path.stem}'", where, "make them the same")

@@ -5,7 +5,7 @@ from __future__ import annotations
 _TEXT = """\
 # An optimizer as equations. docs/language.md is the reference. `optgen.load("{name}.toml")` compiles this file for a
 # script. In the folder specs/ of a checkout of optgen, `optgen show {name} --stage simplified` shows what becomes of
-# it, and `optgen build {name}` generates its code; elsewhere both take --specs FOLDER.
+# it, and `optgen build {name}` generates its code; elsewhere both take --specs FOLDER, and build --output FOLDER too.
 
 [optimizer]
 name = "{name}"                      # also the name of this file

@@ -199,7 +199,7 @@ def test_wrong_spec_leaves_its_files_and_the_others_are_built(specs: Path, outpu
     line = lines.index("theta[t] = theta[t-1] - lr*detail") + 1
     first, second = build(specs, output)
     assert str(first.error) == (
-        f"specs/first.toml:{line}:28: unknown name 'detail'\n"
+        f"./specs/first.toml:{line}:28: unknown name 'detail'\n"
         f"   {line} | theta[t] = theta[t-1] - lr*detail\n"
         f"      |                            ^^^^^^ declare it in [hyperparameters] or give it a value"
     )
@@ -214,7 +214,7 @@ def test_name_must_be_that_of_the_file(specs: Path) -> None:
     (specs / "second.toml").rename(specs / "third.toml")
     with pytest.raises(SpecError, match=r"the name is 'second' and the file's is 'third'") as caught:
         generate_file(specs / "third.toml")
-    assert caught.value.location.path == "specs/third.toml"
+    assert caught.value.location.path == "./specs/third.toml"
     assert caught.value.hint == "make them the same"
 
 
