@@ -19,6 +19,9 @@ from optgen.spec.model import Argument, Dialect, Hyperparameter, Option, OptionV
 from optgen.suggestions import did_you_mean
 from optgen.targets.manifest import Manifest
 
+#: What hyperparameters are in the libraries whose groups of parameters hold them; schedulers change them there.
+_GROUPED = {"torch": "a number or a tensor", "lucid": "a number"}
+
 #: A learning rate that depends on the step: step count → value.
 Schedule = Any
 
@@ -156,20 +159,30 @@ def settings(manifest: Manifest, dialect: Dialect, given: Mapping[str, Any]) -> 
             label = f"{dialect.name}: {argument.name}" + (f" ({target})" if argument.packed else "")
             if target in declared_options:
                 options[target] = check_option(label, declared_options[target], part)
-            elif hasattr(part, "current_lrs"):
+                continue
+            varies = takes_schedule(dialect, argument, hyperparameters[target])
+            is_scheduler = hasattr(part, "current_lrs")
+            if varies and dialect.library in _GROUPED and (is_scheduler or callable(part)):
+                hint = f"a schedule goes with {dialect.library}.optim.lr_scheduler"
+                raise HyperparameterTypeError(f"{label} is {_kinds(dialect.library, varies)}, not {part!r}; {hint}")
+            if is_scheduler:
                 # Called as an optax schedule, it would give its negated rate.
-                raise HyperparameterTypeError(f"{label} is a number, an array or a schedule; {part!r} is a scheduler")
-            elif callable(part) and takes_schedule(dialect, argument, hyperparameters[target]):
+                what = f"{_kinds(dialect.library, varies)}; {part!r} is a scheduler"
+                raise HyperparameterTypeError(f"{label} is {what}")
+            if varies and callable(part):
                 schedules[target] = part
-            else:
-                declared = replace(
-                    hyperparameters[target], varies=takes_schedule(dialect, argument, hyperparameters[target])
-                )
-                if target in dialect.domains:
-                    declared = replace(declared, domain=dialect.domains[target])
-                values[target] = check_value(label, declared, part)
+                continue
+            declared = replace(hyperparameters[target], varies=varies)
+            if target in dialect.domains:
+                declared = replace(declared, domain=dialect.domains[target])
+            values[target] = check_value(label, declared, part, dialect.library)
     _check_demands(dialect, options, values)
     return Settings(options, values, schedules)
+
+
+def _kinds(library: str, varies: bool) -> str:
+    """The values that a hyperparameter may have in a library's front-end, in its words."""
+    return _GROUPED.get(library) or ("a number, an array or a schedule" if varies else "a number or an array")
 
 
 def takes_schedule(dialect: Dialect, argument: Argument, hyperparameter: Hyperparameter) -> bool:
@@ -262,8 +275,14 @@ def _check_array(label: str, hyperparameter: Hyperparameter, value: Any) -> None
         check_value(label, hyperparameter, float(value))
 
 
-def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
+def check_value(label: str, hyperparameter: Hyperparameter, value: Any, library: str = "") -> Any:
     """A hyperparameter's value: a Python number inside its domain, or an array of one number as it is.
+
+    Args:
+        label: what it is called in messages.
+        hyperparameter: what its spec declares.
+        value: what was given.
+        library: the one whose front-end was given it.
 
     Raises:
         InvalidHyperparameter: it is outside its domain.
@@ -284,6 +303,6 @@ def check_value(label: str, hyperparameter: Hyperparameter, value: Any) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.ndarray):
         _check_array(label, hyperparameter, value)
         return value
-    kinds = "a number, an array or a schedule" if hyperparameter.varies else "a number or an array"
-    hint = "; its spec would have to say varies = true" if callable(value) and not hyperparameter.varies else ""
-    raise HyperparameterTypeError(f"{label} is {kinds}, not {value!r}{hint}")
+    is_new = callable(value) and not hyperparameter.varies and library not in _GROUPED
+    hint = "; its spec would have to say varies = true" if is_new else ""
+    raise HyperparameterTypeError(f"{label} is {_kinds(library, hyperparameter.varies)}, not {value!r}{hint}")

@@ -230,7 +230,7 @@ class Optimizer:
         name = type(self).__name__
         given = {a.name: group[a.name] for a in self.dialect.arguments if a.name in group and a.targets}
         chosen = settings(self.entry.manifest, self.dialect, given)
-        for spelled, value in (*chosen.schedules.items(), *chosen.values.items()):
+        for spelled, value in chosen.values.items():
             if value is not None and not isinstance(value, int | float):
                 raise HyperparameterTypeError(f"{name}: {spelled} is a number, not {value!r}")
         checked_flag(name, group["skip_nonfinite"])

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch._compile import _disable_dynamo
 
-from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch, UnsupportedSharding
+from optgen.errors import InvalidHyperparameter, TreeMismatch, UnsupportedSharding
 from optgen.runtime.arguments import bind, settings
 from optgen.runtime.catalogue_module import generated_class
 from optgen.runtime.entry import Entry
@@ -360,12 +360,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 raise InvalidHyperparameter(f"{type(self).__name__}: {name} is {value!r}, not {group[name]!r}")
         given = {a.name: plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
         chosen = settings(self.entry.manifest, self.dialect, given)
-        if chosen.schedules:
-            name = next(iter(chosen.schedules))
-            raise HyperparameterTypeError(
-                f"{type(self).__name__}: {name} is a number or a tensor, not {chosen.schedules[name]!r}; "
-                f"a schedule goes with torch.optim.lr_scheduler"
-            )
         variant = self.entry.torch_variant(chosen.options, chosen.values)
         # Tensors as they were given: autograd may follow them.
         values = {**chosen.values, **tensors_of(self.dialect, group)}

@@ -17,6 +17,7 @@ from optgen.compiler.choice import choose
 from optgen.compiler.interpret import Interpreter
 from optgen.compiler.specialise import specialise
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter, TreeMismatch
+from optgen.optim import StepLR
 from optgen.runtime.arguments import settings
 from tests.inputs import needed_inputs
 
@@ -160,9 +161,12 @@ def test_steps_that_are_not_finite_are_left_out_and_counted():
     ("kwargs", "error", "message"),
     [
         ({"lr": -1.0}, InvalidHyperparameter, "Adam: lr = -1.0 is outside its domain: lr >= 0"),
-        ({"lr": "0.1"}, HyperparameterTypeError, "Adam: lr is a number"),
-        ({"lr": None}, HyperparameterTypeError, "Adam: lr is a number"),
-        ({"lr": lambda step: 0.1}, HyperparameterTypeError, "Adam: lr is a number"),
+        ({"lr": "0.1"}, HyperparameterTypeError, "Adam: lr is a number, not '0.1'"),
+        ({"lr": None}, HyperparameterTypeError, "Adam: lr is a number, not None"),
+        ({"lr": lambda step: 0.1}, HyperparameterTypeError, "Adam: lr is a number, not <function"),
+        ({"lr": lambda step: 0.1}, HyperparameterTypeError, "; a schedule goes with lucid.optim.lr_scheduler"),
+        ({"lr": StepLR(0.1, 2)}, HyperparameterTypeError, "; a schedule goes with lucid.optim.lr_scheduler"),
+        ({"eps": lambda step: 0.1}, HyperparameterTypeError, "Adam: eps is a number, not <function"),
         ({"lr": np.ones(2)}, HyperparameterTypeError, "Adam: lr is a number"),
         ({"betas": (0.9, 1.0)}, InvalidHyperparameter, "betas (beta2) = 1.0 is outside its domain"),
         ({"eps": -1e-8}, InvalidHyperparameter, "eps"),

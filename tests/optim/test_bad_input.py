@@ -36,7 +36,7 @@ from tests.optim.held import Box, box, ones
             HyperparameterTypeError,
             "Adam: eps is a number or an array, not",
         ),
-        (lambda: Adam(eps=StepLR()), HyperparameterTypeError, "Adam: eps is a number, an array or a schedule; StepLR("),
+        (lambda: Adam(eps=StepLR()), HyperparameterTypeError, "Adam: eps is a number or an array; StepLR("),
         (lambda: Adam(amsgrad=1), HyperparameterTypeError, "Adam: amsgrad is True or False, not 1"),
         (lambda: Adam(skip_nonfinite=1), HyperparameterTypeError, "Adam: skip_nonfinite is True or False, not 1"),
         (lambda: Adam(beta3=1), TypeError, "Adam: got an unexpected keyword argument 'beta3'; did you mean 'beta"),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import optgen
+import optgen.optim
 import optgen.torch
 from optgen.compiler.choice import choose
 from optgen.compiler.interpret import Interpreter
@@ -266,9 +267,14 @@ def test_named_parameters():
 
 WRONG = [
     ({"lr": -1.0}, InvalidHyperparameter, "lr = -1.0 is outside its domain: lr >= 0"),
-    ({"lr": "0.1"}, HyperparameterTypeError, "lr is a number"),
-    ({"lr": None}, HyperparameterTypeError, "lr is a number"),
-    ({"lr": lambda count: 0.1}, HyperparameterTypeError, "torch.optim.lr_scheduler"),
+    ({"lr": "0.1"}, HyperparameterTypeError, "lr is a number or a tensor, not '0.1'"),
+    ({"lr": None}, HyperparameterTypeError, "lr is a number or a tensor, not None"),
+    ({"lr": lambda count: 0.1}, HyperparameterTypeError, "lr is a number or a tensor, not <function"),
+    ({"lr": lambda count: 0.1}, HyperparameterTypeError, "; a schedule goes with torch.optim.lr_scheduler"),
+    ({"lr": optgen.optim.StepLR(0.1, 2)}, HyperparameterTypeError, "lr is a number or a tensor, not StepLR("),
+    ({"lr": optgen.optim.StepLR(0.1, 2)}, HyperparameterTypeError, "; a schedule goes with torch.optim.lr_scheduler"),
+    ({"eps": "0.1"}, HyperparameterTypeError, "eps is a number or a tensor, not '0.1'"),
+    ({"eps": lambda count: 0.1}, HyperparameterTypeError, "eps is a number or a tensor, not <function"),
     ({"betas": (0.9, 1.0)}, InvalidHyperparameter, "betas (beta2) = 1.0 is outside its domain"),
     ({"betas": 0.9}, HyperparameterTypeError, "betas is a tuple"),
     ({"eps": -1e-8}, InvalidHyperparameter, "eps"),
