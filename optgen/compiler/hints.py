@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from optgen.compiler.choice import Choice, default_choice
 from optgen.spec.model import Spec
-from optgen.spec.syntax import Name, Node, assignments, walk
+from optgen.spec.syntax import Logical, Name, Node, Statement, Unary, as_written, assignments, walk
 
 
 class Hints:
@@ -15,6 +15,30 @@ class Hints:
     def __init__(self, spec: Spec, choice: Choice) -> None:
         self.spec = spec
         self.choice = choice
+        self._cases: dict[str, dict[str, None]] = {}  # of a name: where it was left without a value, in order
+
+    def leave_out(self, condition: Node, holds: bool, left_out: Iterable[Statement]) -> None:
+        """Note what a branch on a shape or a step would have given a value, and when it does not."""
+        for assign in assignments(tuple(left_out)):
+            self.leave_unset(condition, holds, assign.target.name)
+
+    def leave_unset(self, condition: Node, holds: bool, name: str) -> None:
+        """Note that a name has no value where a condition holds, or where it does not."""
+        while isinstance(condition, Unary):
+            condition, holds = condition.operand, not holds
+        text = as_written(condition)
+        if not holds:
+            text = f"not ({text})" if isinstance(condition, Logical) else f"not {text}"
+        self._cases.setdefault(name, {})[text] = None
+
+    def in_case(self, name: str) -> str:
+        """In which case a name is without a value, as a hint: of a shape, of a step, or of options."""
+        cases = self._cases.get(name)
+        if not cases:
+            return self.under_choice()
+        changed = "" if self.choice == default_choice(self.spec) else f"{self.under_choice()}, "
+        again = "in an else" if list(cases)[-1].startswith("not ") else "there as well"
+        return f"{changed}where {' and '.join(cases)}; give it a value {again}"
 
     def under_choice(self) -> str:
         """Which options are in force, as a hint."""
@@ -38,7 +62,16 @@ class Hints:
             return f"'{target}' and '{name}' need each other: let one read the other's value at [t-1]"
         if all(a.target.span.line > line for a in later):
             return f"move line {later[0].target.span.line} up"
-        return self.under_choice()
+        return self.in_case(name)
+
+    def for_always_there(self, name: str) -> str:
+        """What to do about an `if` that asks for a hyperparameter or an input without which no rule is built."""
+        if name not in {h.name for h in self.spec.hyperparameters}:
+            return "only an option or an optional hyperparameter can be tested"
+        declared = f"declare it as {name}=None and give the value when building"
+        if not self.spec.source.path.startswith("<"):
+            declared = "declare it with optional = true or absent = 0"
+        return f"leave the 'if' out, or {declared}"
 
     def _needs(self, values: Iterable[Node]) -> set[str]:
         """The names without steps that values are computed from, however indirectly."""

@@ -92,11 +92,11 @@ class Unroller:
                     raise SpecError(
                         f"'{part.name}' is read at an earlier step, but '{part.name}[t]' is not assigned",
                         equation.source.location(part.span),
-                        self.hints.under_choice(),
+                        self.hints.in_case(part.name),
                     )
         if "theta" not in final:
             last = [a for a in assignments(self.spec.body) if a.target.name == "theta"][-1]
-            raise self.fail(last.target.span, "'theta[t]' is assigned in some cases only", self.hints.under_choice())
+            raise self.fail(last.target.span, "'theta[t]' is assigned in some cases only", self.hints.in_case("theta"))
         return Case(self.assumed, tuple(self.equations), final)
 
     def fail(self, span: Span, message: str, hint: str = "") -> SpecError:
@@ -188,12 +188,15 @@ class Unroller:
             return
         settled = self.settle(decided)
         if isinstance(settled, bool):
+            self.hints.leave_out(condition, settled, otherwise if settled else then)
             self.block(then if settled else otherwise)
         else:
-            self.merge(settled, then, otherwise)
+            self.merge(settled, condition, then, otherwise)
 
-    def merge(self, condition: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]) -> None:
-        """An `if` on the step: both branches are computed, and `where` picks."""
+    def merge(
+        self, condition: Node, written: Node, then: tuple[Statement, ...], otherwise: tuple[Statement, ...]
+    ) -> None:
+        """An `if` on the step, as it is written and as it is resolved: both branches are computed, `where` picks."""
         before = dict(self.current)
         called, call_once = self.called, self.call_once
         self.block(then)
@@ -210,6 +213,7 @@ class Unroller:
                 continue
             sides = [self.value_after(key, side, condition.span) for side in (after_then, after_otherwise)]
             if sides[0] is None or sides[1] is None:
+                self.hints.leave_unset(written, sides[0] is None, key.partition("[")[0])
                 continue  # has a value in one branch only, so it has none after the branches
             picked = Call("where", (condition, sides[0], sides[1]), "", condition.span)
             self.define(key, picked, branch=True)
@@ -229,11 +233,7 @@ class Unroller:
             case Name(name=name) if name in self.optional:
                 return name in self.choice.present
             case Name(name=name, span=span) if name in self.declared:
-                raise self.fail(
-                    span,
-                    f"'{name}' is always there",
-                    "only an option or an optional hyperparameter can be tested: in define, True, False or None",
-                )
+                raise self.fail(span, f"'{name}' is always there", self.hints.for_always_there(name))
             case Unary(operator="not") | Logical():
                 return combined(node, self.decide)
             case Compare(operator=operator, left=Name(name=name), right=Text(value=word)):
@@ -322,13 +322,13 @@ class Unroller:
                     later = [a.target.span.line for a in assignments(self.spec.body) if a.target.name == name]
                     hint = f"read {name}[t-1], or move line {later[-1]} up"
                     if min(later) < self.line:
-                        hint = self.hints.under_choice()
+                        hint = self.hints.in_case(name)
                     raise self.fail(node.span, f"'{name}[t]' is read before it is assigned", hint)
                 return Name(self.current[f"{name}[t]"], node.span)
             return Timed(name, lag, node.span)
         key = f"{name}[{self.whole(node.index)}]"
         if key not in self.current:
-            raise self.fail(node.span, f"'{key}' has no value yet", self.hints.under_choice())
+            raise self.fail(node.span, f"'{key}' has no value yet", self.hints.in_case(name))
         return Name(self.current[key], node.span)
 
     def lag(self, node: Indexed) -> int:

@@ -31,11 +31,14 @@ from optgen.spec.syntax import (
 )
 from optgen.suggestions import nearest
 
-#: What newcomers call the gradient and the parameter.
+#: What newcomers and other libraries call the gradient, the parameter, the step and sizes.
 _OTHER_NAMES = dict.fromkeys(("grad", "grads", "gradient", "gradients"), "the gradient is g")
 _OTHER_NAMES |= dict.fromkeys(
     ("param", "params", "parameter", "parameters", "weight", "weights", "w", "p", "x"), "the parameter is theta[t-1]"
 )
+_OTHER_NAMES |= dict.fromkeys(("step", "steps", "iteration", "iterations"), "the step is t, counted from 1")
+_OTHER_NAMES |= dict.fromkeys(("ndim", "ndims", "dim", "dims"), "the number of axes is rank")
+_OTHER_NAMES |= dict.fromkeys(("numel", "nelement"), "the number of elements is size")
 
 
 def check_spec(spec: Spec, defined: bool = False) -> None:

@@ -17,7 +17,7 @@ from optgen.spec.gradient import with_transformations
 from optgen.spec.implied import imply_domains
 from optgen.spec.language import RESERVED, parse_equations
 from optgen.spec.model import Hyperparameter, Option, Preamble, Spec
-from optgen.spec.names import declared_problem, name_problem
+from optgen.spec.names import declared_problem, keyword_problem, name_problem
 from optgen.spec.source import Source, Span
 
 #: What `define` takes as a default.
@@ -61,7 +61,11 @@ def define_spec(
     for key in (*counts, *values, *([wraps] if wraps else ())):
         if key in RESERVED:
             raise SpecError(f"'{key}' has a meaning in the language", nowhere, "choose another name")
-        if problem := name_problem(key) or (key != wraps and declared_problem(key, "hyperparameters")):
+        if (
+            problem := keyword_problem(key)
+            or name_problem(key)
+            or (key != wraps and declared_problem(key, "hyperparameters"))
+        ):
             raise SpecError(problem[0], nowhere, problem[1])
     for key, written in counts.items():
         count = _plain(written)

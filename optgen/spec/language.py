@@ -67,6 +67,29 @@ _EXAMPLES = {
     "max": "max(x), max(x, over=rows) or max(x, y)",
     "min": "min(x), min(x, over=rows) or min(x, y)",
 }
+#: Functions of torch and numpy that are written otherwise here: how many values they take, and what to write.
+_OTHER_FUNCTIONS = {
+    **dict.fromkeys(("square", "sqr"), (1, "{}**2")),
+    **dict.fromkeys(("pow", "power", "float_power"), (2, "{}**{}")),
+    "rsqrt": (1, "1/sqrt({})"),
+    "reciprocal": (1, "1/{}"),
+    **dict.fromkeys(("neg", "negative"), (1, "-{}")),
+    **dict.fromkeys(("absolute", "fabs"), (1, "abs({})")),
+    "sgn": (1, "sign({})"),
+    **dict.fromkeys(("maximum", "fmax"), (2, "max({}, {})")),
+    **dict.fromkeys(("minimum", "fmin"), (2, "min({}, {})")),
+    "clamp": (3, "clip({}, {}, {})"),
+    "add": (2, "{} + {}"),
+    **dict.fromkeys(("sub", "subtract"), (2, "{} - {}")),
+    **dict.fromkeys(("mul", "multiply"), (2, "{}*{}")),
+    **dict.fromkeys(("div", "divide", "true_divide"), (2, "{}/{}")),
+    "log1p": (1, "log(1 + {})"),
+    "expm1": (1, "exp({}) - 1"),
+    "zeros_like": (1, "0*{}"),
+    "ones_like": (1, "0*{} + 1"),
+    **dict.fromkeys(("numel", "nelement"), (1, "size")),
+    **dict.fromkeys(("ndim", "dim"), (1, "rank")),
+}
 #: What a reduction may run over.
 EXTENTS = ("tensor", "model", "rows", "columns", "other_axes", "axes")
 #: The option by which a spec says which two axes of a tensor are its rows and columns, and what it may be.
@@ -266,7 +289,7 @@ class _Reader:
         if not known and function != self.wrapped:
             names = sorted({*FUNCTIONS, *REDUCTIONS})
             others = f"a product needs '*'; the functions are {', '.join(names)}"
-            hint = did_you_mean(function, [*FUNCTIONS, *REDUCTIONS], others, 0.7)
+            hint = _other_function(node, function) or did_you_mean(function, [*FUNCTIONS, *REDUCTIONS], others, 0.7)
             raise self.fail(node.func, f"unknown function '{function}'", hint)
         over = ""
         for keyword in node.keywords:
@@ -328,7 +351,7 @@ def parse_equations(
     Raises:
         SpecError: the text is not in the language.
     """
-    lines = read_lines(source, text, first_line, first_column)
+    lines = read_lines(source, text, first_line, first_column, states=not lists)
     if not lines:
         return ()
     check_grammar(source, lines, {*FUNCTIONS, *REDUCTIONS})
@@ -351,6 +374,16 @@ def parse_equations(
         assert isinstance(head, ast.If)  # the head that was put there
         body = head.body
     return reader.block(body)
+
+
+def _other_function(node: ast.Call, function: str) -> str:
+    """How a function of another library is written here, as a hint; empty for any other name."""
+    if function not in _OTHER_FUNCTIONS:
+        return ""
+    count, form = _OTHER_FUNCTIONS[function]
+    short = all(isinstance(a, ast.Name | ast.Constant) for a in node.args) and len(node.args) == count
+    values = [ast.unparse(a) for a in node.args] if short else ["x", "y", "z"]
+    return f"write {form.format(*values)}"
 
 
 def _arguments(count: int) -> str:

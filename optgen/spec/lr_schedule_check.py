@@ -309,7 +309,10 @@ class _Check:
         raise self.fail(span, f"unknown name '{name}'", self.nearest(name, self.known | loops))
 
     def nearest(self, name: str, known: set[str] | frozenset[str]) -> str:
-        return did_you_mean(name, sorted(known), "declare it in [hyperparameters] or give it a value", 0.7)
+        hint = "declare it in [hyperparameters] or give it a value"
+        if name in ("step", "steps", "iteration", "epoch"):
+            hint = "the number of steps done is t"
+        return did_you_mean(name, sorted(known), hint, 0.7)
 
     def entry(self, node: Indexed, loops: frozenset[str]) -> None:
         if node.name not in self.lists:

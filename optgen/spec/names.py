@@ -6,6 +6,7 @@ Words of the language itself stand in `optgen.spec.language`; what C takes is re
 
 from __future__ import annotations
 
+import keyword
 import re
 
 #: For whatever a spec names: words of the code that is generated. Parameters and variables there have the spec's names.
@@ -45,6 +46,14 @@ INPUTS = {
     "axis_name": "the axes of a mesh that a step is split over",
 }
 _OF_TABLE = {"hyperparameters": ARGUMENTS, "options": ARGUMENTS, "inputs": INPUTS}
+
+
+def keyword_problem(name: str) -> tuple[str, str] | None:
+    """Why a word of Python names nothing, and what to do about it; None if it is none."""
+    if not keyword.iskeyword(name):
+        return None
+    instead = ", such as weight_decay" if name == "lambda" else ""
+    return f"'{name}' is a Python keyword", f"choose another name{instead}"
 
 
 def name_problem(name: str) -> tuple[str, str] | None:

@@ -235,6 +235,34 @@ def is_initial(target: Name | Indexed) -> bool:
     return isinstance(target, Indexed) and isinstance(target.index, Number) and target.index.value == 0
 
 
+def as_written(node: Node) -> str:
+    """A node as equations write it, on one line; for messages, so brackets may stand where none are needed."""
+
+    def written(part: Node, parts: tuple[str, ...]) -> str:
+        pairs = zip(children(part), parts, strict=True)
+        bracketed = Logical if isinstance(part, Compare) else Binary | Logical
+        inside = [f"({text})" if isinstance(below, bracketed) else text for below, text in pairs]
+        match part:
+            case Number(value=value):
+                return str(value)
+            case Text(value=value):
+                return f'"{value}"'
+            case Name(name=name):
+                return name
+            case Indexed(name=name):
+                return f"{name}[{parts[0]}]"
+            case Timed(name=name, lag=lag):
+                return f"{name}[t-{lag}]"
+            case Unary(operator=operator):
+                return f"{operator} {inside[0]}" if operator == "not" else f"{operator}{inside[0]}"
+            case Binary(operator=operator) | Compare(operator=operator) | Logical(operator=operator):
+                return f"{inside[0]} {operator} {inside[1]}"
+            case Call(function=function, over=over):
+                return f"{function}({', '.join([*parts, *([f'over={over}'] if over else [])])})"
+
+    return folded(node, written)
+
+
 def same(a: Node, b: Node) -> bool:
     """Whether two expressions say the same, wherever they stand."""
     return all(x and y and _own(x) == _own(y) for x, y in zip_longest(walk(a), walk(b)))

@@ -10,7 +10,7 @@ from typing import Any
 from optgen.errors import SpecError
 from optgen.escaping import HIDDEN, visible
 from optgen.spec.language import RESERVED
-from optgen.spec.names import declared_problem, name_problem
+from optgen.spec.names import declared_problem, keyword_problem, name_problem
 from optgen.spec.source import Source
 from optgen.spec.symbols import symbol_problem
 from optgen.spec.tokens import MAX_NAME
@@ -157,8 +157,8 @@ class Tables:
                 *keys,
                 hint=f"letters, digits and single '_', a letter first, at most {MAX_NAME}",
             )
-        if keyword.iskeyword(name):
-            raise self.fail_value(f"'{name}' is a word of Python", table, *keys, hint="choose another name")
+        if problem := keyword_problem(name):
+            raise self.fail_value(problem[0], table, *keys, hint="choose another name")
         return name
 
     def declared(self, name: str, table: str, *keys: Key) -> str:
@@ -167,9 +167,7 @@ class Tables:
         if not _NAME.match(name) or len(name) > MAX_NAME:
             hint = f"letters, digits and single '_', a letter first, at most {MAX_NAME}"
             raise self.fail(f"'{shortened(name)}' is not a name", table, *where, hint=hint)
-        if keyword.iskeyword(name):
-            raise self.fail(f"'{name}' is a word of Python", table, *where, hint="choose another name")
-        if problem := name_problem(name) or declared_problem(name, table):
+        if problem := keyword_problem(name) or name_problem(name) or declared_problem(name, table):
             raise self.fail(problem[0], table, *where, hint=problem[1])
         if name in RESERVED:
             raise self.fail(f"'{name}' has a meaning in the language", table, *where, hint="choose another name")

@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from optgen.errors import SpecError
+from optgen.spec.names import keyword_problem
 from optgen.spec.source import Source, Span
 
 MAX_TEXT = 64 * 1024
@@ -34,6 +35,8 @@ _PART = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+#: What can follow the name of a value.
+_BEHIND_NAME = re.compile(r"\s*([-+*/%)\],<>=\[#]|$)")
 _UPDATES = frozenset({"+=", "-=", "*=", "/=", "%=", "@=", "&=", "|=", "^=", "**=", "//=", "<<=", ">>="})
 #: Operators and characters that people write and the language lacks, with what they write instead.
 _REFUSED = {
@@ -109,7 +112,7 @@ class Line:
     tokens: tuple[Token, ...]
 
 
-def read_lines(source: Source, text: str, first_line: int, first_column: int) -> tuple[Line, ...]:
+def read_lines(source: Source, text: str, first_line: int, first_column: int, states: bool = True) -> tuple[Line, ...]:
     """Cut equations into lines of tokens.
 
     Args:
@@ -117,6 +120,7 @@ def read_lines(source: Source, text: str, first_line: int, first_column: int) ->
         text: the equations.
         first_line: the line of the file on which `text` starts.
         first_column: the number of characters before `text` on that line.
+        states: whether names can be kept from step to step, for hints.
 
     Raises:
         SpecError: the text is too long, or holds something that is no token, or its brackets do not pair.
@@ -134,7 +138,8 @@ def read_lines(source: Source, text: str, first_line: int, first_column: int) ->
     total = 0
     for number, line in enumerate(text.split("\n")):
         before = first_column if number == 0 else 0
-        tokens = _tokens(source, line, first_line + number, before, MAX_TOKENS - total)
+        start = Span(first_line + number, before + 1, 1)
+        tokens = _Scan(source, line, start, bool(open_brackets), lines, states).tokens(MAX_TOKENS - total)
         total += len(tokens)
         if tokens and not current:
             indent = _indent(source, line, first_line + number, before)
@@ -176,26 +181,105 @@ def _pair(source: Source, tokens: list[Token], open_brackets: list[Token]) -> No
             open_brackets.pop()
 
 
-def _tokens(source: Source, line: str, number: int, before: int, allowed: int) -> list[Token]:
-    found: list[Token] = []
-    for part in _PART.finditer(line):
-        kind, text = str(part.lastgroup), part.group()
-        if kind in ("blank", "comment"):
-            continue
-        span = Span(number, before + part.start() + 1, len(text))
-        if problem := _problem(kind, text, line[part.end() : part.end() + 1]):
-            offset, width, message, hint = problem
-            place = Span(span.line, span.column + offset, width)
-            raise SpecError(message, source.location(place), hint)
-        if len(found) >= allowed:
-            start = (found[0] if found else Token(kind, text, span)).span
-            raise SpecError("this is too large for an update rule", source.location(start), "split it into named steps")
-        found.append(Token(WORD if kind == NAME and text in WORDS else kind, text, span))
-    return found
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """One line of text and what stands before it.
+
+    Attributes:
+        source: the file, for messages.
+        text: the line.
+        start: where its first character stands in the file.
+        is_open: whether a bracket of a line above is open.
+        above: the equations and heads of blocks above.
+        states: whether names can be kept from step to step.
+    """
+
+    source: Source
+    text: str
+    start: Span
+    is_open: bool
+    above: list[Line]
+    states: bool
+
+    def tokens(self, allowed: int) -> list[Token]:
+        """Cut the line into tokens, no more than are allowed.
+
+        Raises:
+            SpecError: a part of it is no token of the language.
+        """
+        found: list[Token] = []
+        for part in _PART.finditer(self.text):
+            kind, text = str(part.lastgroup), part.group()
+            if kind in ("blank", "comment"):
+                continue
+            span = Span(self.start.line, self.start.column + part.start(), len(text))
+            if problem := self.problem(found, kind, text, self.text[part.end() :]):
+                offset, width, message, hint = problem
+                place = Span(span.line, span.column + offset, width)
+                raise SpecError(message, self.source.location(place), hint)
+            if len(found) >= allowed:
+                first = (found[0] if found else Token(kind, text, span)).span
+                hint = "split it into named steps"
+                raise SpecError("this is too large for an update rule", self.source.location(first), hint)
+            found.append(Token(WORD if kind == NAME and text in WORDS else kind, text, span))
+        return found
+
+    def problem(self, found: list[Token], kind: str, text: str, rest: str) -> tuple[int, int, str, str] | None:
+        """What is wrong with a token: at which character of it, over how many, the message and the hint.
+
+        Args:
+            found: the tokens before it on the line.
+            kind: what it is.
+            text: the token.
+            rest: what follows on the line.
+        """
+        whole = (0, len(text))
+        if kind == "name" and text in ("True", "False", "None") and self.is_keyword_value(found):
+            return None  # whether the call takes the keyword is said where calls are read
+        if kind == "name" and text not in WORDS and (known := keyword_problem(text)) and _is_named(found, text, rest):
+            return *whole, *known
+        if kind == "operator" and text in _UPDATES:
+            return *whole, "an update in place is not part of the equation language", self.in_place_of(found, text[:-1])
+        return _problem(kind, text, rest[:1])
+
+    def is_keyword_value(self, found: list[Token]) -> bool:
+        """Whether a value comes next that a call is given under a name: `keepdims=`."""
+        if [token.kind for token in found[-2:]] != [NAME, OPERATOR] or found[-1].text != "=":
+            return False
+        return found[-3].text in ("(", ",") if len(found) > 2 else self.is_open
+
+    def in_place_of(self, found: list[Token], operator: str) -> str:
+        """The equation to write in place of an update, as a hint."""
+        if operator not in ("+", "-", "*", "/", "%", "**"):
+            return _REFUSED.get(operator, "write 'name = ...'")
+        heads = [position for position, token in enumerate(found) if token.text == ":"]
+        target = found[heads[-1] + 1 :] if heads else found
+        if not target or target[0].kind != NAME:
+            return f"write 'name = name {operator} ...'"
+        name = target[0].text
+        if len(target) > 1 or name == "theta":
+            return f"write {name}[t] = {name}[t-1] {operator} ..."
+        has_value = any([token.text for token in line.tokens[:2]] == [name, "="] for line in self.above)
+        indent = len(self.text) - len(self.text.lstrip())
+        in_block = bool(heads) or any(line.indent < indent for line in self.above)
+        if name == "g" or (has_value and in_block):
+            return f"write {name} = {name} {operator} ..."
+        if has_value:
+            return f"write {name}_2 = {name} {operator} ...: only 'if' and 'for' change a value"
+        return f"write {name}[t] = {name}[t-1] {operator} ..." if self.states else f"write {name} = ..."
+
+
+def _is_named(found: list[Token], text: str, rest: str) -> bool:
+    """Whether a word of Python stands where the name of a value would."""
+    if text in ("True", "False", "None") or not _BEHIND_NAME.match(rest):
+        return False
+    if not found:
+        return rest.lstrip()[:1] in ("=", "[")
+    return found[-1].kind in (OPERATOR, WORD) and found[-1].text not in (")", "]")
 
 
 def _problem(kind: str, text: str, after: str) -> tuple[int, int, str, str] | None:
-    """What is wrong with a token: at which character of it, over how many, the message and the hint."""
+    """What is wrong with a token whatever stands before it, as `_Scan.problem` says it; `after` is what follows."""
     whole = (0, len(text))
     match kind:
         case "name":
@@ -221,8 +305,6 @@ def _problem(kind: str, text: str, after: str) -> tuple[int, int, str, str] | No
             if text[0] == "0" and text.isdigit() and text.strip("0"):
                 return *whole, f"'{text}' starts with a zero", "leave it out"
         case "operator":
-            if text in _UPDATES:
-                return *whole, "an update in place is not part of the equation language", "write 'name = name + ...'"
             if text in _REFUSED:
                 return *whole, *_not_in_language(text)
         case "other":

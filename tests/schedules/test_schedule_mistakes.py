@@ -59,6 +59,12 @@ CASES = [
         "23:6: unknown name 'base_l'\n   23 | lr = base_l*min(t/total, 1)\n      |      ^^^^^^ did you mean 'base_lr'?",
     ),
     (
+        "min(t/total, 1)",
+        "min(epoch/total, 1)",
+        "23:18: unknown name 'epoch'\n   23 | lr = base_lr*min(epoch/total, 1)\n"
+        "      |                  ^^^^^ the number of steps done is t",
+    ),
+    (
         "lr = 2*lr",
         "lr = 2*theta",
         "28:12: a schedule knows neither parameters nor gradients\n"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import optgen
 from optgen.errors import SpecError
 from optgen.spec.definition import define_spec
 from optgen.spec.domain import Domain
@@ -128,3 +130,49 @@ def test_a_wrapped_optimizer_by_a_name_that_is_none() -> None:
         "    1 | theta[t] = base_(g)\n"
         "      | ^ names start and end with a letter or digit, without '__'"
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "end"),
+    [
+        ("m += g", "m[t] = m[t-1] + g", "theta[t] = theta[t-1] - lr*m[t]"),
+        ("m[t] *= g", "m[t] = m[t-1] * g", "theta[t] = theta[t-1] - lr*m[t]"),
+        ("theta -= lr*g", "theta[t] = theta[t-1] - lr*g", ""),
+        ("g += theta[t-1]", "g = g + theta[t-1]", SGD),
+        ("d = g\nd /= 2", "d = g\nd_2 = d / 2", "theta[t] = theta[t-1] - lr*d_2"),
+        ("d = g\nif on:\n    d **= 2", "d = g\nif on:\n    d = d ** 2", "theta[t] = theta[t-1] - lr*d"),
+        ("  if on: g -= 2", "  if on: g = g - 2", f"  {SGD}"),
+    ],
+)
+def test_what_is_said_of_an_update_in_place_can_be_written(wrong: str, right: str, end: str) -> None:
+    """The equation of the hint, with the value in the place of its dots."""
+    values = {"lr": 0.1} | ({"on": True} if "on:" in wrong else {})
+    message, _, caret = message_of(f"{wrong}\n{end}", values).split("\n")
+    assert message.endswith("an update in place is not part of the equation language")
+    hint, value = caret.partition(" write ")[2].partition(": only")[0], wrong.split("= ")[-1]
+    assert right.endswith(hint.replace("...", value))
+    define_spec("toy", f"{right}\n{end}", values)
+
+
+@pytest.mark.parametrize("name", ["lambda", "is", "None"])
+def test_a_keyword_as_a_name(name: str) -> None:
+    for values, counts in (({name: 0.1}, {}), ({}, {name: 2})):
+        message = message_of(SGD, {"lr": 0.1, **values}, counts=counts).split("\n")
+        assert message[0] == f"<toy>:1:1: '{name}' is a Python keyword"
+        assert message[2].endswith("^ choose another name" + (", such as weight_decay" if name == "lambda" else ""))
+
+
+def test_a_branch_on_what_is_always_there() -> None:
+    """With what to do in `define`, which works."""
+    equations = "if weight_decay:\n    g = g + weight_decay*theta[t-1]\ntheta[t] = theta[t-1] - lr*g"
+    with pytest.raises(SpecError) as caught:
+        optgen.define("toy", equations, lr=0.1, weight_decay=0.1)
+    assert str(caught.value) == (
+        "<toy>:1:4: 'weight_decay' is always there\n"
+        "    1 | if weight_decay:\n"
+        "      |    ^^^^^^^^^^^^ leave the 'if' out, or declare it as weight_decay=None and give the value "
+        "when building"
+    )
+    made = optgen.define("toy", equations, lr=0.1, weight_decay=None).optax(0.1, weight_decay=0.5)
+    updates, _ = made.update({"w": jnp.ones(2)}, made.init({"w": jnp.full(2, 3.0)}), {"w": jnp.full(2, 3.0)})
+    np.testing.assert_allclose(updates["w"], -0.1 * (1 + 0.5 * 3.0), rtol=1e-6)
