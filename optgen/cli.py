@@ -29,6 +29,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _EXISTING = click.Path(path_type=Path, file_okay=False, exists=True)
 #: How long after it starts watching a folder, and while nothing changes, `build --watch` looks up, in milliseconds.
 _WATCH_PAUSE = 500
+#: Training steps of the demo, which are enough for the accuracy that it asks for.
+_DEMO_STEPS = 600
 
 
 class _Group(click.Group):
@@ -133,11 +135,11 @@ def docs() -> None:
         raise click.ClickException("the documentation belongs to a checkout of optgen, and this is an installed one")
     if importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException("pictures are drawn by matplotlib: pip install -e '.[docs]'")
-    written = 0
-    for relative in write_docs(specs_folder(), root):
-        _print(f"wrote {relative}")
-        written += 1
-    click.echo(f"{_counted(written, 'file')} of the documentation changed")
+    changed = 0
+    for verb, relative in write_docs(specs_folder(), root):
+        _print(f"{verb} {relative}")
+        changed += 1
+    click.echo(f"{_counted(changed, 'file')} of the documentation changed")
 
 
 def _folders(specs: Path | None, output: Path | None) -> tuple[Path, Path]:
@@ -472,7 +474,7 @@ def doctor() -> None:
 
 @main.command()
 @click.option(
-    "--steps", type=click.IntRange(min=20), default=600, show_default=True, help="Training steps of each run."
+    "--steps", type=click.IntRange(min=20), default=_DEMO_STEPS, show_default=True, help="Training steps of each run."
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), default=Path("out/demo.png"), show_default=True
@@ -485,7 +487,7 @@ def demo(steps: int, picture: Path) -> None:
         raise click.ClickException(f"the demo needs {error.name}: pip install 'optgen[demo]'") from None
     from rich.console import Console
 
-    if not run_demo(steps, picture, Console(highlight=False, soft_wrap=True)):
+    if not run_demo(steps, _DEMO_STEPS, picture, Console(highlight=False, soft_wrap=True)):
         sys.exit(1)
 
 

@@ -108,8 +108,11 @@ def _overview(optimizer: Documented) -> Row:
     )
 
 
-def write_docs(specs: Path, root: Path) -> Iterator[str]:
-    """Bring the documentation of a checkout up to date; yields the path of each file that changed.
+def write_docs(specs: Path, root: Path) -> Iterator[tuple[str, str]]:
+    """Bring the documentation of a checkout up to date.
+
+    Yields:
+        for each file that changed, what became of it, "wrote" or "removed", and its path.
 
     Raises:
         SpecError: a spec is wrong.
@@ -121,11 +124,12 @@ def write_docs(specs: Path, root: Path) -> Iterator[str]:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            yield relative
+            yield "wrote", relative
     for relative in _left_over(root, optimizers):
         (root / relative).unlink()
-        yield f"{relative} (removed)"
-    yield from _draw(specs, root, optimizers)
+        yield "removed", relative
+    for relative in _draw(specs, root, optimizers):
+        yield "wrote", relative
 
 
 def _draw(specs: Path, root: Path, optimizers: Mapping[str, Documented]) -> Iterator[str]:

@@ -17,6 +17,7 @@ import optgen
 from optgen import _cache, _paths, cli
 from optgen.compiler import build as building
 from optgen.compiler.build import generate_file
+from optgen.docs import write as writing
 from optgen.doctor import Finding
 from optgen.runtime import lr_schedule_manifests, manifests
 from optgen.spec.latex import equations_latex
@@ -442,8 +443,8 @@ def test_new_spec_joins_the_catalogue(specs: Path) -> None:
         ("Mine", "'Mine' is no name for a spec: lower case letters, digits, single '_' between them"),
         ("a__b", "'a__b' is no name for a spec: lower case letters, digits, single '_' between them"),
         ("../a", "'../a' is no name for a spec: lower case letters, digits, single '_' between them"),
-        ("lambda", "'lambda' is a word of Python: choose another name"),
-        ("none", "'None' is a word of Python: choose another name"),
+        ("lambda", "'lambda' is a Python keyword: choose another name"),
+        ("none", "'None' is a Python keyword: choose another name"),
     ],
 )
 def test_new_spec_with_a_name_that_cannot_be(tmp_path: Path, name: str, error: str) -> None:
@@ -455,6 +456,45 @@ def test_new_spec_in_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     error = f"Error: {tmp_path}/file/mine: Not a directory\n"
     assert said(run("new", "mine", "--folder", tmp_path / "file" / "mine")) == (1, "", error)
+
+
+def test_docs_say_what_became_of_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = tmp_path / "docs" / "optimizers"
+    pages.mkdir(parents=True)
+    (pages / "gone.md").touch()
+    (tmp_path / "docs" / "same.md").write_text("same")
+    texts = {"docs/new.md": "new", "docs/same.md": "same"}
+    monkeypatch.setattr(cli, "checkout_folder", lambda: tmp_path)
+    monkeypatch.setattr(writing, "documented", lambda specs: {})
+    monkeypatch.setattr(writing, "text_files", lambda *arguments: texts)
+    monkeypatch.setattr(writing, "_draw", lambda *arguments: iter(["docs/optimizers/pictures/new.png"]))
+    assert said(run("docs")) == (
+        0,
+        "wrote docs/new.md\nremoved docs/optimizers/gone.md\nwrote docs/optimizers/pictures/new.png\n"
+        "3 files of the documentation changed\n",
+        "",
+    )
+    assert not (pages / "gone.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "accuracy", "status", "told"),
+    [
+        (20, 0.5, 0, "one reached 0.500: too few steps for the 0.95 that 600 reach"),
+        (20, 0.96, 0, ""),
+        (600, 0.5, 1, "one reached 0.500, less than 0.95"),
+        (600, 0.96, 0, ""),
+    ],
+)
+def test_a_short_demo_is_not_judged_by_its_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, accuracy: float, status: int, told: str
+) -> None:
+    demo = pytest.importorskip("optgen.demo")
+    monkeypatch.setattr(demo, "_train", lambda name, optimizer, steps: demo.Run("one", [1.0] * steps, accuracy, 1e-3))
+    code, output, _ = said(run("demo", "--steps", steps, "--picture", tmp_path / "demo.png"))
+    assert code == status
+    assert ("reached" in output) is bool(told)
+    assert told in output
 
 
 def test_a_difference_of_the_documentation_gives_a_terminal_no_orders(monkeypatch: pytest.MonkeyPatch) -> None:
