@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import pytest
 
@@ -18,6 +19,19 @@ def test_they_pass(library):
     outcomes, output = run(library)
     assert len(outcomes) > 50, output[-3000:]
     assert judged(outcomes, exceptions_of(library)) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "status", "said"), [("--help", 0, "usage: "), ("optaxx", 2, "no tests of 'optaxx'")]
+)
+def test_what_is_no_library_is_told(argument, status, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run_library_tests.py", argument])
+    with pytest.raises(SystemExit) as stopped:
+        run_library_tests.main()
+    assert stopped.value.code == status
+    output = capsys.readouterr()
+    assert said in output.out + output.err
+    assert "optax, braintools, brainpy" in output.out + output.err
 
 
 def test_a_failure_and_a_stale_exception_are_told():

@@ -9,6 +9,7 @@ the accuracy of a network hides. Prints, for each rule that keeps states with a 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,10 +86,15 @@ def keeps_moments(name: str, options: Mapping[str, Any]) -> bool:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all if none is named")
+    names = parser.parse_args().names
+    if unknown := [name for name in names if name not in classes()]:
+        parser.error(f"there is no '{unknown[0]}'; there are: {', '.join(classes())}")
     table = Table(box=None, pad_edge=False)
     for column in ("rule", "float32", *FORMATS):
         table.add_column(column, justify="left" if column == "rule" else "right", no_wrap=True)
-    for name in sys.argv[1:] or classes():
+    for name in names or classes():
         for options in ({}, *OPTIONS.get(name, ())):
             if keeps_moments(name, options):
                 moves = [largest_move(name, state_dtype, options) for state_dtype in (None, *FORMATS)]

@@ -9,6 +9,7 @@ EXCEPTIONS, with the reason; the exit status is 1 if anything else fails, or if 
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.metadata
 import importlib.util
@@ -240,8 +241,13 @@ def judged(outcomes: dict[str, str], exceptions: dict[str, str] = EXCEPTIONS) ->
 
 def main() -> int:
     """Run what is asked for, print a table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("libraries", nargs="*", metavar="LIBRARY", help=f"{', '.join(FILES)}; all if none is named")
+    libraries = parser.parse_args().libraries
+    if unknown := [name for name in libraries if name not in FILES]:
+        parser.error(f"no tests of '{unknown[0]}' are known; the libraries are {', '.join(FILES)}")
     status = 0
-    for library in sys.argv[1:] or FILES:
+    for library in libraries or FILES:
         if importlib.util.find_spec(library) is None:
             print(f"{library} is not installed: left out")
             continue
