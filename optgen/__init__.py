@@ -37,7 +37,10 @@ def __getattr__(name: str) -> Any:
         from optgen import custom
 
         return getattr(custom, name)
+    import sys
+
     from optgen.suggestions import did_you_mean, no_attribute
 
     hint = did_you_mean(name, __all__, f"there are: {', '.join(__all__)}")
-    raise no_attribute(__name__, name, f"first: import optgen.{name}" if name in _FRONT_ENDS else hint)
+    hint = f"first: import optgen.{name}" if name in _FRONT_ENDS else hint
+    raise no_attribute(__name__, name, hint, sys._getframe(1))

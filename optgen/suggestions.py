@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from dis import opname
+from types import FrameType
 
 
 def folded(name: str) -> str:
@@ -40,7 +42,17 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, cutoff: float 
     return otherwise if meant is None else f"did you mean '{meant}'?"
 
 
-def no_attribute(module: str, name: str, hint: str) -> AttributeError:
-    """The error of a module that lacks an attribute; Python adds no suggestion of its own to it."""
-    # Python's comes from what `obj` has, and would stand behind this one, or against it.
+def no_attribute(module: str, name: str, hint: str, asked: FrameType) -> AttributeError | ImportError:
+    """The error of a module that lacks a name; Python adds no suggestion of its own to it.
+
+    Args:
+        module: the module.
+        name: what was asked for.
+        hint: what to say of it.
+        asked: the frame that asked. Python replaces an AttributeError by one without the hint where it imports the
+            name, so an ImportError takes its place there.
+    """
+    if opname[asked.f_code.co_code[asked.f_lasti]] == "IMPORT_FROM":
+        return ImportError(f"cannot import name {name!r} from {module!r}; {hint}", name=module)
+    # Python's suggestion comes from what `obj` has, and would stand behind this one, or against it.
     return AttributeError(f"module {module!r} has no attribute {name!r}; {hint}", name=name, obj=None)

@@ -89,6 +89,6 @@ def lazy_names(
             if not hint and callable(getattr(sys.modules.get(library), name, None)):
                 hint = f"{library} has it, and optgen does not"
             hint = hint or did_you_mean(name, listed(), f"there are: {', '.join(listed())}")
-            raise no_attribute(module, name, hint) from None
+            raise no_attribute(module, name, hint, sys._getframe(1)) from None
 
     return found, listed

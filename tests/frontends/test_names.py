@@ -59,6 +59,19 @@ def last_line(*statements: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("from optgen.optax import adamW", "'adamW' from 'optgen.optax'; did you mean 'adamw'?"),
+        ("from optgen.optim import Adem", "'Adem' from 'optgen.optim'; did you mean 'Adam'?"),
+        ("from optgen.torch import SGD, ASGD", "'ASGD' from 'optgen.torch'; torch.optim has it, and optgen does not"),
+        ("from optgen import lod", "'lod' from 'optgen'; did you mean 'load'?"),
+    ],
+)
+def test_imported_names_are_told_of_as_well(statement: str, said: str):
+    assert last_line(statement) == f"ImportError: cannot import name {said}"
+
+
+@pytest.mark.parametrize(
     ("statements", "said"),
     [
         (
@@ -113,6 +126,9 @@ def test_a_spec_that_is_not_generated():
     ):
         with pytest.raises((UnknownOptimizer, AttributeError), match=told):
             ask()
+    with pytest.raises(ImportError, match=told):
+        from optgen.optax import zed_two  # noqa: F401
+    assert not hasattr(optgen.optax, "zed_two")
     told = re.escape("specs/schedules/slope.toml is not generated yet; run: optgen build slope")
     with pytest.raises(AttributeError, match=told):
         _ = optgen.schedules.slope
