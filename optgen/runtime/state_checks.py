@@ -65,7 +65,7 @@ def _check_names(layout: StateLayout, label: str, parameter: Parameter, kept: Ma
 
 def _checked(layout: StateLayout, label: str, info: StateInfo, value: Any, is_in_bytes: bool) -> Any:
     """A state as the rule takes it, of which every part is an array."""
-    is_number = info.name in layout.of_step and isinstance(value, int | float)
+    is_number = info.name in layout.of_step and isinstance(value, int | float) and not isinstance(value, bool)
     why = "" if is_number else next(filter(None, map(layout.why_no_array, _parts(value))), "")
     if why:
         raise TreeMismatch(f"{label} is {why}, and should be an array of numbers")
@@ -105,8 +105,9 @@ def check_count(label: str, value: Any) -> None:
 
 def is_count(value: Any) -> bool:
     """Whether a value is a number of steps."""
-    # Texts and arrays of them have a float too.
+    # Texts, truth values and arrays of them have a float too.
     is_number = not isinstance(value, str | bytes | bool) and getattr(_numpy_dtype(value), "kind", "f") in "fiu"
+    is_number = is_number and dtype_of(value) != "bool"
     try:
         number = float(value) if is_number else -1.0
     except (TypeError, ValueError, RuntimeError, OverflowError):

@@ -60,8 +60,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._members: list[list[Tensor]] = []
         self._can_trace = False
         self._choices: dict[int, Choice] = {}
-        # What a step keeps for each parameter; states may hold entries of others, of which graphs know nothing.
-        self._names: dict[Tensor, list[str]] = {}
+        # What a step keeps for each parameter: graphs know nothing of entries of others, nor of other types.
+        self._kept_types: dict[Tensor, dict[str, torch.dtype]] = {}
         # What graphs replay reads tables and numbers of these steps.
         self._captured: list[Ready] = []
         check_flags(type(self).__name__, defaults)
@@ -124,7 +124,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             "_ready_on": {},
             "_choices": {},
             "_captured": [],
-            "_names": {},
+            "_kept_types": {},
             "_is_part": self._is_part,
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
@@ -190,8 +190,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         return all(
             not gradient_of(p).is_sparse
             and p in self.state
-            and p in self._names
-            and all(isinstance(self.state[p].get(name), Tensor) for name in self._names[p])
+            and p in self._kept_types
+            and all(getattr(self.state[p].get(n), "dtype", None) == dtype for n, dtype in self._kept_types[p].items())
             for p in given
         )
 
@@ -200,7 +200,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         for index, members in enumerate(self._members):
             parameters = [p for p in members if p.grad is not None]
             gradients = [p.grad for p in parameters]
-            states = [self.state[p][name] for p in parameters for name in self._names[p]]
+            states = [self.state[p][name] for p in parameters for name in self._kept_types[p]]
             torch.ops.optgen.step(parameters, gradients, states, self._number, index)
 
     @safe_after_fork
@@ -272,7 +272,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             elif index in steps:
                 steps[index].run()
                 self._ready[index] = steps[index].ready
-                self._names |= {p: part.layout.kept_names(p) for p in part.parameters}
+                for p in part.parameters:
+                    self._kept_types[p] = {n: self.state[p][n].dtype for n in part.layout.kept_names(p)}
 
     def _run(self, ready: Ready, *given: Any) -> None:
         """Make a step by `Ready.run`."""

@@ -28,6 +28,10 @@ from optgen.targets.manifest import StateInfo
 
 Tensor = torch.Tensor
 
+#: The types in which numbers of the step are kept as they are given, and those for counts of steps.
+_NUMBERS = (torch.float32, torch.float64)
+_COUNTS = (*_NUMBERS, torch.int32, torch.int64)
+
 
 class TorchLayout(StateLayout):
     """The state of a variant as torch keeps it: also the number of steps is a tensor.
@@ -58,7 +62,9 @@ class TorchLayout(StateLayout):
         return "there are no Triton kernels here" if self.triton() is None else ""
 
     def why_no_array(self, value: Any) -> str:
-        return "" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+        if not isinstance(value, Tensor):
+            return f"of type {type(value).__name__}"
+        return "of dtype torch.bool" if value.dtype is torch.bool else ""
 
     def entry_names(self, parameter: Tensor, info: StateInfo) -> tuple[str, ...]:
         # torch's distributed checkpoints hold tensors and numbers, and no tuples of them.
@@ -79,6 +85,8 @@ class TorchLayout(StateLayout):
         for name in (self.count, *(self.names[n] for n in self.of_step)):
             if name in found and not isinstance(found[name], Tensor):
                 found[name] = self.restored(parameter, name, found[name])
+            elif name in found:
+                found[name] = self._in_wide_type(name, found[name])
         for name in kept.keys() - found.keys():
             del kept[name]
         kept.update(found)
@@ -131,7 +139,15 @@ class TorchLayout(StateLayout):
         if not isinstance(value, Tensor):
             # Older checkpoints of torch have plain numbers of steps.
             return torch.tensor(float(value), dtype=torch.float32, device=self.place_of_numbers(parameter))
-        return value.to(parameter.device, copy=True) if self.on_device else value.clone()
+        wide = self._in_wide_type(name, value)
+        return wide.to(parameter.device, copy=True) if self.on_device else wide.clone()
+
+    def _in_wide_type(self, name: str, value: Tensor) -> Tensor:
+        """A count or a number of the step where the next ones can be written, in a type that holds them."""
+        wide = _COUNTS if name == self.count else _NUMBERS
+        if value.dtype in wide and can_be_written(value) and not (name == self.count and value.requires_grad):
+            return value
+        return value.detach().to(value.dtype if value.dtype in wide else torch.float32, copy=True)
 
     def check(self, label: str, parameter: Tensor, kept: Mapping[str, Any]) -> None:
         super().check(label, parameter, kept)

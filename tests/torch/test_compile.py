@@ -52,6 +52,27 @@ def check(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
         assert torch.equal(p, q)
 
 
+@pytest.mark.parametrize(("entry", "dtype"), [("step", torch.int8), ("exp_avg", torch.bfloat16)])
+def test_states_that_were_set_in_another_type(entry: str, dtype: torch.dtype) -> None:
+    """A graph holds the tensors that it changes: those of another type are brought to the rule's outside of it."""
+    ours, optimizer, theirs, plain = pair("AdamW")
+    step = torch.compile(lambda: optimizer.step(), backend="eager")
+    for number in range(4):
+        if number == 1:
+            for network, one in ((ours, optimizer), (theirs, plain)):
+                for p in network.parameters():
+                    value = torch.tensor(126.0) if entry == "step" else one.state[p][entry]
+                    one.state[p][entry] = value.to(dtype)
+        give_gradients(ours)
+        give_gradients(theirs)
+        step()
+        plain.step()
+        check(ours, theirs)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(optimizer.state[p][entry], plain.state[q][entry])
+        assert optimizer.state[p][entry].dtype is torch.float32
+
+
 @pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
 @pytest.mark.parametrize(
     ("name", "arguments"),

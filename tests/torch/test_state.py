@@ -39,9 +39,76 @@ def test_a_step_goes_on_from_a_count_that_was_set_by_hand(name, step):
     assert all(float(runs[1][1].state[p]["step"]) == 4 for p in runs[1][0])
 
 
+def in_inference(value):
+    with torch.inference_mode():
+        return value.clone()
+
+
+NARROW = [
+    *((127, torch.int8), (255, torch.uint8), (32767, torch.int16), (2048, torch.float16), (256, torch.bfloat16)),
+    *((255, torch.float32), (2**24 + 1, torch.int32)),
+]
+
+
+@pytest.mark.parametrize("load", [False, True])
+@pytest.mark.parametrize(("count", "dtype"), NARROW)
+@pytest.mark.parametrize("name", ["AdamW", "NAdam"])
+def test_a_count_goes_on_where_its_own_type_ends(name, count, dtype, load):
+    """It is brought to float32, as torch keeps it, before the step; one in a type that has room stays in it."""
+    runs = [made(name) for _ in range(2)]
+    for (parameters, optimizer, _), step in zip(runs, (count, torch.tensor(count, dtype=dtype)), strict=True):
+        take(parameters, optimizer, seeded(0))
+        for p in parameters:
+            optimizer.state[p]["step"] = torch.tensor(count) if step is count else step.clone()
+        if load:
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        take(parameters, optimizer, seeded(1), 3)
+        assert {float(optimizer.state[p]["step"]) for p in parameters} == {count + 3}
+        kept = {optimizer.state[p]["step"].dtype for p in parameters}
+        assert step is count or kept == {dtype if dtype in (torch.float32, torch.int32) else torch.float32}
+    assert alike(runs[0][0], runs[1][0])
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_a_count_that_cannot_be_written_to_is_copied(differentiable):
+    """Before the step: the parameters have moved when it is written."""
+    found = []
+    for form in (torch.clone, torch.Tensor.requires_grad_ if differentiable else in_inference):
+        leaf = torch.ones(3, requires_grad=True)
+        parameter = leaf.clone() if differentiable else leaf
+        optimizer = optgen.torch.AdamW([parameter], lr=0.1, differentiable=differentiable)
+        for number in range(3):
+            parameter.grad = torch.full((3,), number + 1.0)
+            if number == 1:
+                optimizer.state[parameter]["step"] = form(torch.tensor(1.0))
+            optimizer.step()
+        assert float(optimizer.state[parameter]["step"]) == 3
+        found.append(parameter.detach())
+    assert torch.equal(*found)
+
+
+def test_a_number_of_the_step_in_a_narrow_type_goes_on_in_float32():
+    parameters, optimizer, _ = made("NAdam")
+    take(parameters, optimizer, seeded(0))
+    for p in parameters:
+        optimizer.state[p]["mu_product"] = torch.tensor(0.5, dtype=torch.bfloat16)
+    take(parameters, optimizer, seeded(1))
+    t = 2
+    mu = 0.9 * (1 - 0.5 * 0.96 ** (t * 0.004))
+    for p in parameters:
+        assert optimizer.state[p]["mu_product"].dtype is torch.float32
+        assert abs(float(optimizer.state[p]["mu_product"]) - 0.5 * mu) < 1e-7
+
+
 WRONG = {
-    "step": ["2", 2.5, float("inf"), float("nan"), -1, 1e30, True, np.array("2"), torch.tensor(1j), None],
-    "exp_avg": [np.ones((4, 5)), "x", float("inf"), torch.ones(20), torch.ones(4, 5, dtype=torch.complex64), [1.0]],
+    "step": [
+        *("2", 2.5, float("inf"), float("nan"), -1, 1e30, True, np.array("2"), np.True_, None),
+        *(torch.tensor(1j), torch.tensor(True)),
+    ],
+    "exp_avg": [
+        *(np.ones((4, 5)), "x", float("inf"), [1.0]),
+        *(torch.ones(20), torch.ones(4, 5, dtype=torch.complex64), torch.ones(4, 5, dtype=torch.bool)),
+    ],
 }
 
 
