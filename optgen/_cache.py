@@ -22,9 +22,16 @@ T = TypeVar("T")
 
 
 def cache_root() -> Path:
-    """The cache folder; the environment variable `OPTGEN_CACHE` names another."""
+    """The cache folder; the environment variable `OPTGEN_CACHE` names another.
+
+    Raises:
+        OSError: it lies in the home folder of somebody who has none.
+    """
     chosen = os.environ.get("OPTGEN_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("optgen"))
+    try:
+        return Path(chosen or platformdirs.user_cache_dir("optgen")).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{chosen or 'the cache folder'}: there is no such home folder") from error
 
 
 #: How the names of unfinished files and folders begin, and the seconds after which whoever made one is gone.
@@ -50,15 +57,20 @@ def is_own(path: Path) -> bool:
 def own_folders(name: str) -> Iterator[Path]:
     """Where files that are executed may be kept: in the cache folder, else beside other temporary files.
 
-    Folders are made where they are missing; those that cannot be made, and those of others, are left out.
+    Folders are made where they are missing; those that cannot be made or told, and those of others, are left out.
     """
     user = os.getuid() if sys.platform != "win32" else "user"
-    for folder in (cache_root() / name, Path(tempfile.gettempdir()) / f"optgen-{user}-{name}"):
+    places: tuple[Callable[[], Path], ...] = (
+        lambda: cache_root() / name,
+        lambda: Path(tempfile.gettempdir()) / f"optgen-{user}-{name}",
+    )
+    for place in places:
         try:
+            folder = place()
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             usable = is_own(folder)
         except OSError:
-            continue  # it cannot be written, or is no folder
+            continue  # there is none, it cannot be written, or is no folder
         if usable:
             yield folder
 

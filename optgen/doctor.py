@@ -89,8 +89,8 @@ def _digest_in(manifest: Path) -> object:
 
 
 def _cache() -> Finding:
-    root = cache_root()
     try:
+        root = cache_root()
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return Finding("cache", False, f"{error}; set OPTGEN_CACHE to a folder that can be written")

@@ -142,6 +142,12 @@ def test_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert doctor._cache() == Finding("cache", False, said)
 
 
+def test_a_cache_in_the_home_folder_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTGEN_CACHE", "~no-such-user/cache")
+    said = "~no-such-user/cache: there is no such home folder; set OPTGEN_CACHE to a folder that can be written"
+    assert doctor._cache() == Finding("cache", False, said)
+
+
 def test_jax_names_its_devices() -> None:
     devices = ", ".join(sorted({f"{device.platform} ({device.device_kind})" for device in jax.devices()}))
     said = f"jax {jax.__version__} on {devices}; this is the backend of optgen.optax and optgen.optim"

@@ -197,13 +197,21 @@ class _Record:
     """What the last build made from what, kept in the cache folder so that nothing volatile is checked in."""
 
     def __init__(self, output: Path) -> None:
-        place = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:16]
-        self._path = cache_root() / "builds" / f"{place}.json"
+        self._name = f"{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:16]}.json"
         self._entries: dict[str, tuple[str, dict[str, str]]] = {}
         try:
-            self._entries = msgspec.json.decode(self._path.read_bytes(), type=dict[str, tuple[str, dict[str, str]]])
+            found = self._path().read_bytes()
+            self._entries = msgspec.json.decode(found, type=dict[str, tuple[str, dict[str, str]]])
         except (OSError, msgspec.MsgspecError):
             self._entries = {}  # no record, or one of another version: everything is compiled
+
+    def _path(self) -> Path:
+        """Where it is kept.
+
+        Raises:
+            OSError: there is no cache folder.
+        """
+        return cache_root() / "builds" / self._name
 
     def matches(self, name: str, key: str, folder: Path) -> bool:
         return self._entries.get(name) == (key, _digests(folder))
@@ -219,7 +227,7 @@ class _Record:
     def _save(self) -> None:
         # Without a record the next build only takes longer.
         with contextlib.suppress(OSError):
-            write_whole(self._path, msgspec.json.encode(self._entries))
+            write_whole(self._path(), msgspec.json.encode(self._entries))
 
 
 def _folders(output: Path) -> list[str]:

@@ -131,11 +131,12 @@ def test_without_a_record_everything_is_compiled(specs: Path, output: Path, cach
     assert list(build(specs, output)) == SKIPPED
 
 
+@pytest.mark.parametrize("chosen", ["{}/file", "~no-such-user/cache"])
 def test_cache_that_cannot_be_written_only_costs_time(
-    specs: Path, output: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    chosen: str, specs: Path, output: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cache / "file").touch()
-    monkeypatch.setenv("OPTGEN_CACHE", str(cache / "file"))
+    monkeypatch.setenv("OPTGEN_CACHE", chosen.format(cache))
     assert list(build(specs, output)) == [Built("first"), Built("second")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import subprocess
 import sys
 import tempfile
@@ -29,10 +30,11 @@ print(p.data.tolist())
 """
 
 
-def step(**environment):
-    """A step in a process of its own."""
+def step(before="", **environment):
+    """A step in a process of its own, which runs something before it."""
     found = {**os.environ, **environment}
-    return subprocess.run([sys.executable, "-c", STEP], env=found, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", before + STEP]
+    return subprocess.run(command, env=found, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +97,37 @@ def test_a_folder_from_which_nothing_may_be_executed(tmp_path, monkeypatch):
     allowed.clear()
     with pytest.raises(NoCompiler, match=r"one-.*: failed to map segment.*; set OPTGEN_CACHE to a folder"):
         loading.compiled(build.Source("one", SOURCE % 5))
+
+
+def test_without_a_folder_for_temporary_files(tmp_path):
+    """The cache folder is all that is needed, by the compiler as well; without it the reason is told."""
+    nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']\n"
+    beside = f'case "$TMPDIR" in "$OPTGEN_CACHE"/native/.new-*/.new-*) exec {build.compiler()[0]} "$@";; esac; exit 7'
+    compiler = made(tmp_path / "beside", f'[ "$1" = --version ] || {beside}')
+    done = step(nowhere, CC=compiler, OPTGEN_BACKEND="native")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0.5, 0.5, 0.5]\n", "")
+    (library, _) = (tmp_path / "a cache" / "native").iterdir()
+    assert library.suffix == ".so"
+    done = step(nowhere, OPTGEN_CACHE="/dev/null/cache")
+    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+    assert "RuntimeWarning" in done.stderr
+    assert "no folder for it belongs to this user alone" in done.stderr
+
+
+def test_a_cache_in_the_home_folder_of_nobody(tmp_path, monkeypatch):
+    """It is another folder that is of no use: also where a user without one has chosen none."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    monkeypatch.delenv("HOME")
+    for name in ("XDG_CACHE_HOME", "OPTGEN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for chosen in (None, "~/cache", "~no-such-user/cache"):
+        if chosen:
+            monkeypatch.setenv("OPTGEN_CACHE", chosen)
+        with pytest.raises(FileNotFoundError, match="there is no such home folder"):
+            _cache.cache_root()
+        assert loading.compiled(build.Source("one", SOURCE % 10)).answer() == 10
+        assert [path.parent.name for path in tmp_path.glob("*/one-*")] == [f"optgen-{os.getuid()}-native"]
 
 
 def made(path, text):

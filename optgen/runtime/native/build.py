@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optgen._cache import UNFINISHED
 from optgen.errors import NoCompiler
 
 #: Where the driver's sources stand, and what generated files include.
@@ -71,8 +72,10 @@ def version() -> str:
     return f"{' '.join(compiler())} {done.stdout.partition(chr(10))[0]}"
 
 
-def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run a compiler, with nothing to read.
+def _run(
+    command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a compiler, with nothing to read, in this process's environment or another.
 
     Raises:
         NoCompiler: it cannot be started, or has not ended after some seconds; then all that it started is ended.
@@ -90,6 +93,7 @@ def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[
             text=True,
             errors="replace",
             start_new_session=True,
+            env=environment,
         )
     except OSError as error:
         raise NoCompiler(f"{' '.join(command)}: {error}") from error
@@ -149,16 +153,18 @@ def is_whole(path: Path) -> bool:
 def compile_to(path: Path, source: Source, options: Sequence[str]) -> None:
     """Compile a file with some options, and seal the library.
 
+    What is needed on the way lies beside it, the compiler's own files too: there may be no other folder for them.
+
     Raises:
         NoCompiler: there is no C compiler, it fails, or makes nothing.
         OSError: there is no room.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
         file = Path(folder) / f"{source.name}.c"
-        file.write_text(source.text)
+        file.write_text(source.text, encoding="utf-8")
         given = [*(f"-I{folder}" for folder in source.include), *(f"-D{macro}" for macro in source.defines)]
         command = [*compiler(), *FLAGS, *options, *given, str(file), "-o", str(path), "-lm"]
-        done = _run(command, LONGEST)
+        done = _run(command, LONGEST, {**os.environ, "TMPDIR": folder})
     if done.returncode:
         raise NoCompiler(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
     if not path.is_file() or not path.stat().st_size:
