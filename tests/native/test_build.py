@@ -130,6 +130,25 @@ def test_a_cache_in_the_home_folder_of_nobody(tmp_path, monkeypatch):
         assert [path.parent.name for path in tmp_path.glob("*/one-*")] == [f"optgen-{os.getuid()}-native"]
 
 
+NO_TEXT = b"\xff".decode(errors="surrogateescape")
+
+
+@pytest.mark.parametrize("variable", ["OPTGEN_CACHE", "TMPDIR", "CC", "OPTGEN_CFLAGS", "OPTGEN_CFLAGS and fails"])
+def test_bytes_in_the_environment_that_are_no_text(variable, tmp_path):
+    folder = tmp_path / f"a{NO_TEXT}"
+    folder.mkdir()
+    values = {
+        "OPTGEN_CACHE": {"OPTGEN_CACHE": str(folder)},
+        "TMPDIR": {"OPTGEN_CACHE": "/dev/null/cache", "TMPDIR": str(folder)},
+        "CC": {"CC": made(folder / "cc", f'exec {build.compiler()[0]} "$@"')},
+        "OPTGEN_CFLAGS": {"OPTGEN_CFLAGS": f"-I{folder}"},
+    }
+    fails = {"OPTGEN_CFLAGS": f"-I{folder} -D{NO_TEXT}"}
+    done = step(**values.get(variable, {**fails, "OPTGEN_BACKEND": "auto"}))
+    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+    assert ("RuntimeWarning" in done.stderr) == (variable not in values), done.stderr
+
+
 def made(path, text):
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)

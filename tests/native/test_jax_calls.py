@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import jax
@@ -104,3 +105,13 @@ def test_large_models_that_one_call_has_to_step_are_left_to_xla(monkeypatch):
     for backend, count, calls in (("auto", 170, 1), ("auto", 171, 0), ("native", 171, 1), ("arrays", 2, 0)):
         monkeypatch.setenv("OPTGEN_BACKEND", backend)
         assert len(changed_by_each(lowered(tx, count).as_text())) == calls, (backend, count)
+
+
+@pytest.mark.parametrize("folder", [b"cache", b"\xff", "\N{GREEK SMALL LETTER THETA}".encode()])
+def test_kernels_are_called_wherever_they_are_kept(folder, tmp_path, monkeypatch):
+    """Also where the name of the folder is no text."""
+    monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / os.fsdecode(folder)))
+    rule = optgen.define("kept_somewhere", "theta[t] = theta[t-1] - lr*g/(1 + g*g)", lr=0.5)
+    text = lowered(rule.optax(), 3).as_text()
+    assert len(changed_by_each(text)) == 1
+    assert list((tmp_path / os.fsdecode(folder) / "native").glob("kept_somewhere-*.so"))

@@ -247,7 +247,7 @@ def _registered(table: np.ndarray, kernels: Kernels) -> str:
     Raises:
         NoCompiler: what XLA calls cannot be compiled.
     """
-    key = hashlib.sha256(kernels.identity.encode() + table.tobytes()).hexdigest()
+    key = hashlib.sha256(kernels.identity.encode(errors="surrogateescape") + table.tobytes()).hexdigest()
     with REGISTERING:
         if key in _REGISTERED:
             return key

@@ -29,7 +29,8 @@ def compiled(source: Source) -> ctypes.CDLL:
             return ctypes.CDLL(str(brought))
     own, here = os.environ.get("OPTGEN_CFLAGS", ""), processor()
     parts = [digest(source), version(), platform.machine(), here.name, *sorted(here.abilities), own]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    # The environment may hold bytes that are no text.
+    key = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
     file = f"{source.name}-{key}.so"
     try:
         return in_first_that_works("native", lambda folder: _loaded(source, folder / file))
