@@ -42,9 +42,10 @@ def library() -> ctypes.CDLL:
     Raises:
         NoCompiler: it cannot be compiled, or CUDA's driver not be loaded.
     """
-    library = known_to_xla(xla_source("gpu"), "optgen_gpu", _TARGET, "CUDA")
+    others = ("optgen_gpu_open", "optgen_gpu_register")
+    library = known_to_xla(xla_source("gpu"), "optgen_gpu", others, _TARGET, "CUDA")
     # What is traced for a GPU and run on the CPU beside it is told why that fails.
-    known_to_xla(xla_source("gpu"), "optgen_gpu", _TARGET, "cpu")
+    known_to_xla(xla_source("gpu"), "optgen_gpu", others, _TARGET, "cpu")
     if register_function(library, "optgen_gpu_open")(b"libcuda.so.1"):
         raise NoCompiler("CUDA's driver, libcuda.so.1, cannot be loaded")
     return library

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax.sharding import ManualAxisType, NamedSharding, PartitionSpec
 
+from optgen.errors import NoCompiler
 from optgen.runtime.native.build import SOURCES, Source
 from optgen.runtime.native.loading import compiled
 
@@ -21,21 +22,35 @@ REGISTERING = threading.RLock()
 
 
 def xla_source(name: str, defines: tuple[str, ...] = ()) -> Source:
-    """A C file that XLA calls functions of, compiled against the interface of the jax that is installed."""
+    """A C file that XLA calls functions of, compiled against the interface of the jax that is installed.
+
+    Raises:
+        NoCompiler: this jax has been installed without it.
+    """
     include = Path(jax.ffi.include_dir())
-    interface = hashlib.sha256((include / "xla/ffi/api/c_api.h").read_bytes()).hexdigest()
+    try:
+        interface = hashlib.sha256((include / "xla/ffi/api/c_api.h").read_bytes()).hexdigest()
+    except OSError as error:
+        raise NoCompiler(f"jax's headers cannot be read: {error}") from error
     text = (SOURCES / f"{name}.c").read_text()
     return Source(name, f"/* xla/ffi/api/c_api.h: {interface} */\n{text}", (SOURCES, include), defines)
 
 
 @functools.cache
-def known_to_xla(source: Source, function: str, target: str, platform: str) -> ctypes.CDLL:
+def known_to_xla(source: Source, function: str, others: tuple[str, ...], target: str, platform: str) -> ctypes.CDLL:
     """The library of a C file, one function of which XLA calls by a name from then on.
 
+    Args:
+        source: the file.
+        function: which function that is.
+        others: what else is called of it.
+        target: the name.
+        platform: where XLA knows it.
+
     Raises:
-        NoCompiler: it cannot be compiled.
+        NoCompiler: it cannot be compiled, or lacks a function.
     """
-    library = compiled(source)
+    library = compiled(source, (function, *others))
     capsule = jax.ffi.pycapsule(getattr(library, function))  # type: ignore[no-untyped-call]
     jax.ffi.register_ffi_target(target, capsule, platform=platform)
     return library

@@ -30,11 +30,23 @@ print(p.data.tolist())
 """
 
 
-def step(before="", **environment):
+IN_JAX = """
+import jax, jax.numpy as jnp, optgen.optax
+tx, params = optgen.optax.sgd(0.5), jnp.ones(5000)
+step = jax.jit(lambda p, s: optgen.optax.apply_gradients(tx, p, s, p)[0])
+print(step(params, tx.init(params))[:3].tolist())
+"""
+
+
+def step(before="", script=STEP, **environment):
     """A step in a process of its own, which runs something before it."""
     found = {**os.environ, **environment}
-    command = [sys.executable, "-c", before + STEP]
+    command = [sys.executable, "-c", before + script]
     return subprocess.run(command, env=found, capture_output=True, text=True, check=False)
+
+
+def answering(source):
+    return loading.compiled(source, ["answer"])
 
 
 @pytest.fixture(autouse=True)
@@ -43,18 +55,18 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def test_a_file_is_compiled_once(tmp_path):
-    assert loading.compiled(build.Source("one", SOURCE % 1)).answer() == 1
+    assert answering(build.Source("one", SOURCE % 1)).answer() == 1
     (file,) = (tmp_path / "a cache" / "native").iterdir()
     written = file.stat().st_mtime_ns
-    assert loading.compiled(build.Source("one", SOURCE % 1)).answer() == 1
+    assert answering(build.Source("one", SOURCE % 1)).answer() == 1
     assert file.stat().st_mtime_ns == written
-    assert loading.compiled(build.Source("one", SOURCE % 2)).answer() == 2
+    assert answering(build.Source("one", SOURCE % 2)).answer() == 2
 
 
 def test_a_damaged_file_is_compiled_again(tmp_path):
     folder = tmp_path / "a cache" / "native"
     folder.mkdir(parents=True)
-    loading.compiled(build.Source("first", SOURCE % 3))
+    answering(build.Source("first", SOURCE % 3))
     (good,) = folder.iterdir()
     text = SOURCE % 4
     done = step()
@@ -66,7 +78,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path):
             file.write_bytes(whole[file][:part])
         done = step()
         assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
-    assert loading.compiled(build.Source("second", text)).answer() == 4
+    assert answering(build.Source("second", text)).answer() == 4
 
 
 def test_several_processes_at_once():
@@ -93,10 +105,10 @@ def test_a_folder_from_which_nothing_may_be_executed(tmp_path, monkeypatch):
         return load(name)
 
     monkeypatch.setattr(ctypes, "CDLL", mapped)
-    assert loading.compiled(build.Source("one", SOURCE % 5)).answer() == 5
+    assert answering(build.Source("one", SOURCE % 5)).answer() == 5
     allowed.clear()
     with pytest.raises(NoCompiler, match=r"one-.*: failed to map segment.*; set OPTGEN_CACHE to a folder"):
-        loading.compiled(build.Source("one", SOURCE % 5))
+        answering(build.Source("one", SOURCE % 5))
 
 
 def test_without_a_folder_for_temporary_files(tmp_path):
@@ -126,7 +138,7 @@ def test_a_cache_in_the_home_folder_of_nobody(tmp_path, monkeypatch):
             monkeypatch.setenv("OPTGEN_CACHE", chosen)
         with pytest.raises(FileNotFoundError, match="there is no such home folder"):
             _cache.cache_root()
-        assert loading.compiled(build.Source("one", SOURCE % 10)).answer() == 10
+        assert answering(build.Source("one", SOURCE % 10)).answer() == 10
         assert [path.parent.name for path in tmp_path.glob("*/one-*")] == [f"optgen-{os.getuid()}-native"]
 
 
@@ -178,11 +190,30 @@ def test_one_that_does_better_afterwards(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "compiler", lambda: (wrong,))
     monkeypatch.setattr(loading, "version", lambda: "the same")
     with pytest.raises(NoCompiler, match="cannot be kept or loaded"):
-        loading.compiled(build.Source("one", SOURCE % 6))
+        answering(build.Source("one", SOURCE % 6))
     monkeypatch.undo()
     monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "a cache"))
     monkeypatch.setattr(loading, "version", lambda: "the same")
-    assert loading.compiled(build.Source("one", SOURCE % 6)).answer() == 6
+    assert answering(build.Source("one", SOURCE % 6)).answer() == 6
+
+
+@pytest.mark.parametrize(("file", "script"), [("driver", STEP), ("sgd", STEP), ("sgd", IN_JAX), ("xla", IN_JAX)])
+def test_a_library_without_its_functions(file, script, tmp_path):
+    """That is told, and the library not found again once the compiler has been put right."""
+    hidden = f'case "$*" in */{file}.c*) set -- "$@" -fvisibility=hidden;; esac'
+    compiler, broken = tmp_path / "cc", tmp_path / "broken"
+    broken.touch()
+    made(compiler, f'[ -e "{broken}" ] && {hidden}\nexec {build.compiler()[0]} "$@"')
+    done = step(script=script, CC=str(compiler), OPTGEN_BACKEND="auto")
+    assert (done.returncode, done.stdout) == (0, "[0.5, 0.5, 0.5]\n"), done.stderr
+    assert "RuntimeWarning" in done.stderr
+    assert "/cc: in the library that it made of " in done.stderr
+    done = step(script=script, CC=str(compiler), OPTGEN_BACKEND="native")
+    assert done.returncode == 1
+    assert "NoCompiler: " in done.stderr
+    broken.unlink()
+    done = step(script=script, CC=str(compiler), OPTGEN_BACKEND="native")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0.5, 0.5, 0.5]\n", "")
 
 
 @pytest.mark.parametrize(("given", "told"), [(" ", ""), ('cc "', "which is no command: No closing quotation")])
@@ -206,7 +237,7 @@ def test_a_compiler_that_does_not_end(hangs_at, tmp_path, monkeypatch):
     started = time.monotonic()
     for _ in range(2):
         with pytest.raises(NoCompiler, match=r"slow .*it has not ended after 0\.5 seconds"):
-            loading.compiled(build.Source("one", SOURCE % 7))
+            answering(build.Source("one", SOURCE % 7))
     build.version.cache_clear()
     assert time.monotonic() - started < 60
     assert asked.read_text() == "\n"
@@ -221,7 +252,7 @@ def test_what_a_process_that_was_ended_left_is_removed(tmp_path):
     (folder / "kept.so").write_text("")
     for name in (".new-gone", ".new-file", "kept.so"):
         os.utime(folder / name, (0, 0))
-    loading.compiled(build.Source("one", SOURCE % 8))
+    answering(build.Source("one", SOURCE % 8))
     left = sorted(path.name for path in folder.iterdir())
     assert left[:2] == [".new-now", "kept.so"]
     assert len(left) == 3
@@ -230,17 +261,17 @@ def test_what_a_process_that_was_ended_left_is_removed(tmp_path):
 def test_what_others_may_write_to_is_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     source = build.Source("one", SOURCE % 9)
-    loading.compiled(source)
+    answering(source)
     folder = tmp_path / "a cache" / "native"
     (file,) = folder.iterdir()
     file.unlink()  # it is loaded, and stays as it is
     build.compile_to(file, build.Source("one", SOURCE % 666), [])
     assert build.is_whole(file)
     file.chmod(0o770)
-    assert loading.compiled(source).answer() == 9
+    assert answering(source).answer() == 9
     file.unlink()
     folder.chmod(0o770)
-    assert loading.compiled(source).answer() == 9
+    assert answering(source).answer() == 9
     assert not list(folder.iterdir())
     user = os.getuid()
     assert list((tmp_path / f"optgen-{user}-native").iterdir())
@@ -267,7 +298,7 @@ def test_a_compiler_with_arguments():
 
 def test_a_compiler_that_fails():
     with pytest.raises(NoCompiler, match="error"):
-        loading.compiled(build.Source("wrong", "int f( {"))
+        answering(build.Source("wrong", "int f( {"))
 
 
 def test_a_backend_that_there_is_not(monkeypatch):

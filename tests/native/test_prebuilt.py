@@ -15,6 +15,10 @@ V3 = "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave".split()
 V4 = [*V3, *"avx512f avx512bw avx512cd avx512dq avx512vl".split()]
 
 
+def answering(source):
+    return loading.compiled(source, ["answer"])
+
+
 @pytest.fixture(autouse=True)
 def _without_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTGEN_CACHE", str(tmp_path / "cache"))
@@ -52,7 +56,7 @@ def test_what_the_package_brought_is_loaded_and_nothing_compiled(tmp_path, monke
     path.parent.mkdir()
     build.compile_to(path, SOURCE, [])
     monkeypatch.setattr(build, "compiler", lambda: pytest.fail("there is no need to compile"))
-    library = loading.compiled(SOURCE)
+    library = answering(SOURCE)
     assert (library._name, library.answer()) == (str(path), 6)
 
 
@@ -61,7 +65,7 @@ def test_what_was_cut_short_is_compiled_again():
     path.parent.mkdir()
     build.compile_to(path, SOURCE, [])
     path.write_bytes(path.read_bytes()[:9000])
-    library = loading.compiled(SOURCE)
+    library = answering(SOURCE)
     assert (library._name != str(path), library.answer()) == (True, 6)
 
 
@@ -71,7 +75,7 @@ def test_whoever_says_how_to_compile_gets_it_compiled(monkeypatch, setting):
     path.parent.mkdir()
     path.write_bytes(b"")
     monkeypatch.setenv(setting, {"CC": build.compiler()[0], "OPTGEN_CFLAGS": "-O1"}[setting])
-    library = loading.compiled(SOURCE)
+    library = answering(SOURCE)
     assert (library._name != str(path), library.answer()) == (True, 6)
 
 
@@ -79,4 +83,12 @@ def test_another_source_is_compiled():
     path = prebuilt.place(prebuilt.levels()[-1], SOURCE)
     path.parent.mkdir()
     path.write_bytes(b"")
-    assert loading.compiled(build.Source(SOURCE.name, SOURCE.text.replace("return 6", "return 7"))).answer() == 7
+    assert answering(build.Source(SOURCE.name, SOURCE.text.replace("return 6", "return 7"))).answer() == 7
+
+
+def test_what_lacks_a_function_is_compiled_again():
+    path = prebuilt.place(prebuilt.levels()[-1], SOURCE)
+    path.parent.mkdir()
+    build.compile_to(path, SOURCE, ["-fvisibility=hidden"])
+    library = answering(SOURCE)
+    assert (library._name != str(path), library.answer()) == (True, 6)

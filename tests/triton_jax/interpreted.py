@@ -105,7 +105,7 @@ def prepare(defines: tuple[str, ...]) -> None:
     subprocess.run([*compiler(), "-shared", "-fPIC", "-o", str(path), str(source)], check=True)
     ctypes.CDLL(str(path)).listen(launched)
     target = "optgen_triton"
-    library = known_to_xla(xla_source("gpu", defines), "optgen_gpu", target, "cpu")
+    library = known_to_xla(xla_source("gpu", defines), "optgen_gpu", (), target, "cpu")
     assert not register_function(library, "optgen_gpu_open")(str(path).encode())
     triton_xla.library = lambda: library
     triton_xla.compiled = compiled

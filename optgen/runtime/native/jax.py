@@ -65,10 +65,24 @@ def by_native(
         return None
     if variant.is_joint and backend() == "auto" and _changed(state.tensors) > MOST_CHANGED_TOGETHER:
         return None
-    kernels = made_or_told(variant.kernels)
-    if kernels is None:
-        return None
-    return functools.partial(_step, variant, kernels)
+
+    def made() -> Kernels:
+        _library()  # there may be kernels, and no compiler for what XLA calls
+        return variant.kernels()
+
+    kernels = made_or_told(made)
+    return None if kernels is None else functools.partial(_step, variant, kernels)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """What XLA calls.
+
+    Raises:
+        NoCompiler: it cannot be compiled.
+    """
+    with REGISTERING:
+        return known_to_xla(xla_source("xla"), "optgen_xla", ("optgen_register",), _TARGET, "cpu")
 
 
 def _is_better_left(variant: KernelJaxVariant, form: str) -> bool:
@@ -242,18 +256,13 @@ def _frees_gradient(case: CasePlan) -> bool:
 
 
 def _registered(table: np.ndarray, kernels: Kernels) -> str:
-    """The key by which a call finds its table.
-
-    Raises:
-        NoCompiler: what XLA calls cannot be compiled.
-    """
+    """The key by which a call finds its table."""
     key = hashlib.sha256(kernels.identity.encode(errors="surrogateescape") + table.tobytes()).hexdigest()
     with REGISTERING:
         if key in _REGISTERED:
             return key
-        library = known_to_xla(xla_source("xla"), "optgen_xla", _TARGET, "cpu")
         register = register_function(
-            library, "optgen_register", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+            _library(), "optgen_register", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
         )
         run = ctypes.cast(driver().optgen_run, ctypes.c_void_p)
         failed = register(key.encode(), table.ctypes.data, kernels.addresses.ctypes.data, run, thread_count())

@@ -27,9 +27,9 @@ def driver() -> ctypes.CDLL:
     """The functions of c/driver.c; calling one releases the interpreter's lock.
 
     Raises:
-        NoCompiler: it cannot be compiled.
+        NoCompiler: it cannot be compiled, or lacks them.
     """
-    library = compiled(driver_source())
+    library = compiled(driver_source(), ("optgen_run", "optgen_replace"))
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.optgen_run.restype = number
     library.optgen_run.argtypes = [pointer, pointer, pointer, number, pointer, number, pointer]
@@ -93,11 +93,11 @@ class Kernels:
         return self._libraries[formats] is not None
 
     def _load(self, formats: Formats | None) -> ctypes.CDLL:
-        library = compiled(kernel_source(self._name, self._text, formats))
+        places = {function: place for (function, wanted), place in self._places.items() if wanted == formats}
+        library = compiled(kernel_source(self._name, self._text, formats), places)
         self._libraries[formats] = library
-        for (function, wanted), place in self._places.items():
-            if wanted == formats:
-                self.addresses[place] = ctypes.cast(getattr(library, function), ctypes.c_void_p).value or 0
+        for function, place in places.items():
+            self.addresses[place] = ctypes.cast(getattr(library, function), ctypes.c_void_p).value or 0
         return library
 
 

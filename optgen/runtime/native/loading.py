@@ -8,32 +8,40 @@ import hashlib
 import os
 import platform
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from optgen._cache import UNFINISHED, clear_abandoned, in_first_that_works, is_own, own_folders
 from optgen.errors import NoCompiler
 from optgen.runtime.native import prebuilt
-from optgen.runtime.native.build import Source, compile_to, digest, is_whole, version
+from optgen.runtime.native.build import Source, compile_to, compiler, digest, is_whole, version
 from optgen.runtime.native.processor import processor
 
 
-def compiled(source: Source) -> ctypes.CDLL:
+def compiled(source: Source, functions: Iterable[str]) -> ctypes.CDLL:
     """The library of a C file, compiled unless the package brought it or an earlier process has done so.
 
+    Args:
+        source: the file.
+        functions: what is called of it.
+
     Raises:
-        NoCompiler: there is no C compiler, it fails, or what it makes cannot be loaded.
+        NoCompiler: there is no C compiler, it fails, or what it makes cannot be loaded or lacks a function.
     """
+    wanted = tuple(functions)
     brought = prebuilt.found(source)
     if brought:
         with contextlib.suppress(OSError):  # it was made for another system, or nothing there may be executed
-            return ctypes.CDLL(str(brought))
+            library = ctypes.CDLL(str(brought))
+            if not _missing(library, wanted):
+                return library
     own, here = os.environ.get("OPTGEN_CFLAGS", ""), processor()
     parts = [digest(source), version(), platform.machine(), here.name, *sorted(here.abilities), own]
     # The environment may hold bytes that are no text.
     key = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
     file = f"{source.name}-{key}.so"
     try:
-        return in_first_that_works("native", lambda folder: _loaded(source, folder / file))
+        return in_first_that_works("native", lambda folder: _loaded(source, folder / file, wanted))
     except OSError as error:
         for folder in own_folders("native"):  # none of them is of use; another compiler of the same name may do better
             with contextlib.suppress(OSError):
@@ -42,7 +50,12 @@ def compiled(source: Source) -> ctypes.CDLL:
         raise NoCompiler(f"{told}; set OPTGEN_CACHE to a folder where they can") from error
 
 
-def _loaded(source: Source, path: Path) -> ctypes.CDLL:
+def _missing(library: ctypes.CDLL, functions: Iterable[str]) -> list[str]:
+    """The functions that a library lacks."""
+    return [name for name in functions if not hasattr(library, name)]
+
+
+def _loaded(source: Source, path: Path, functions: Iterable[str]) -> ctypes.CDLL:
     """The library at a place, compiled if it is not there.
 
     Raises:
@@ -51,7 +64,13 @@ def _loaded(source: Source, path: Path) -> ctypes.CDLL:
     """
     if not is_whole(path) or not is_own(path):
         _compile(source, path)
-    return ctypes.CDLL(str(path))
+    library = ctypes.CDLL(str(path))
+    if missing := _missing(library, functions):
+        # Whole as it is, it would be found again when the compiler has been put right.
+        path.unlink(missing_ok=True)
+        command = " ".join([*compiler(), os.environ.get("OPTGEN_CFLAGS", "")]).strip()
+        raise NoCompiler(f"{command}: in the library that it made of {source.name}.c there is no {missing[0]}")
+    return library
 
 
 def _compile(source: Source, path: Path) -> None:
