@@ -164,6 +164,7 @@ class CustomOptimizer:
 def define(
     name: str,
     equations: str,
+    /,
     *,
     wraps: Mapping[str, CustomOptimizer | str] | None = None,
     counts: Mapping[str, int | np.integer[Any]] | None = None,
@@ -179,12 +180,18 @@ def define(
             `base_beta1`. Its learning rate is the `lr` of both.
         counts: options that are integers fixed when the optimizer is built, such as the length of a history or the
             turns of a loop, with their defaults.
-        **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option.
+        **defaults: each hyperparameter's default; None for one that may be absent; a bool declares an option. They may
+            be called `name` and `equations`, but not `wraps` or `counts`.
 
     Raises:
         SpecError: a mistake in the equations, shown in place.
         TypeError: a default is of no such type, or is given in `counts` as well.
+        ValueError: `wraps` names several optimizers, or none.
     """
+    own: dict[str, Any] = {"wraps": wraps, "counts": counts}
+    numbers = {argument: given for argument, given in own.items() if isinstance(given, int | float | np.generic)}
+    if numbers:  # meant as defaults, which cannot be called so
+        defaults, wraps, counts = {**numbers, **defaults}, None, None
     if wraps is not None and len(wraps) != 1:
         raise ValueError(f"{name} wraps one optimizer: wraps={{'base': 'adam'}}")
     called = next(iter(wraps)) if wraps else ""

@@ -23,6 +23,12 @@ from optgen.spec.source import Source, Span
 #: What `define` takes as a default.
 Value = float | bool | np.generic | None
 
+#: Names that its defaults cannot have, which spec files are free to use.
+_ARGUMENTS = {
+    "wraps": "the optimizer that is wrapped, in the arguments of define",
+    "counts": "the options that are integers, in the arguments of define",
+}
+
 
 def define_spec(
     name: str,
@@ -67,6 +73,8 @@ def define_spec(
             or (key != wraps and declared_problem(key, "hyperparameters"))
         ):
             raise SpecError(problem[0], nowhere, problem[1])
+        if key in values and key in _ARGUMENTS:
+            raise SpecError(f"'{key}' is {_ARGUMENTS[key]}", nowhere, "choose another name")
     for key, written in counts.items():
         count = _plain(written)
         if isinstance(count, bool) or not isinstance(count, int):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import torch
 
 import optgen
 from optgen._paths import specs_folder
@@ -44,6 +47,33 @@ def test_define():
         "<optgen optimizer sophon(lr=0.001, *, beta1=0.96, beta2=0.99, gamma=0.01, eps=1e-12, "
         "grad_clip_norm=None, grad_clip_value=None, maximize=False, skip_nonfinite=False, state_dtype=None)>"
     )
+
+
+@pytest.mark.parametrize("name", ["name", "equations", "cls", "args", "key", "optimizer"])
+def test_a_hyperparameter_may_be_called_as_an_argument_of_the_front_ends(name):
+    rule = optgen.define("scaled", f"theta[t] = theta[t-1] - lr*{name}*g", **{"lr": 1.0, name: 0.5})
+
+    class Box:
+        value, data, grad = jnp.ones(2), np.ones(2), np.ones(2)
+
+    tx, stateful, box, theta = rule.optax(1.0, **{name: 0.25}), rule.optim(**{name: 0.25}), Box(), Box()
+    stateful.register_trainable_weights({"w": box})
+    stateful.step({"w": jnp.ones(2)})
+    rule.lucid([theta], **{name: 0.25}).step()
+    leaf = torch.nn.Parameter(torch.ones(2))
+    leaf.grad = torch.ones(2)
+    rule.torch([leaf], **{name: 0.25}).step()
+    updates, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.ones(2))
+    for found in (1 + updates, box.value, theta.data, leaf.detach()):
+        np.testing.assert_array_equal(np.asarray(found), [0.75, 0.75])
+    assert pickle.loads(pickle.dumps(rule)) is rule
+
+
+@pytest.mark.parametrize("value", [0.5, True, np.float32(1)])
+@pytest.mark.parametrize("name", ["wraps", "counts"])
+def test_a_hyperparameter_cannot_be_called_as_what_define_asks_for(name, value):
+    with pytest.raises(SpecError, match=f"'{name}' is the opti.*, in the arguments of define"):
+        optgen.define("scaled", f"theta[t] = theta[t-1] - lr*{name}*g", **{"lr": 1.0, name: value})
 
 
 def test_the_stateful_front_end():
