@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from optgen.errors import SpecError
@@ -29,13 +29,16 @@ ABSENT = "none"
 Value = float | OptionValue | None
 
 _KEYS = (
-    *"arguments required keyword_only deprecated defaults options states count sparse domains demands".split(),
+    *"arguments required keyword_only deprecated defaults options states count sparse missing domains demands".split(),
     *"counts instead note".split(),
     *LAYOUT_KEYS,
 )
 
 #: What a library does with sparse gradients: changes the entries that are there, or takes them as dense ones.
 SPARSE = ("", "entries", "dense")
+
+#: What a library takes for a gradient that is missing, where the parameter makes a step all the same.
+MISSING = ("", "zeros")
 
 #: What a schedule may count besides what the user says.
 COUNTS = ("calls",)
@@ -116,7 +119,8 @@ class _Reader:
             },
             states=self.states(entry),
             count=tables.string(entry, "step", self.name, "count"),
-            sparse=self.sparse(entry),
+            sparse=self.treatment(entry, "sparse", SPARSE),
+            missing=self.treatment(entry, "missing", MISSING),
             domains=self.domains(entry),
             demands=self.demands(entry),
             note=tables.string(entry, "", self.name, "note"),
@@ -309,12 +313,13 @@ class _Reader:
             message, hint = error.args
             raise self.tables.fail_value(message, self.name, *keys, hint=hint) from None
 
-    def sparse(self, entry: Mapping[str, Any]) -> str:
-        found = self.tables.string(entry, "", self.name, "sparse")
-        if found not in SPARSE:
-            wanted = ", ".join(word for word in SPARSE if word)
+    def treatment(self, entry: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
+        """What the library does with gradients of some sort, in one of the known words."""
+        found = self.tables.string(entry, "", self.name, key)
+        if found not in known:
+            wanted = ", ".join(word for word in known if word)
             raise self.tables.fail_value(
-                f"unknown treatment '{shortened(found)}'", self.name, "sparse", hint=f"known: {wanted}"
+                f"unknown treatment '{shortened(found)}'", self.name, key, hint=f"known: {wanted}"
             )
         return found
 

@@ -234,6 +234,7 @@ class Dialect:
         count: the library's name for the number of steps that a parameter has made, empty if it keeps none.
         sparse: what the library does with sparse gradients: `entries` for changing those that are there, `dense` for
             the same as with dense ones; empty if it refuses them.
+        missing: what it takes for the gradient of a parameter that has none: `zeros`; empty if that makes no step.
         domains: hyperparameter → the values that the library takes, where they are fewer than the rule's.
         demands: option → the domains that hyperparameters must have where it is chosen, as (hyperparameter, domain).
         note: what the library does differently, one line.
@@ -251,6 +252,7 @@ class Dialect:
     states: Mapping[str, str] = field(default_factory=dict)
     count: str = "step"
     sparse: str = ""
+    missing: str = ""
     domains: Mapping[str, Domain] = field(default_factory=dict)
     demands: Mapping[str, tuple[tuple[str, Domain], ...]] = field(default_factory=dict)
     note: str = ""

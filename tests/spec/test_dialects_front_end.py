@@ -56,12 +56,14 @@ def test_arguments_of_the_front_end():
     assert found["fast"].default is False
     assert (dialect().count, dialect().sparse) == ("step", "")
     assert dialect('count = ""\nsparse = "dense"\n').count == ""
+    assert (dialect().missing, dialect('missing = "zeros"').missing) == ("", "zeros")
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ('sparse = "rows"', "unknown treatment 'rows'"),
+        ('missing = "ones"', "unknown treatment 'ones'"),
         ('domains = { gamma = "gamma > 0" }', "unknown hyperparameter 'gamma'"),
         ('domains = { beta = "lr > 0" }', "a domain compares 'beta' with numbers"),
         ('demands = { minus = ["beta > 0"] }', "unknown option 'minus'"),

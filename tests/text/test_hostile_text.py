@@ -72,7 +72,7 @@ FORMS = {
     "Transformation": ("gives", "every", "restarts"),
     "History": ("states", "length"),
     "StateLayout": ("dtypes", "masks", "transformations", "draws", "schedules"),
-    "Dialect": ("library", "name", "options", "hyperparameters", "sparse", "domains", "demands", "counts"),
+    "Dialect": ("library", "name", "options", "hyperparameters", "sparse", "missing", "domains", "demands", "counts"),
     "Preamble": ("names",),
     "Source": ("path", "text"),
 }
