@@ -55,6 +55,12 @@ class NumpyLayout(StateLayout):
     def restored(self, parameter: Any, name: str, value: Any) -> Any:
         return int(value) if name == self.count else _restored(parameter, value)
 
+    def turned(self, history: Any, places: int) -> Any:
+        if isinstance(history, tuple):
+            return tuple(self.turned(part, places) for part in history)
+        history[...] = np.roll(history, places, 0)
+        return history
+
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
             return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))
@@ -104,7 +110,7 @@ class NumpyStep(GroupStep):
     def remember(
         self, prepared: PreparedStep, parameters: list[Any], kept: list[Kept], shared: Mapping[str, np.ndarray]
     ) -> None:
-        if len(parameters) == len(self.work.parameters) and not self.copies:
+        if len(parameters) == len(self.work.parameters) and not self.copies and not self.left_out:
             self.ready = NumpyReady.after(self.layout, parameters, kept, prepared, shared)
 
 

@@ -1,6 +1,8 @@
 """Running a rule on parameters in groups, each of which keeps a state of its own under a library's names.
 
-What torch and lucid have in common: a parameter without a gradient makes no step, and so counts its own.
+What torch and lucid have in common: a parameter without a gradient makes no step, and so counts its own. Where a rule
+looks at the whole model, steps are the model's: a parameter that misses one keeps the model's numbers all the same, and
+its histories stay those of the steps that it has made.
 """
 
 from __future__ import annotations
@@ -55,6 +57,11 @@ class GroupStep(ABC):
         self.inputs = {name: inputs[name] for name in work.layout.variant.info.inputs}
         self.places = {id(p): place for place, p in enumerate(work.group["params"])}
         self.overlapping: set[int] = set()
+        steps = set(map(id, work.parameters))
+        #: The others that keep something, where the whole model makes a step.
+        self.left_out = [
+            p for p in work.group["params"] if self.layout.is_joint and id(p) not in steps and state.get(p)
+        ]
         #: Numbers of the model, by the rule's names; every parameter of the group keeps them.
         self.of_model: Kept = self._found_of_model()
 
@@ -89,7 +96,7 @@ class GroupStep(ABC):
             # One of two steps would be lost.
             what = "parameters share memory, and this rule, which looks at the whole model, steps them all at once"
             raise TreeMismatch(f"{label}: {what}")
-        for p in self.work.parameters:
+        for p in (*self.work.parameters, *self.left_out):
             kept = self.state.get(p)
             if kept:
                 layout.settle_or_refuse(label, p, kept)
@@ -109,16 +116,46 @@ class GroupStep(ABC):
             if layout.has_state and not layout.is_complete(p, kept):
                 self.of_model = layout.start(p, kept, self.work.hyperparameters) | self.of_model
             layout.reformat(p, kept)
+        if layout.is_joint:
+            self._step_model(done)
+            return
         together: dict[Any, list[Parameter]] = {}
         for p in self.work.parameters:
             numbers = tuple(number.tobytes() for number in layout.step_numbers(self.kept(p)).values())
-            key = () if layout.is_joint else (done[p], self.apart(p), numbers)
-            together.setdefault(key, []).append(p)
-        latest = max(done.values())
+            together.setdefault((done[p], self.apart(p), numbers), []).append(p)
         for members in together.values():
-            self.step(members, 1 + (latest if layout.is_joint else done[members[0]]))
+            self.step(members, 1 + done[members[0]])
+
+    def _step_model(self, done: Mapping[Parameter, int]) -> None:
+        """Make a step of the whole model, whose number and numbers every parameter of the group keeps.
+
+        Args:
+            done: how many steps the parameters have made, those that make this one.
+        """
+        layout = self.layout
+        others = [p for p in self.left_out if layout.is_complete(p, self.state[p])]
+        counts = {**done, **{p: layout.steps_done(p, self.state[p]) for p in others}}
+        newest = max(counts, key=counts.__getitem__)
+        latest = counts[newest]
+        # What has been kept while each counted its own, or comes from elsewhere.
+        self._move_on([p for p in done if done[p] != latest], latest, newest)
+        self.step(self.work.parameters, 1 + latest)
+        self._move_on(others, 1 + latest, self.work.parameters[0])
         if layout.of_model:
             self._keep_of_model()
+
+    def _move_on(self, parameters: list[Parameter], t: int, newest: Parameter) -> None:
+        """Have parameters that have missed steps keep what goes with the model's last one, number `t`.
+
+        Args:
+            parameters: they.
+            t: the number of the model's last step.
+            newest: a parameter that has made it.
+        """
+        layout = self.layout
+        numbers = layout.step_numbers(self.kept(newest)) if parameters else {}
+        for p in parameters:
+            layout.move_on(p, self.kept(p), t, numbers)
 
     def _found_of_model(self) -> Kept:
         """The numbers of the model, with whatever parameter they are: one may have been taken out since, or moved."""

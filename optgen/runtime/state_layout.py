@@ -69,10 +69,13 @@ class StateLayout(ABC):
         self.formats = formats
         self.is_foreign = is_foreign
         self.native = functools.cache(native)
-        #: Whether steps are counted for the sake of random bits alone: the library keeps no count.
-        self.counts_itself = not dialect.count and any(map(is_stochastic, formats.values()))
-        self.count = dialect.count or ("step" if self.counts_itself else "")
         infos = {info.name: info for case in variant.info.cases for info in case.states}
+        #: Whether steps are counted though the library keeps no count: random bits follow from it, and the places where
+        #: histories keep their values.
+        self.counts_itself = not dialect.count and (
+            any(map(is_stochastic, formats.values())) or any(info.depth > 1 for info in infos.values())
+        )
+        self.count = dialect.count or ("step" if self.counts_itself else "")
         self.names = entry_names(infos, dialect)
         #: States of which there is one number for the model; they are kept with every parameter of a group.
         self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
@@ -126,6 +129,10 @@ class StateLayout(ABC):
     @abstractmethod
     def written(self, old: Any, new: Any) -> Any:
         """A state's new value where the old one was kept; never memory of a parameter or a gradient."""
+
+    @abstractmethod
+    def turned(self, history: Any, places: int) -> Any:
+        """A history whose values stand so many places further, those from the end at the start; where it was kept."""
 
     @abstractmethod
     def moved(self, parameter: Parameter, value: Array) -> Array:
@@ -322,6 +329,28 @@ class StateLayout(ABC):
             else:
                 for entry, value in self.entries(parameter, info, tensors[info.name]).items():
                     kept[entry] = self.written(kept[entry], value)
+
+    def move_on(self, parameter: Parameter, kept: Kept, t: int, numbers: Mapping[str, np.ndarray]) -> None:
+        """Have a parameter that has missed steps keep what goes with step `t`, the last one of its model.
+
+        Where a history keeps a value follows from the number of the step. So the parameter's own, of the steps that it
+        has made, move to where those of the last ones would stand.
+
+        Args:
+            parameter: whose state it is.
+            kept: its state.
+            t: how many steps the model has made.
+            numbers: the numbers of the step after it, by the rule's names.
+        """
+        missed = t - self.steps_done(parameter, kept)
+        for info in self.infos(parameter):
+            if info.depth > 1 and info.name not in self.of_step:
+                for name in self.entry_names(parameter, info):
+                    kept[name] = self.turned(kept[name], missed)
+        if self.count:
+            kept[self.count] = self.counted(parameter, kept, t)
+        for name, value in numbers.items():
+            kept[self.names[name]] = self.step_number(parameter, kept, self.names[name], value)
 
     def check(self, label: str, parameter: Parameter, kept: Mapping[str, Any]) -> None:
         """Refuse a state that is not one of this rule; entries that no rule keeps belong to whoever has put them there.

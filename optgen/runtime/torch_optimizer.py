@@ -59,6 +59,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
         self._members: list[list[Tensor]] = []
         self._can_trace = False
+        #: Of each group, whether its parameters make their steps together.
+        self._is_joint: list[bool] = []
         self._choices: dict[int, Choice] = {}
         # What a step keeps for each parameter: graphs know nothing of entries of others, nor of other types.
         self._kept_types: dict[Tensor, dict[str, torch.dtype]] = {}
@@ -108,6 +110,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
         self._can_trace = False
+        self._is_joint = []
         # torch adds `differentiable` to every optimizer's.
         names = {argument.name for argument in self.dialect.arguments} | self._fixed.keys()
         self.defaults = {name: value for name, value in self.defaults.items() if name in names}
@@ -186,6 +189,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         """Whether a graph can hold the step: all that is kept is there, in tensors that are the parameters' own."""
         if inputs or torch.is_grad_enabled() or not self._can_trace:
             return False
+        for is_joint, members in zip(self._is_joint, self._members, strict=False):
+            # What a parameter keeps that misses a step of the model moves on as well.
+            if is_joint and not all(p.grad is not None or p not in self.state for p in members):
+                return False
         given = [p for members in self._members for p in members if p.grad is not None]
         return all(
             not gradient_of(p).is_sparse
@@ -250,6 +257,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         work = [self._work(index, group, inputs, steps) for index, group in enumerate(self.param_groups)]
         skipping = [part for part in work if part.group["skip_nonfinite"]]
         self._can_trace = not (skipping or [part for part in work if part.layout.of_model])
+        self._is_joint = [part.layout.is_joint for part in work]
         # What GradScaler knows is used where it is; elsewhere the host asks for it.
         by_device = (found_inf is not None or scale is not None) and all(
             ready is not None and ready.can_skip

@@ -157,6 +157,9 @@ class TorchLayout(StateLayout):
                     f"{label}: '{name}' is {described(kept[name])}, its parameter {described(parameter)}"
                 )
 
+    def turned(self, history: Any, places: int) -> Any:
+        return self.written(history, torch.roll(history, places, 0))
+
     def written(self, old: Any, new: Any) -> Any:
         if isinstance(new, tuple):
             return tuple(self.written(a, b) for a, b in zip(old, new, strict=True))

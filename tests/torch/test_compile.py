@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
+import optgen
 import optgen.torch
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -216,3 +217,21 @@ def test_parameters_that_are_replaced_are_noticed() -> None:
     optimizer.param_groups[0]["params"] = optimizer.param_groups[0]["params"][1:]
     with pytest.raises(RuntimeError, match="parameters of group 0 have changed"):
         step()
+
+
+def test_a_gradient_that_is_missing_where_the_rule_looks_at_the_whole_model() -> None:
+    """What is kept for the parameter without one moves on all the same."""
+    cls = optgen.define(
+        "whole", "m[t] = g\nc[t] = c[t-1] + t\ntheta[t] = theta[t-1] - lr*(m[t-2] + c[t] + norm(g, over=model))", lr=0.1
+    ).torch
+    sides = []
+    for is_compiled in (False, True):
+        parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+        optimizer = cls(parameters)
+        step = torch.compile(lambda made=optimizer: made.step(), backend="eager") if is_compiled else optimizer.step
+        for number, row in enumerate("110 110 110 100 100 010 110 110".split()):
+            for p, has_one in zip(parameters, row, strict=True):
+                p.grad = torch.full_like(p, number) if has_one == "1" else None
+            step()
+        sides.append(torch.stack([p.detach() for p in parameters]))
+    assert torch.equal(*sides)
