@@ -20,9 +20,11 @@ from optgen.runtime.lucid_state import NumpyLayout, NumpyStep
 from optgen.runtime.native.choice import made_or_told
 from optgen.runtime.native.library import Team, thread_count
 from optgen.runtime.native.rule import numpy_memory
+from optgen.runtime.numpy import arithmetic_of
+from optgen.runtime.numpy_memory import Spans
 from optgen.runtime.numpy_ready import NumpyReady
 from optgen.runtime.own_arguments import checked_flag
-from optgen.runtime.per_parameter import Work, check_inputs
+from optgen.runtime.per_parameter import Work, check_inputs, stepping
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.state_layout import Kept
 from optgen.spec.model import Dialect
@@ -48,6 +50,8 @@ class Optimizer:
         params: Iterable[Any] = given.pop("params")
         self._layouts: dict[Any, NumpyLayout] = {}
         self._ready: dict[int, NumpyReady | None] = {}
+        #: The memory of the parameters that make a step.
+        self._spans = Spans([])
         self.defaults: dict[str, Any] = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments}
         self._chosen(self.defaults)
         self.param_groups: list[dict[str, Any]] = []
@@ -64,7 +68,7 @@ class Optimizer:
             self.add_param_group(group)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_layouts": {}, "_ready": {}}
+        return {**vars(self), "_layouts": {}, "_ready": {}, "_spans": Spans([])}
 
     @property
     def skipped_steps(self) -> int:
@@ -94,8 +98,7 @@ class Optimizer:
                 raise TypeError(f"{name}: a parameter has .data and .grad, and this is {p!r:.60}")
             if not isinstance(p.data, np.ndarray):
                 raise TypeError(f"{name}: parameters hold numpy arrays, and this one {type(p.data).__name__}")
-            if not np.issubdtype(p.data.dtype, np.floating):
-                raise TreeMismatch(f"{name}: parameters are floating-point arrays, and this one is {p.data.dtype}")
+            _check_arithmetic(name, p)
         there = {id(p) for group in self.param_groups for p in group["params"]}
         if len({id(p) for p in params}) < len(params) or any(id(p) in there for p in params):
             raise ValueError(f"{name}: a parameter stands in more than one place")
@@ -129,13 +132,15 @@ class Optimizer:
         """
         loss = closure() if closure is not None else None
         work = [self._work(index, group, inputs) for index, group in enumerate(self.param_groups)]
-        watched = [p for part in work if part.group["skip_nonfinite"] for p in part.parameters]
+        watched = [p for part in work if part.group["skip_nonfinite"] for p in part.parameters if p.grad is not None]
         if not all(np.isfinite(p.grad).all() for p in watched):
             first = self.param_groups[0]
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return loss
+        if any(part.parameters and not self._ready.get(index) for index, part in enumerate(work)):
+            self._spans = Spans([p.data for part in work for p in part.parameters])
         steps = [
-            self._ready.get(index) or (NumpyStep(part, self.state, inputs) if part.parameters else None)
+            self._step_of(self._ready.get(index), part, inputs) if part.parameters else None
             for index, part in enumerate(work)
         ]
         for made in steps:
@@ -148,6 +153,12 @@ class Optimizer:
                 made.run()
                 self._ready[index] = made.ready
         return loss
+
+    def _step_of(self, ready: NumpyReady | None, work: Work, inputs: Mapping[str, Any]) -> NumpyReady | NumpyStep:
+        """A group's step: the one that is ready, unless it would read gradients where parameters are written."""
+        if ready is not None and ready.is_apart(self._spans):
+            return ready
+        return NumpyStep(self._spans, work, self.state, inputs)
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be saved to go on from here: parameters are numbered in the order of their groups."""
@@ -202,20 +213,23 @@ class Optimizer:
         """What a group's step takes; everything that can be refused is refused here."""
         layout, hyperparameters = self._chosen(group)
         name = type(self).__name__
-        parameters = [p for p in group["params"] if p.grad is not None]
+        parameters = stepping(self.dialect, group["params"])
         ready = self._ready.pop(index, None)
         if ready is not None and ready.layout is layout and not inputs and ready.is_as_before(parameters, self.state):
             self._ready[index] = ready
             return Work(group, layout, hyperparameters, parameters)
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         for p in parameters:
-            if not isinstance(p.grad, np.ndarray):
-                raise TypeError(f"{name}: gradients are numpy arrays, and this one is {type(p.grad).__name__}")
-            if p.grad.shape != p.data.shape:
-                raise TreeMismatch(f"{name}: a gradient has shape {p.grad.shape}, its parameter {p.data.shape}")
-            if np.iscomplexobj(p.grad):
+            gradient = p.data if p.grad is None else p.grad  # zeros of its shape
+            if not isinstance(gradient, np.ndarray):
+                raise TypeError(f"{name}: gradients are numpy arrays, and this one is {type(gradient).__name__}")
+            if gradient.shape != p.data.shape:
+                raise TreeMismatch(f"{name}: a gradient has shape {gradient.shape}, its parameter {p.data.shape}")
+            if np.iscomplexobj(gradient):
                 raise TreeMismatch(f"{name}: a gradient is complex, and its parameter real")
-            layout.variant.arrays.arithmetic_dtype(p.data)
+            if gradient.dtype.kind not in "biuf" and gradient.dtype.name != "bfloat16":
+                raise TreeMismatch(f"{name}: gradients are arrays of numbers, and this one is of {gradient.dtype}")
+            _check_arithmetic(name, p)
             if not p.data.flags.writeable:
                 raise TypeError(f"{name}: a parameter of shape {p.data.shape} cannot be written to")
         return Work(group, layout, hyperparameters, parameters)
@@ -250,6 +264,18 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.defaults.items())})"
+
+
+def _check_arithmetic(label: str, parameter: Any) -> None:
+    """Refuse a parameter whose numbers no arithmetic here is precise enough for.
+
+    Raises:
+        TreeMismatch: it is one, or holds no floating-point numbers.
+    """
+    try:
+        arithmetic_of(parameter.data.dtype)
+    except TreeMismatch as error:
+        raise TreeMismatch(f"{label}: {error}") from None
 
 
 def _is_parameter(value: Any) -> bool:

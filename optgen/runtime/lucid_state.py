@@ -10,7 +10,8 @@ import numpy as np
 
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.library import Team, thread_count
-from optgen.runtime.numpy_memory import Spans, is_folded, reach, sharing
+from optgen.runtime.numpy import arithmetic_of
+from optgen.runtime.numpy_memory import Spans, is_folded, is_for_kernels, reach, sharing
 from optgen.runtime.numpy_ready import NumpyReady
 from optgen.runtime.per_parameter import GroupStep, Work
 from optgen.runtime.state_checks import seen
@@ -74,25 +75,40 @@ class NumpyLayout(StateLayout):
 class NumpyStep(GroupStep):
     """A step on parameters that hold numpy arrays, in place.
 
+    Args:
+        spans: the memory that is written before the last gradient is read.
+        work: see `GroupStep`, as for the others.
+
     Attributes:
         ready: what the group's next step may go on from.
     """
 
-    def __init__(self, work: Work, *arguments: Any) -> None:
+    def __init__(self, spans: Spans, work: Work, *arguments: Any) -> None:
         super().__init__(work, *arguments)
         arrays = list(map(self.layout.array, work.parameters))
         self.ready: NumpyReady | None = None
         self.overlapping = {id(work.parameters[number]) for number in sharing(arrays)}
         #: Copies of gradients that stand where a parameter is written, by the parameter's `id`.
-        self.copies = self._copied(Spans(arrays))
+        self.copies = self._copied(spans)
 
     def _copied(self, spans: Spans) -> dict[int, np.ndarray]:
-        starts, ends = np.array([reach(p.grad) for p in self.work.parameters], np.uint64).T
-        met = compress(self.work.parameters, spans.meet(starts, ends))
-        return {id(p): p.grad.copy() for p in met}
+        given = [p for p in self.work.parameters if p.grad is not None]
+        starts, ends = np.array([reach(p.grad) for p in given], np.uint64).T
+        copies = {id(p): p.grad.copy() for p in compress(given, spans.meet(starts, ends))}
+        return copies | {id(p): np.zeros_like(p.data) for p in self.work.parameters if p.grad is None}
 
     def in_place(self, parameters: list[Any]) -> InPlaceRule | None:
-        return None if any(is_folded(p.data) for p in parameters) else self.layout.native()
+        arrays = [array for p in parameters for array in (p.data, self.gradient(p), *self._states(p))]
+        arrays += [v[p] for v in self.inputs.values() if isinstance(v, Mapping) for p in parameters]
+        takes = all(map(is_for_kernels, arrays)) and not any(is_folded(p.data) for p in parameters)
+        return self.layout.native() if takes else None
+
+    def _states(self, parameter: Any) -> list[np.ndarray]:
+        """The arrays that are kept for a parameter in no format of states."""
+        layout, kept = self.layout, self.kept(parameter)
+        infos = [i for i in layout.infos(parameter) if i.name not in layout.of_step and i.name not in layout.formats]
+        values = [kept[name] for info in infos for name in layout.entry_names(parameter, info)]
+        return [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
 
     def team(self) -> Team:
         return Team(thread_count())
@@ -120,4 +136,4 @@ def _restored(parameter: Any, value: Any) -> Any:
         return tuple(_restored(parameter, part) for part in value)
     if not isinstance(value, np.ndarray | np.generic) or value.ndim == 0:
         return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
-    return value.astype(np.float64 if parameter.data.dtype == np.float64 else np.float32)
+    return value.astype(arithmetic_of(parameter.data.dtype))

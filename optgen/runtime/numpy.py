@@ -32,7 +32,7 @@ class NumpyArrays(Arrays):
     """Arrays of numpy. Numbers of the step are Python floats, which take the precision of the arrays they meet."""
 
     def arithmetic_dtype(self, array: np.ndarray) -> Any:
-        return _arithmetic(array.dtype)
+        return arithmetic_of(array.dtype)
 
     def widest(self, dtypes: Sequence[Any]) -> Any:
         return np.dtype(np.float64) if np.dtype(np.float64) in dtypes else np.dtype(np.float32)
@@ -105,12 +105,18 @@ class NumpyArrays(Arrays):
 
 
 @functools.cache
-def _arithmetic(dtype: np.dtype) -> np.dtype:
-    """The dtype of the arithmetic on arrays of a dtype."""
+def arithmetic_of(dtype: np.dtype) -> np.dtype:
+    """The dtype of the arithmetic on arrays of a dtype, of whatever byte order.
+
+    Raises:
+        TreeMismatch: there is none, for numbers of more than 64 bits for one.
+    """
     # bfloat16 is a type that other libraries add to numpy.
     if not (np.issubdtype(dtype, np.floating) or dtype.name == "bfloat16"):
         raise TreeMismatch(f"parameters and gradients are floating-point arrays, and this one is {dtype}")
-    return np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
+    if dtype.itemsize > 8:
+        raise TreeMismatch(f"parameters are of at most 64 bits, and this one is {dtype}")
+    return np.dtype(np.float64) if dtype.itemsize == 8 else np.dtype(np.float32)
 
 
 def _narrow(value: Any) -> Any:

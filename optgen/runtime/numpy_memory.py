@@ -1,4 +1,4 @@
-"""numpy's arrays as memory: which of them share it, and which have two numbers in one place."""
+"""Arrays as memory: which of them share it, and which have two numbers in one place."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from optgen.runtime.native.library import address_of
+from optgen.runtime.native.places import SIZES
 
 _at: Callable[[Any], int] = ctypes.addressof
 _as_byte: Callable[[Any], Any] = ctypes.c_char.from_buffer
@@ -36,17 +37,63 @@ def reach(array: np.ndarray) -> tuple[int, int]:
     return first + sum(s for s in steps if s < 0), first + sum(s for s in steps if s > 0) + array.itemsize
 
 
+#: How many pairs of arrays are looked at, and how many places of each pair, before they count as sharing.
+_PAIRS, _PLACES = 10_000, 10_000
+
+
 def sharing(arrays: Sequence[np.ndarray]) -> set[int]:
-    """Which arrays share memory with one before or after them, by their number."""
-    spans = sorted((*reach(array), number) for number, array in enumerate(arrays) if array.size)
+    """Which arrays share numbers with one before or after them, by their number.
+
+    Arrays whose numbers stand between each other's share none. Where that would take too long to tell, they count as if
+    they did.
+    """
     found: set[int] = set()
-    furthest, whose = -1, -1
-    for first, end, number in spans:
-        if first < furthest:
-            found |= {number, whose}
-        if end > furthest:
-            furthest, whose = end, number
+    begun: list[tuple[int, int]] = []
+    pairs = 0
+    for first, end, number in sorted((*reach(array), number) for number, array in enumerate(arrays) if array.size):
+        begun = [(last, other) for last, other in begun if last > first]
+        for _, other in begun:
+            if {number, other} <= found:
+                continue
+            pairs += 1
+            if pairs > _PAIRS or _share(arrays[number], arrays[other]):
+                found |= {number, other}
+        begun.append((end, number))
     return found
+
+
+def _share(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=_PLACES)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+class _Image:
+    """What numpy takes for an array."""
+
+    def __init__(self, interface: dict[str, Any]) -> None:
+        self.__array_interface__ = interface
+
+
+def image(address: int, itemsize: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """An array that stands where another one does, perhaps on a device: its numbers are not to be read.
+
+    Args:
+        address: of the first number.
+        itemsize: bytes of each.
+        shape: how many there are along each axis.
+        strides: bytes from one to the next along each.
+    """
+    data = (address, False)
+    given = {"data": data, "typestr": f"|V{itemsize}", "shape": shape, "strides": strides, "version": 3}
+    return np.asarray(_Image(given))
+
+
+def is_for_kernels(array: Any) -> bool:
+    """Whether kernels know the numbers of an array; Python's own they take as well."""
+    dtype = getattr(array, "dtype", None)
+    return dtype is None or (dtype.isnative and dtype.name in SIZES)
 
 
 def is_folded(array: np.ndarray) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, compress, starmap
 from operator import attrgetter, methodcaller
 from typing import Any
@@ -36,13 +36,13 @@ class NumpyReady:
         parameters: all that have made the step, which also keeps them from being given to others.
         gradients: what form those of the last step had.
         sizes: bytes of each gradient.
-        spans: the memory of the parameters.
         kept: what is kept for each.
         names: under which the rule keeps its own of that, one list for each parameter.
         is_state, is_count: which of that is an array, or a count of steps.
         numbers: the numbers of the step by the names under which they are kept, as the call knows them.
         arrays: those of the parameters and then of what is kept; so their memory is given to no others.
         form, addresses: what form these had, and where they stood.
+        places: the addresses of the gradients that come next.
     """
 
     layout: StateLayout
@@ -51,7 +51,6 @@ class NumpyReady:
     parameters: list[Any]
     gradients: _Form
     sizes: np.ndarray
-    spans: Spans
     kept: list[Kept]
     names: list[list[str]]
     is_state: list[bool]
@@ -60,6 +59,7 @@ class NumpyReady:
     arrays: list[np.ndarray]
     form: _Form
     addresses: list[int]
+    places: list[int] = field(default_factory=list)
 
     @classmethod
     def after(
@@ -102,7 +102,6 @@ class NumpyReady:
             parameters,
             _form_of(gradients),
             np.array([gradient.nbytes for gradient in gradients], np.uint64),
-            Spans(arrays[: len(parameters)]),
             kept,
             names,
             is_state,
@@ -131,13 +130,13 @@ class NumpyReady:
             arrays += states
         if set(map(type, arrays)) != {np.ndarray} or _form_of(arrays) != self.form:
             return False
-        places = addresses_of(gradients)
-        starts = np.array(places, np.uint64)
-        return (
-            addresses_of(arrays, written=True) == self.addresses
-            and not self.spans.meet(starts, starts + self.sizes).any()
-            and self.prepared.move_gradients(places)
-        )
+        self.places = addresses_of(gradients)
+        return addresses_of(arrays, written=True) == self.addresses and self.prepared.move_gradients(self.places)
+
+    def is_apart(self, spans: Spans) -> bool:
+        """Whether the gradients that come next have no part of some memory, which is about to be written."""
+        starts = np.array(self.places, np.uint64)
+        return not spans.meet(starts, starts + self.sizes).any()
 
     def _states(self, state: Mapping[Any, Kept]) -> list[Any] | None:
         """The arrays that are kept; None if counts, or numbers of the step, are not what the last step has left."""

@@ -20,7 +20,7 @@ from optgen.runtime.native.library import Team
 from optgen.runtime.state_checks import is_complex
 from optgen.runtime.state_layout import Array, Kept, Parameter, StateLayout
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
-from optgen.spec.model import Input
+from optgen.spec.model import Dialect, Input
 
 
 @dataclass(slots=True)
@@ -236,6 +236,12 @@ class GroupStep(ABC):
     ) -> None:
         """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
         return
+
+
+def stepping(dialect: Dialect, parameters: Sequence[Parameter]) -> list[Parameter]:
+    """The parameters of a group that make a step: those with a gradient, or all where missing ones are zeros."""
+    found = [p for p in parameters if p.grad is not None]
+    return list(parameters) if found and dialect.missing == "zeros" else found
 
 
 def _writable(value: Any) -> Any:

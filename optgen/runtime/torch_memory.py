@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from optgen.runtime.native.library import Team
 from optgen.runtime.native.rule import Memory
+from optgen.runtime.numpy_memory import Spans, image, reach, sharing
 from optgen.runtime.per_parameter import Work
 from optgen.runtime.torch_sharded import is_sharded
 
@@ -47,20 +49,41 @@ def is_plain(tensor: Tensor) -> bool:
 
 
 def overlapping(parameters: list[Tensor]) -> set[int]:
-    """Those that share memory with one before or after them, by `id`."""
-    known = (Tensor, torch.nn.Parameter)
-    plain = [p for p in parameters if type(p) in known and p.layout is torch.strided and p.device.type != "meta"]
-    plain = [p for p in plain if p.numel()]
-    reach = {id(p): sum((n - 1) * stride for n, stride in zip(p.shape, p.stride(), strict=True)) + 1 for p in plain}
-    plain.sort(key=lambda p: (str(p.device), p.data_ptr()))
+    """Those that share numbers in memory with one before or after them, by `id`."""
+    plain = list(filter(_has_address, parameters))
     found: set[int] = set()
-    for index, p in enumerate(plain):
-        end = p.data_ptr() + reach[id(p)] * p.element_size()
-        for q in plain[index + 1 :]:
-            if q.device != p.device or q.data_ptr() >= end:
-                break
-            found |= {id(p), id(q)}
+    for device in {p.device for p in plain}:
+        there = [p for p in plain if p.device == device]
+        found |= {id(there[number]) for number in sharing(list(map(_image, there)))}
     return found
+
+
+def spans_of(parameters: Iterable[Tensor]) -> Spans:
+    """The memory of those that stand in a CPU's or GPU's."""
+    return Spans(_image(p) for p in parameters if _has_address(p) and p.device.type in _ONE_SPACE)
+
+
+def meet(spans: Spans, tensors: list[Tensor]) -> list[bool]:
+    """Which tensors have a part of some memory."""
+    seen = [_has_address(t) and t.device.type in _ONE_SPACE for t in tensors]
+    reaches = [reach(_image(t)) if is_seen else (0, 0) for t, is_seen in zip(tensors, seen, strict=True)]
+    starts, ends = np.array(reaches, np.uint64).reshape(-1, 2).T
+    found: list[bool] = spans.meet(starts, ends).tolist()
+    return found
+
+
+#: Devices no two of which give out the same address.
+_ONE_SPACE = ("cpu", "cuda")
+
+
+def _has_address(tensor: Tensor) -> bool:
+    known = (Tensor, torch.nn.Parameter)
+    return type(tensor) in known and tensor.layout is torch.strided and tensor.device.type != "meta"
+
+
+def _image(tensor: Tensor) -> np.ndarray:
+    memory = torch_memory(tensor)
+    return image(memory.address, tensor.element_size(), memory.shape, memory.strides)
 
 
 def can_be_written(parameter: Tensor) -> bool:
@@ -71,13 +94,24 @@ def can_be_written(parameter: Tensor) -> bool:
 
 def as_real(tensor: Tensor) -> Tensor:
     """A complex tensor as a view with an axis of length 2 at its end; a real one as it is."""
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def gradient_of(parameter: Tensor) -> Tensor:
     """The gradient of a parameter that has one."""
     assert parameter.grad is not None
     return parameter.grad
+
+
+def numbers_of_gradient(parameter: Tensor) -> Tensor:
+    """The gradient of a parameter with its numbers as they stand in memory; zeros where it has none.
+
+    Autograd leaves the conjugate of a complex gradient, or a sign, to whoever reads it.
+    """
+    gradient = parameter.grad
+    if gradient is None:
+        return torch.zeros_like(parameter)
+    return gradient.resolve_conj().resolve_neg() if gradient.is_conj() or gradient.is_neg() else gradient
 
 
 def all_finite(work: Iterable[Work]) -> bool:

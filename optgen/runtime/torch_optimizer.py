@@ -23,11 +23,13 @@ from optgen.runtime.grouped_dialect import (
     own_spelling,
 )
 from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
-from optgen.runtime.per_parameter import Work, check_inputs
+from optgen.runtime.numpy_memory import Spans
+from optgen.runtime.per_parameter import Work, check_inputs, stepping
 from optgen.runtime.state_dtypes import formats_of
 from optgen.runtime.torch_arguments import Choice, check_flags, is_constant, plain, tensors_of
+from optgen.runtime.torch_checks import check_capture, check_tensors
 from optgen.runtime.torch_loading import hidden, show
-from optgen.runtime.torch_memory import all_finite, gradient_of, safe_after_fork, torch_memory
+from optgen.runtime.torch_memory import all_finite, gradient_of, safe_after_fork, spans_of, torch_memory
 from optgen.runtime.torch_operator import number_of
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_sharded import Sharding, is_made_by_zero
@@ -59,6 +61,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
         self._members: list[list[Tensor]] = []
         self._can_trace = False
+        #: The memory of the parameters that make a step.
+        self._spans = Spans(())
         #: Of each group, whether its parameters make their steps together.
         self._is_joint: list[bool] = []
         self._choices: dict[int, Choice] = {}
@@ -110,6 +114,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
         self._can_trace = False
+        self._spans = Spans(())
         self._is_joint = []
         # torch adds `differentiable` to every optimizer's.
         names = {argument.name for argument in self.dialect.arguments} | self._fixed.keys()
@@ -193,6 +198,8 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             # What a parameter keeps that misses a step of the model moves on as well.
             if is_joint and not all(p.grad is not None or p not in self.state for p in members):
                 return False
+        if self.dialect.missing and not all(p.grad is not None for members in self._members for p in members):
+            return False
         given = [p for members in self._members for p in members if p.grad is not None]
         return all(
             not gradient_of(p).is_sparse
@@ -221,7 +228,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         layout, hyperparameters = self._chosen_again(group, chosen)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         ready = self._ready_on.get(group)
-        if ready is not None and ready.layout is layout and ready.is_in_memory(parameters, gradients, states):
+        if (
+            ready is not None
+            and ready.layout is layout
+            and ready.is_in_memory(parameters, gradients, states)
+            and ready.is_apart(self._spans)
+        ):
             if ready.can_skip:
                 self._run(ready, parameters, hyperparameters, scale, found_inf)
                 return
@@ -245,16 +257,20 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         work = Work(given_group, layout, hyperparameters, given, self._first_of(group))
         step = TorchStep(self.dialect, work, kept, {})
         step.check(type(self).__name__)
+        # A graph may give copies of the parameters.
+        self._spans = spans_of([*parameters, *(p for members in self._members for p in members)])
+        step.take_gradients(self._spans)
         step.run()
         self._ready_on[group] = step.ready
 
     @_disable_dynamo  # as torch's own do: torch.compile breaks its graph here
     @safe_after_fork
     def _make_step(self, inputs: Mapping[str, Any]) -> None:
-        _check_capture(self)
+        check_capture(self)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         steps: dict[int, TorchStep] = {}
         work = [self._work(index, group, inputs, steps) for index, group in enumerate(self.param_groups)]
+        self._keep_apart(work, inputs, steps)
         skipping = [part for part in work if part.group["skip_nonfinite"]]
         self._can_trace = not (skipping or [part for part in work if part.layout.of_model])
         self._is_joint = [part.layout.is_joint for part in work]
@@ -270,8 +286,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             first["skipped_steps"] = first.get("skipped_steps", 0) + 1
             return
         if scale is not None and not by_device:
-            for parameter in (p for part in work for p in part.parameters):
+            for parameter in (p for part in work for p in part.parameters if p.grad is not None):
                 gradient_of(parameter).div_(scale.to(parameter.device))
+        for made in steps.values():
+            made.take_gradients(self._spans)
         for index, part in enumerate(work):
             ready = self._ready.get(index)
             if ready is not None:
@@ -282,6 +300,17 @@ class GeneratedOptimizer(torch.optim.Optimizer):
                 self._ready[index] = steps[index].ready
                 for p in part.parameters:
                     self._kept_types[p] = {n: self.state[p][n].dtype for n in part.layout.kept_names(p)}
+
+    def _keep_apart(self, work: list[Work], inputs: Mapping[str, Any], steps: dict[int, TorchStep]) -> None:
+        """Have groups that are ready look again where gradients stand in memory that the step writes."""
+        if steps:
+            self._spans = spans_of(p for part in work for p in part.parameters)
+        for index, part in enumerate(work):
+            ready = self._ready.get(index)
+            if ready is not None and part.parameters and not ready.is_apart(self._spans):
+                self._ready[index] = None
+                steps[index] = TorchStep(self.dialect, part, self.state, inputs)
+                steps[index].check(type(self).__name__)
 
     def _run(self, ready: Ready, *given: Any) -> None:
         """Make a step by `Ready.run`."""
@@ -307,31 +336,12 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             if is_same and ready.is_as_before(group["params"], self.state):
                 return Work(group, layout, hyperparameters, group["params"])
             self._ready[index] = None
-        parameters = [p for p in group["params"] if p.grad is not None]
+        parameters = stepping(self.dialect, group["params"])
         name = type(self).__name__
         layout.sharding.check(group["params"], group["skip_nonfinite"], self._is_part)
         check_inputs(name, layout, inputs, parameters, self.entry.manifest.inputs)
         layout.sharding.check_gradients(parameters, inputs)
-        for place, p in enumerate(parameters):
-            assert p.grad is not None
-            if p.grad.is_sparse and not (
-                self.dialect.sparse == "dense" or (self.dialect.sparse == "entries" and layout.is_elementwise)
-            ):
-                raise RuntimeError(f"{name} does not support sparse gradients")
-            if p.grad.shape != p.shape:
-                raise TreeMismatch(
-                    f"{name}: gradient {place} has shape {tuple(p.grad.shape)}, its parameter {tuple(p.shape)}"
-                )
-            if not p.is_complex():
-                layout.variant.arrays.arithmetic_dtype(p)
-            if p.is_complex() and not layout.takes_complex:
-                raise RuntimeError(f"{name} does not support complex parameters")
-            if group.get("capturable") and not is_for_triton(p.device.type):
-                raise AssertionError(f"{name}: capturable=True takes parameters on an accelerator, not on {p.device}")
-        if group.get("capturable") and parameters and (why := layout.why_not_captured()):
-            raise NotImplementedError(f"{name}: no graph can capture a step of this rule, since {why}")
-        if is_capturing():
-            raise RuntimeError(f"{name}: a graph captures a step like the one before it: make one before capturing")
+        check_tensors(name, self.dialect, layout, group, parameters)
         work = Work(group, layout, hyperparameters, parameters, self._first_of(index))
         if parameters:
             steps[index] = TorchStep(self.dialect, work, self.state, inputs)
@@ -393,14 +403,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             )
         layout = self._layouts[key]
         return layout, {name: values[name] for name in variant.info.hyperparameters}
-
-
-_CAPTURE_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
-#: What torch checks of its own optimizers where a graph is captured; it has had two names.
-_check_capture: Callable[[torch.optim.Optimizer], None] = next(
-    (getattr(torch.optim.Optimizer, name) for name in _CAPTURE_CHECKS if hasattr(torch.optim.Optimizer, name)),
-    lambda _: None,
-)
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:

@@ -14,6 +14,7 @@ import torch
 from optgen.runtime.in_place import PreparedStep
 from optgen.runtime.native.library import address_of, driver
 from optgen.runtime.native.places import TYPES
+from optgen.runtime.numpy_memory import Spans
 from optgen.runtime.state_layout import Kept, StateLayout
 from optgen.runtime.torch_memory import NAMES, gradient_of, guard_of, torch_team
 
@@ -188,6 +189,9 @@ class Ready:
         held: keeps parameters and states, and their memory, from being given to others.
         looks_alike: whether parameters, gradients and states, one after the other, have the types, dtypes, shapes and
             strides that they had, as torch's own guards tell in one call; also false where it cannot tell.
+        gradients: the addresses of those that come next.
+        sizes: bytes of each.
+        apart_from: memory that these are known to have no part of.
     """
 
     layout: StateLayout
@@ -205,6 +209,9 @@ class Ready:
     kept_shapes: list[torch.Size]
     held: list[Any]
     looks_alike: Callable[..., bool]
+    gradients: list[int]
+    sizes: np.ndarray
+    apart_from: Spans | None = None
 
     @classmethod
     def after(
@@ -265,6 +272,8 @@ class Ready:
             list(map(_shape, values)),
             [parameters, values, [tensor.detach() for tensor in (*parameters, *values)]],
             guard_of([*parameters, *gradients, *values]),
+            [],
+            np.array([gradient.nbytes for gradient in gradients], np.uint64),
         )
 
     @property
@@ -293,8 +302,22 @@ class Ready:
         return (
             list(map(Tensor.data_ptr, parameters)) == self.addresses
             and self.clock.is_as_before()
-            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
+            and self._move_gradients(list(map(Tensor.data_ptr, gradients)))
         )
+
+    def _move_gradients(self, places: list[int]) -> bool:
+        if places != self.gradients:
+            self.gradients, self.apart_from = places, None
+        return self.prepared.move_gradients(places)
+
+    def is_apart(self, spans: Spans) -> bool:
+        """Whether the gradients that come next have no part of some memory, which is about to be written."""
+        if self.apart_from is not spans:
+            starts = np.array(self.gradients, np.uint64)
+            if spans.meet(starts, starts + self.sizes).any():
+                return False
+            self.apart_from = spans
+        return True
 
     def _are_alike(self, parameters: list[Tensor], gradients: list[Tensor]) -> bool:
         """The same as `looks_alike` by what torch makes public; strides of axes of length 1 may be others here."""
@@ -319,7 +342,7 @@ class Ready:
             and list(map(_shape, parameters)) == self.shapes == list(map(_shape, gradients))
             and all(map(Tensor.is_contiguous, (*parameters, *gradients)))
             and self.clock.is_as_before()
-            and self.prepared.move_gradients(list(map(Tensor.data_ptr, gradients)))
+            and self._move_gradients(list(map(Tensor.data_ptr, gradients)))
         )
 
     def run(

@@ -16,10 +16,19 @@ from optgen.runtime.formats import scales_of
 from optgen.runtime.in_place import InPlaceRule, PreparedStep
 from optgen.runtime.native.choice import is_for_triton
 from optgen.runtime.native.library import Team
+from optgen.runtime.numpy_memory import Spans
 from optgen.runtime.per_parameter import GroupStep
 from optgen.runtime.state_checks import seen
 from optgen.runtime.state_layout import Kept, StateLayout
-from optgen.runtime.torch_memory import as_real, can_be_written, gradient_of, is_plain, overlapping, torch_team
+from optgen.runtime.torch_memory import (
+    as_real,
+    can_be_written,
+    is_plain,
+    meet,
+    numbers_of_gradient,
+    overlapping,
+    torch_team,
+)
 from optgen.runtime.torch_ready import Ready
 from optgen.runtime.torch_sharded import Sharding, as_placed, described, is_sharded
 from optgen.runtime.variant import PARAMETER_FORM, ModelState
@@ -174,11 +183,12 @@ class TorchStep(GroupStep):
     """A step on torch's parameters, in place.
 
     Args:
-        dialect: says how sparse gradients are taken.
+        dialect: says how gradients are taken that are sparse.
         *arguments: see `GroupStep`.
 
     Attributes:
         ready: what the group's next step may go on from.
+        gradients: as they are read, by the parameter's `id`; there from `take_gradients` on.
     """
 
     def __init__(self, dialect: Dialect, *arguments: Any) -> None:
@@ -186,6 +196,17 @@ class TorchStep(GroupStep):
         self.by_entries = dialect.sparse == "entries" and not self.layout.formats
         self.ready: Ready | None = None
         self.overlapping = overlapping(self.work.parameters)
+        self.gradients: dict[int, Tensor] = {}
+
+    def take_gradients(self, spans: Spans) -> None:
+        """Take the gradients as they are now.
+
+        Args:
+            spans: the memory that is written before the last gradient is read; what stands there is copied.
+        """
+        found = list(map(numbers_of_gradient, self.work.parameters))
+        found = [g.clone() if met else g for g, met in zip(found, meet(spans, found), strict=True)]
+        self.gradients = {id(p): g for p, g in zip(self.work.parameters, found, strict=True)}
 
     def in_place(self, parameters: list[Tensor]) -> InPlaceRule | None:
         layout = self.layout
@@ -205,7 +226,8 @@ class TorchStep(GroupStep):
             return None
         values = [value for name, value in own if name not in beside] + list(self.of_model.values())
         parts = [part for value in values for part in (value if isinstance(value, tuple | list) else (value,))]
-        tensors = [*parameters, *map(gradient_of, parameters), *(part for part in parts if isinstance(part, Tensor))]
+        gradients = [self.gradients[id(p)] for p in parameters]
+        tensors = [*parameters, *gradients, *(part for part in parts if isinstance(part, Tensor))]
         if not all(map(is_plain, tensors)) or not all(map(can_be_written, parameters)):
             return None
         devices = {tensor.device for tensor in (*tensors, *bytes_)}
@@ -220,25 +242,29 @@ class TorchStep(GroupStep):
         self, prepared: PreparedStep, parameters: list[Tensor], kept: list[Kept], shared: Mapping[str, np.ndarray]
     ) -> None:
         torch.autograd.graph.increment_version(parameters)
-        if len(parameters) == len(self.work.parameters):
+        if len(parameters) == len(self.work.parameters) and all(self.gradients[id(p)] is p.grad for p in parameters):
             layout = self.layout
             assert isinstance(layout, TorchLayout)
             on_device = layout.on_device and is_for_triton(parameters[0].device.type)
             self.ready = Ready.after(layout, parameters, kept, prepared, shared, on_device)
 
     def gradient(self, parameter: Tensor) -> Tensor:
-        gradient = gradient_of(parameter)
+        gradient = self.gradients[id(parameter)]
         return as_real(gradient.to_dense() if gradient.is_sparse else gradient)
 
     def assign(self, parameter: Tensor, value: Tensor) -> None:
-        as_real(parameter).copy_(as_placed(value, parameter))
+        if parameter.is_conj():
+            # What is read of it is a copy.
+            parameter.copy_(torch.view_as_complex(value.contiguous()))
+        else:
+            as_real(parameter).copy_(as_placed(value, parameter))
 
     def apart(self, parameter: Tensor) -> object:
-        by_itself = (self.by_entries and gradient_of(parameter).is_sparse) or id(parameter) in self.overlapping
+        by_itself = (self.by_entries and self.gradients[id(parameter)].is_sparse) or id(parameter) in self.overlapping
         return parameter.device, by_itself and id(parameter)
 
     def step(self, parameters: list[Tensor], t: int) -> None:
-        if self.by_entries and gradient_of(parameters[0]).is_sparse:
+        if self.by_entries and self.gradients[id(parameters[0])].is_sparse:
             self.step_entries(parameters[0], t)
         else:
             super().step(parameters, t)
@@ -246,7 +272,7 @@ class TorchStep(GroupStep):
     def step_entries(self, parameter: Tensor, t: int) -> None:
         """A step on the entries of a sparse gradient alone, as torch's Adagrad makes it."""
         layout = self.layout
-        gradient = gradient_of(parameter).coalesce()
+        gradient = self.gradients[id(parameter)].coalesce()
         place = tuple(gradient.indices())
         kept = self.kept(parameter)
         whole = layout.tensors(parameter, kept)

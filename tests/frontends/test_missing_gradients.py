@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
 import torch
 
 import optgen
+import optgen.torch
 
 HISTORIES = optgen.define(
     "histories",
@@ -204,3 +206,41 @@ count = ""
         optimizer.step()
         moved.append(before - p.item())
     assert moved == [0, 1, 12, 23, 34]
+
+
+@pytest.mark.parametrize("backend", ["native", "arrays"])
+def test_torchs_lbfgs_takes_missing_gradients_as_zeros(backend, monkeypatch):
+    monkeypatch.setenv("OPTGEN_BACKEND", backend)
+
+    def trained(cls, **arguments):
+        generator = torch.Generator().manual_seed(0)
+        w = [torch.nn.Parameter(torch.randn(n, dtype=torch.float64, generator=generator)) for n in (3, 2)]
+        optimizer = cls(w, lr=0.1, **arguments)
+        count = itertools.count()
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (w[0] ** 4).sum() + w[0].sum() ** 2
+            if next(count) % 3:
+                loss = loss + ((w[1] - 1) ** 2).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(9):
+            optimizer.step(closure)
+        return torch.cat([p.detach() for p in w])
+
+    once = {"max_iter": 1, "tolerance_grad": 0, "tolerance_change": 0}
+    torch.testing.assert_close(trained(optgen.torch.LBFGS), trained(torch.optim.LBFGS, **once), rtol=1e-9, atol=1e-9)
+
+
+def test_what_takes_missing_gradients_as_zeros_makes_no_step_without_any():
+    p, q = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = optgen.torch.LBFGS([p, q], lr=0.1)
+    optimizer.step()
+    assert not optimizer.state
+    assert torch.equal(p, torch.ones(2))
+    p.grad = torch.ones(2)
+    optimizer.step()
+    assert optimizer.state[p]["step"] == optimizer.state[q]["step"] == 1
+    assert torch.equal(q, torch.ones(2))
