@@ -76,7 +76,8 @@ class StateLayout(ABC):
             any(map(is_stochastic, formats.values())) or any(info.depth > 1 for info in infos.values())
         )
         self.count = dialect.count or ("step" if self.counts_itself else "")
-        self.names = entry_names(infos, dialect)
+        states = [info for case in variant.info.cases for info in case.states]
+        self.names = entry_names(infos, dialect, {info.name for info in states if info.kind == Kind.AXIS.value})
         #: States of which there is one number for the model; they are kept with every parameter of a group.
         self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
         #: States of the step, kept with every parameter.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import itertools
 import keyword
@@ -207,6 +208,71 @@ def test_states_beside_what_is_kept_for_others(names: tuple[str, str], state_dty
         ):
             np.testing.assert_array_equal(found, expected)
     assert len(set(optimizer.optax().init({"w": np.ones(2, np.float32)})._fields)) == 3
+
+
+OF_AXES = """
+{0}[t] = max(abs(g), over=other_axes) + 0.5*{0}[t-1]
+{1}[t] = 0.5*{1}[t-1] + g
+{2}[t] = 0.25*{2}[t-1] + 2*g
+theta[t] = theta[t-1] - lr*({1}[t] + {2}[t] + min({0}[t], over=axes))
+"""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("V", "V_0", "V_1"), ("V", "V_1", "V_0_state"), ("V_0", "V", "V_0_0"), ("step", "step_0", "step_state_1")],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("shape", [(2,), (2, 3)])
+def test_states_beside_the_vectors_of_another_ones_axes(names: tuple[str, ...], order: Any, shape: Any) -> None:
+    """Each vector has a name of its own in a checkpoint of torch's."""
+    *first, last = OF_AXES.strip().splitlines()
+    text = "\n".join([*(first[index] for index in order), last])
+    found = []
+    for called in (names, ("A", "b", "c")):
+        made = optgen.define("named", text.format(*called), lr=0.1)
+        parameter = torch.nn.Parameter(torch.ones(shape))
+        optimizer = made.torch([parameter])
+        for step in range(4):
+            parameter.grad = torch.linspace(-1, 1 + step, parameter.numel()).reshape(shape)
+            optimizer.step()
+            if step == 1:
+                saved = copy.deepcopy(optimizer.state_dict())
+                optimizer = made.torch([parameter])
+                optimizer.load_state_dict(saved)
+        assert len(optimizer.state[parameter]) == 3 + len(shape)
+        found.append(parameter.detach())
+    assert torch.equal(*found)
+
+
+def test_vectors_of_axes_beside_a_count_of_that_name(tmp_path: Path) -> None:
+    spec = """
+[optimizer]
+name = "counted"
+class = "Counted"
+title = "Counted"
+summary = "A count with the name of a vector."
+[hyperparameters]
+lr = { default = 0.5, meaning = "learning rate", domain = "lr >= 0", symbol = 'l' }
+[equations]
+rule = '''
+n[t] = max(abs(g), over=other_axes) + 0.5*n[t-1]
+theta[t] = theta[t-1] - lr*min(n[t], over=axes)
+'''
+[dialect.torch]
+name = "Counted"
+arguments = { lr = "lr" }
+count = "n_0"
+"""
+    path = tmp_path / "counted.toml"
+    path.write_text(spec)
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = optgen.load(str(path)).torch([parameter])
+    for _ in range(2):
+        parameter.grad = torch.ones(2)
+        optimizer.step()
+    assert torch.equal(parameter.detach(), torch.full((2,), -1.25))
+    assert optimizer.state[parameter].keys() == {"n_0", "n_state_0"}
 
 
 @pytest.mark.parametrize("others", [{"learning_rate": True}, {"learning_rate": 0.5}, {"betas": 0.5}, {"betas": True}])
