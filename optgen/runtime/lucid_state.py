@@ -38,8 +38,8 @@ class NumpyLayout(StateLayout):
     def counted(self, parameter: Any, kept: Kept, t: int) -> int:
         return t
 
-    def step_number(self, parameter: Any, kept: Kept, name: str, value: np.ndarray) -> np.ndarray:
-        return value
+    def step_number(self, parameter: Any, kept: Kept, name: str, value: Any) -> np.ndarray:
+        return np.array(value)
 
     def on_host(self, value: Any) -> np.ndarray:
         return np.array(value, np.float64)

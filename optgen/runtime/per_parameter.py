@@ -121,7 +121,7 @@ class GroupStep(ABC):
             return
         together: dict[Any, list[Parameter]] = {}
         for p in self.work.parameters:
-            numbers = tuple(number.tobytes() for number in layout.step_numbers(self.kept(p)).values())
+            numbers = tuple(map(_identity, layout.step_numbers(self.kept(p)).values()))
             together.setdefault((done[p], self.apart(p), numbers), []).append(p)
         for members in together.values():
             self.step(members, 1 + done[members[0]])
@@ -236,6 +236,11 @@ class GroupStep(ABC):
     ) -> None:
         """What is to be done after a step by kernels; `shared` are the numbers of the step, changed by it."""
         return
+
+
+def _identity(number: Any) -> object:
+    """What tells numbers of the step apart; those that autograd follows have the same value only as one tensor."""
+    return number.tobytes() if isinstance(number, np.ndarray) else id(number)
 
 
 def stepping(dialect: Dialect, parameters: Sequence[Parameter]) -> list[Parameter]:

@@ -112,12 +112,12 @@ class StateLayout(ABC):
         """The number of steps as it is kept, in place of the one that is there."""
 
     @abstractmethod
-    def step_number(self, parameter: Parameter, kept: Kept, name: str, value: np.ndarray) -> Any:
+    def step_number(self, parameter: Parameter, kept: Kept, name: str, value: Any) -> Any:
         """A number of the step as it is kept under a name, in place of the one that is there."""
 
     @abstractmethod
-    def on_host(self, value: Any) -> np.ndarray:
-        """A number of the step that is kept, as the rule takes it."""
+    def on_host(self, value: Any) -> Any:
+        """A number of the step that is kept, as the rule takes it: an array of numpy, or what autograd follows."""
 
     @abstractmethod
     def inside(self, info: StateInfo, value: Any) -> Any:
@@ -243,7 +243,7 @@ class StateLayout(ABC):
         for info in self.infos(parameter):
             if info.name in self.of_step:
                 name = self.names[info.name]
-                kept[name] = self.step_number(parameter, kept, name, np.array(state.shared[info.name]))
+                kept[name] = self.step_number(parameter, kept, name, state.shared[info.name])
             else:
                 kept |= self.entries(parameter, info, tensors[info.name])
         return {name: state.shared[name] for name in self.of_model if name in state.shared}
@@ -313,7 +313,7 @@ class StateLayout(ABC):
             return dict(zip(names, value, strict=True))
         return {name: value if info.name in self.formats else self.outside(parameter, info, value)}
 
-    def step_numbers(self, kept: Kept) -> dict[str, np.ndarray]:
+    def step_numbers(self, kept: Kept) -> dict[str, Any]:
         """The numbers of the step that a parameter keeps, as the rule takes them."""
         return {name: self.on_host(kept[self.names[name]]) for name in self.of_step if self.names[name] in kept}
 
@@ -326,12 +326,12 @@ class StateLayout(ABC):
         for info in self.infos(parameter):
             name = self.names[info.name]
             if info.name in self.of_step:
-                kept[name] = self.step_number(parameter, kept, name, np.array(shared[info.name]))
+                kept[name] = self.step_number(parameter, kept, name, shared[info.name])
             else:
                 for entry, value in self.entries(parameter, info, tensors[info.name]).items():
                     kept[entry] = self.written(kept[entry], value)
 
-    def move_on(self, parameter: Parameter, kept: Kept, t: int, numbers: Mapping[str, np.ndarray]) -> None:
+    def move_on(self, parameter: Parameter, kept: Kept, t: int, numbers: Mapping[str, Any]) -> None:
         """Have a parameter that has missed steps keep what goes with step `t`, the last one of its model.
 
         Where a history keeps a value follows from the number of the step. So the parameter's own, of the steps that it

@@ -160,20 +160,27 @@ class TorchArrays(Arrays):
 
     def filled(self, start: Any, shape: tuple[int, ...], dtype: Any, like: Tensor) -> Tensor:
         if isinstance(start, Tensor):
-            return start.detach().to(dtype).expand(shape).clone(memory_format=torch.contiguous_format)
+            return start.to(dtype).expand(shape).clone(memory_format=torch.contiguous_format)
         if tuple(like.shape) == shape:  # the parameter's strides are the best ones for what goes with it
             return torch.full_like(like, start, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
         return torch.full(shape, start, dtype=dtype, device=like.device)
 
     def filled_on_host(self, start: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        if is_followed(start):
+            return start.to(torch.float64).expand(shape)
         return np.array(np.broadcast_to(np.asarray(start, np.float64), shape))
 
     def as_stored(self, value: Any, stored: Any) -> Any:
         if isinstance(stored, Tensor):
             return value.to(stored.dtype) if isinstance(value, Tensor) else torch.full_like(stored, value)
+        if is_followed(value):
+            return value.to(torch.float64)
         return np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, stored.dtype)
 
     def replaced(self, ring: Any, place: Any, value: Any) -> Any:
+        if torch.is_grad_enabled():
+            # Autograd has kept what the step has read of it.
+            ring = ring.clone() if isinstance(ring, Tensor) else torch.tensor(ring) if is_followed(value) else ring
         ring[place] = value
         return ring
 
@@ -212,6 +219,11 @@ class TorchArrays(Arrays):
             return call_in_float64(self._host, function, values)
         wide = {name: _wide(value) for name, value in values.items()}
         return getattr(module, function.name)(*(wide[name] for name in function.arguments))
+
+
+def is_followed(value: Any) -> bool:
+    """Whether autograd follows a value, here and now."""
+    return isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled()
 
 
 def _wide(value: Any) -> Any:

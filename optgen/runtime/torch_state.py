@@ -20,6 +20,7 @@ from optgen.runtime.numpy_memory import Spans
 from optgen.runtime.per_parameter import GroupStep
 from optgen.runtime.state_checks import seen
 from optgen.runtime.state_layout import Kept, StateLayout
+from optgen.runtime.torch import is_followed
 from optgen.runtime.torch_memory import (
     as_real,
     can_be_written,
@@ -101,7 +102,8 @@ class TorchLayout(StateLayout):
         kept.update(found)
 
     def array(self, parameter: Tensor) -> Tensor:
-        return as_real(parameter if torch.is_grad_enabled() else parameter.detach())
+        # What autograd saves of it must not be the memory that the step writes.
+        return as_real(parameter.clone() if torch.is_grad_enabled() else parameter.detach())
 
     def form(self, parameter: Tensor) -> tuple[Any, ...]:
         return seen(parameter)
@@ -119,13 +121,18 @@ class TorchLayout(StateLayout):
         """Where numbers of the step are kept; never on the default device, which steps would have to ask for them."""
         return parameter.device if self.on_device else "cpu"
 
-    def step_number(self, parameter: Tensor, kept: Kept, name: str, value: np.ndarray) -> Tensor:
+    def step_number(self, parameter: Tensor, kept: Kept, name: str, value: Any) -> Tensor:
+        if is_followed(value):
+            return value  # type: ignore[no-any-return]
+        value = np.array(value.detach().cpu() if isinstance(value, Tensor) else value)
         if name in kept and kept[name].shape == value.shape and not kept[name].requires_grad:
             number: Tensor = kept[name].copy_(torch.as_tensor(value, device="cpu"))
             return number
         return torch.as_tensor(value, device=self.place_of_numbers(parameter))
 
-    def on_host(self, value: Tensor) -> np.ndarray:
+    def on_host(self, value: Tensor) -> Any:
+        if is_followed(value):
+            return value
         # One by one: tensors of memory estimators know their numbers, and are no arrays.
         return np.array(value.detach().tolist(), np.float64)
 
