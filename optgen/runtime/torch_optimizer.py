@@ -22,7 +22,7 @@ from optgen.runtime.grouped_dialect import (
     is_kept_elsewhere,
     own_spelling,
 )
-from optgen.runtime.native.choice import is_for_triton, made_or_told, triton_or_told
+from optgen.runtime.native.choice import made_or_told, triton_or_told
 from optgen.runtime.numpy_memory import Spans
 from optgen.runtime.per_parameter import Work, check_inputs, stepping
 from optgen.runtime.state_dtypes import formats_of
