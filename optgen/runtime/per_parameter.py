@@ -45,12 +45,20 @@ class GroupStep(ABC):
         work: the group's.
         state: parameter → what is kept for it.
         inputs: the extra values that the rule asks for; a mapping of parameters to values where it is one for each.
+        in_graph: whether the states are a graph's, which sees what is written into them and nothing else.
 
     Attributes:
         overlapping: parameters, by `id`, that share memory with others: they make their steps one after the other.
     """
 
-    def __init__(self, work: Work, state: MutableMapping[Parameter, Kept], inputs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        state: MutableMapping[Parameter, Kept],
+        inputs: Mapping[str, Any],
+        *,
+        in_graph: bool = False,
+    ) -> None:
         self.work = work
         self.layout = work.layout
         self.state = state
@@ -64,6 +72,9 @@ class GroupStep(ABC):
         ]
         #: Numbers of the model, by the rule's names; every parameter of the group keeps them.
         self.of_model: Kept = self._found_of_model()
+        if not in_graph:
+            # A parameter that has come from another group, or another optimizer, has brought that one's own arrays.
+            self.of_model = {name: _copied(value) for name, value in self.of_model.items()}
 
     @abstractmethod
     def gradient(self, parameter: Parameter) -> Array:
@@ -252,6 +263,11 @@ def stepping(dialect: Dialect, parameters: Sequence[Parameter]) -> list[Paramete
 def _writable(value: Any) -> Any:
     """A number of numpy as an array; what is one already, or a tensor, as it is."""
     return np.array(value) if isinstance(value, np.generic) else value
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a tensor, or of an array or a number of numpy, as an array."""
+    return value.clone() if hasattr(value, "clone") else np.array(value)
 
 
 def check_inputs(

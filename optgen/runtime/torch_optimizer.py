@@ -255,7 +255,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         kept = {p: {name: next(rest) for name in layout.kept_names(p)} for p in given}
         given_group = {**chosen, "params": given}
         work = Work(given_group, layout, hyperparameters, given, self._first_of(group))
-        step = TorchStep(self.dialect, work, kept, {})
+        step = TorchStep(self.dialect, work, kept, {}, in_graph=True)
         step.check(type(self).__name__)
         # A graph may give copies of the parameters.
         self._spans = spans_of([*parameters, *(p for members in self._members for p in members)])

@@ -198,8 +198,8 @@ class TorchStep(GroupStep):
         gradients: as they are read, by the parameter's `id`; there from `take_gradients` on.
     """
 
-    def __init__(self, dialect: Dialect, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, dialect: Dialect, *arguments: Any, in_graph: bool = False) -> None:
+        super().__init__(*arguments, in_graph=in_graph)
         self.by_entries = dialect.sparse == "entries" and not self.layout.formats
         self.ready: Ready | None = None
         self.overlapping = overlapping(self.work.parameters)
