@@ -64,6 +64,11 @@ class Interpreter:
         self.arithmetic: Arithmetic = arithmetic or Float64()
         self.programs = analyse(rule)
         self.per_element = [{s.name for s in program.states if s.kind is Kind.ELEMENT} for program in self.programs]
+        #: By case, the values that are kept for each tensor, and so computed in its precision.
+        self.per_tensor = [
+            {case.final[s.name] for s in program.states if s.kind is Kind.TENSOR}
+            for case, program in zip(rule.cases, self.programs, strict=True)
+        ]
 
     def init(self, parameters: Sequence[Array]) -> InterpretedState:
         """The state before the first step."""
@@ -130,7 +135,8 @@ class Interpreter:
                 for name, values in tensor.history.items()
             }
             theta = self.moved(tensor.theta, order)
-            scopes.append(_Scope(names, {**model.shared, **kept}, theta, shape))
+            scope = _Scope(names, {**model.shared, **kept}, theta, shape, per_tensor=self.per_tensor[number])
+            scopes.append(scope)
             cases.append(self.rule.cases[number])
         self._run(scopes, cases)
         after = InterpretedState([], dict(model.shared), t)
@@ -186,9 +192,9 @@ class Interpreter:
         """The value of a node, from those of the nodes below it."""
         match node:
             case Number(value=value):
-                return self.arithmetic.literal(value)
+                return self.operand(self.arithmetic.literal(value), scope)
             case Name(name=name) if name in scope.names:
-                return scope.names[name]
+                return self.operand(scope.names[name], scope)
             case Name(name=name):
                 # Not a literal: it is a number of the tensor, in whose precision targets compute with it.
                 return self.arithmetic.given(np.asarray(scope.shape_value(name), np.float64))
@@ -205,6 +211,12 @@ class Interpreter:
             case Call(function=function):
                 return self.function(function, list(values), scope)
         raise TypeError(f"no value for {type(node).__name__}")
+
+    def operand(self, value: Value, scope: _Scope) -> Value:
+        """A value as the equation takes it: what is kept for a tensor is computed from numbers in its precision."""
+        if scope.equation is None or scope.equation.name not in scope.per_tensor:
+            return value
+        return value if isinstance(value, tuple) or np.shape(_plain(value)) else self.arithmetic.full((), value)
 
     def apply(self, operator: str, *operands: Value) -> Value:
         lengths = {len(operand) for operand in operands if isinstance(operand, tuple)}
@@ -294,6 +306,7 @@ class _Scope:
     theta: Value
     shape: tuple[int, ...]
     equation: Equation | None = None
+    per_tensor: set[str] = field(default_factory=set)
     model_folds: dict[Place, Value] = field(default_factory=dict)
     model_counts: dict[Place, int] = field(default_factory=dict)
 

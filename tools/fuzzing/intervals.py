@@ -149,6 +149,8 @@ class Intervals:
                 fold, start = (np.max, -np.inf) if operation == "max" else (np.min, np.inf)
                 given = {"axis": axes, "keepdims": True, "initial": start}
                 plain, low, high = fold(value.value, **given), fold(value.low, **given), fold(value.high, **given)
+                signs = (np.any(one, axis=axes, keepdims=True) for one in _zeros(value.low, value.high))
+                low, high = _with_zeros(low, high, *signs)
         return Interval(plain, np.where(empty, np.inf, low), np.where(empty, -np.inf, high), nan)
 
     def _sum(self, value: Interval, axes: tuple[int, ...]) -> tuple[Any, Any, Any, Any]:
@@ -182,8 +184,23 @@ def _is_whole(value: Any) -> Any:
 
 
 def _known(*operands: Interval) -> Any:
-    """Whether there is but one number that each operand can be."""
-    return functools.reduce(np.logical_and, [o.low == o.high for o in operands])
+    """Whether there is but one number that each operand can be; a zero whose sign is not known may be two."""
+    return functools.reduce(
+        np.logical_and, [(o.low == o.high) & (np.signbit(o.low) == np.signbit(o.high)) for o in operands]
+    )
+
+
+def _with_zeros(low: Any, high: Any, minus: Any, plus: Any) -> tuple[Any, Any]:
+    """Let an extreme be either zero where it is one, and both were there: which of them is taken is left open."""
+    is_zero = (low == 0) & (high == 0) & minus & plus
+    return np.where(is_zero, -0.0, low), np.where(is_zero, 0.0, high)
+
+
+def _zeros(*ends: Any) -> tuple[Any, Any]:
+    """Whether -0 and whether +0 is among some numbers."""
+    minus = functools.reduce(np.logical_or, [(end == 0) & np.signbit(end) for end in ends])
+    plus = functools.reduce(np.logical_or, [(end == 0) & ~np.signbit(end) for end in ends])
+    return minus, plus
 
 
 def _corners(function: Callable[[Any, Any], Any], x: Interval, y: Interval, otherwise: Any = None) -> Found:
@@ -379,7 +396,11 @@ def _atan2(y: Interval, x: Interval) -> Found:
 
 
 def _extreme(function: Callable[[Any, Any], Any]) -> Callable[[Interval, Interval], Found]:
-    return lambda x, y: (function(x.low, y.low), function(x.high, y.high), np.zeros(np.shape(x.low + y.low), bool))
+    def apply(x: Interval, y: Interval) -> Found:
+        low, high = function(x.low, y.low), function(x.high, y.high)
+        return *_with_zeros(low, high, *_zeros(x.low, x.high, y.low, y.high)), np.zeros(np.shape(low), bool)
+
+    return apply
 
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
