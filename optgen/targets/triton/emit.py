@@ -15,7 +15,8 @@ from optgen.targets.header import header, spec_digest
 from optgen.targets.host import HostPrinter
 from optgen.targets.kernels.emit import CaseEmitter, Pool, plan_variant
 from optgen.targets.templating import template
-from optgen.targets.triton.kernels import TritonBuilder, TritonKernel
+from optgen.targets.triton.kernel import TritonKernel
+from optgen.targets.triton.kernels import TritonBuilder
 from optgen.targets.triton.printer import StepPrinter
 
 _STEP_PRINTER = StepPrinter()

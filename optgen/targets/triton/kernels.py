@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sympy import Expr
 
 from optgen.compiler.program import UPDATE, Definition, Program, Reduce
-from optgen.contract.kernel_plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, WHOLE, KernelArgument, Launch
+from optgen.contract.kernel_plan import BLOCKS, NUMBER, SEED, SKIP, SLICES, UNSCALE, KernelArgument, Launch
 from optgen.contract.kinds import Kind
 from optgen.targets.code import UnsupportedByTarget
 from optgen.targets.kernels.builder import ArrayNames, KernelBuilder, NumberTables, ordered_reads
+from optgen.targets.triton.kernel import (
+    INTEGERS,
+    JOIN,
+    NEUTRAL,
+    BlockFold,
+    TritonKernel,
+    format_name,
+    parameter,
+    scales,
+    stream,
+    type_name,
+)
 from optgen.targets.triton.printer import KernelPrinter
 
 _PRINTER = KernelPrinter()
 
-#: What a fold starts from, how two blocks of partial results are joined, one block is folded, and all of them are.
-NEUTRAL = {"sum": "0.0", "max": 'float("-inf")', "min": 'float("inf")'}
-_JOIN = {"sum": "{} + {}", "max": "_maximum({}, {})", "min": "_minimum({}, {})"}
-_FOLD_BLOCK = {"sum": "tl.sum({}, axis={})", "max": "_largest({}, {})", "min": "_smallest({}, {})"}
 _FOLD_PARTS = {"sum": "_sum_of_parts", "max": "_largest_part", "min": "_smallest_part"}
 
-#: Names of arguments that are integers, in the order in which kernels take them.
-_INTEGERS = {
-    "length": "_n",
-    "chunk": "_size",
-    "rows": "_rows",
-    "columns": "_columns",
-    "outer": "_outer",
-    "inner": "_inner",
-    "out_turn": "_out_turn",
-    "out_far": "_out_far",
-    "out_near": "_out_near",
-    "in_turn": "_in_turn",
-    "in_far": "_in_far",
-    "in_near": "_in_near",
-}
 _MAP = ("outer", "inner", "out_turn", "out_far", "out_near", "in_turn", "in_far", "in_near")
 
 #: Where a value that varies less than the ones a kernel goes through stands, by the two kinds.
@@ -50,94 +41,6 @@ _PLACES = {
     (Kind.ROW, Kind.MATRIX): ("_matrix", "_offsets // _rows", ("rows",)),
     (Kind.COLUMN, Kind.MATRIX): ("_matrix", "_offsets // _columns", ("columns",)),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class BlockFold:
-    """A fold that a kernel makes of the blocks that it goes through, as the template prints it.
-
-    Attributes:
-        axis: of a block, along which it is folded in the end.
-    """
-
-    name: str
-    operation: str
-    axis: int
-
-    @property
-    def neutral(self) -> str:
-        """The neutral element of the reduction."""
-        return NEUTRAL[self.operation]
-
-    @property
-    def part(self) -> str:
-        """The operand of the reduction for one block."""
-        return f"_part_{self.name}"
-
-    def join(self, mask: str) -> str:
-        """The running result joined with a further block, of which a mask says what there is."""
-        return _JOIN[self.operation].format(f"_all_{self.name}", f"_kept({self.part}, {mask}, {self.neutral})")
-
-    @property
-    def fold(self) -> str:
-        """The result, when all blocks have been joined."""
-        return _FOLD_BLOCK[self.operation].format(f"_all_{self.name}", self.axis)
-
-
-@dataclass(frozen=True, slots=True)
-class TritonKernel:
-    """A kernel as the template prints it.
-
-    Attributes:
-        summary: one line.
-        columns: what its rows of the table hold: names, and how each is loaded.
-        numbers: single numbers, and how each is loaded.
-        first: numbers of the tensor that are computed before the blocks, and how.
-        stores: lines that store these, for the program of a tensor's first chunk.
-        lines: what is done for one block; what is to be folded is left in `_part_NAME`.
-        folds: of blocks.
-        may_skip: the number by which it leaves everything as it is; empty if it writes nothing that lasts.
-    """
-
-    launch: Launch
-    summary: str
-    columns: tuple[tuple[str, str], ...]
-    numbers: tuple[tuple[str, str], ...]
-    first: tuple[tuple[str, str], ...]
-    stores: tuple[str, ...]
-    lines: tuple[str, ...]
-    folds: tuple[BlockFold, ...] = ()
-    may_skip: str = ""
-
-    @property
-    def body(self) -> object:
-        """A key that is equal for kernels with the same code."""
-        own = (self.columns, self.numbers, self.first, self.stores, self.lines, self.folds)
-        return (self.launch.form, self.launch.constants, own)
-
-    @property
-    def declared(self) -> tuple[str, ...]:
-        """All arguments as the kernel declares them."""
-        given = ["_rows_ptr"] if self.launch.form == NUMBER else ["_rows_ptr", "_chunks_ptr"]
-        given += [parameter(argument) for argument in self.launch.arguments if argument.role in WHOLE]
-        return (*given, *(f"{name}: tl.constexpr" for name in self.launch.constants))
-
-    @property
-    def per_block(self) -> tuple[str, ...]:
-        """The arguments of the function for one block."""
-        known = [
-            parameter(a) for a in self.launch.columns if a.role not in ("parts", "tensor", "length", "chunk", "count")
-        ]
-        known += [name for name, _ in (*self.numbers, *self.first)]
-        known += [name for name in self.launch.constants if name not in ("WIDE", "BLOCK")]
-        used = {"_number", *re.findall(r"\w+", "\n".join(self.lines))}
-        return tuple(name for name in (*known, "_number") if name in used)
-
-    @property
-    def per_block_declared(self) -> tuple[str, ...]:
-        """The parameters of the function for one block, as it declares them."""
-        constant = {"_number", *self.launch.constants}
-        return tuple(f"{name}: tl.constexpr" if name in constant else name for name in self.per_block)
 
 
 class TritonBuilder(KernelBuilder[TritonKernel]):
@@ -191,7 +94,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             return f"_gradient(g_ptr, {place}, _mask, {UNSCALE}, SCALED, _number)"
         if array in self.may_be_formatted:
             self.formatted[array] = None
-            return f"_loaded({array}_ptr, {scales(array)}, {place}, _mask, {_format(array)}, _number)"
+            return f"_loaded({array}_ptr, {scales(array)}, {place}, _mask, {format_name(array)}, _number)"
         return f"tl.load({array}_ptr + {place}, _mask).to(_number)"
 
     def place(self, kind: Kind) -> str:
@@ -213,7 +116,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         families = self.axis_operands(definition)
         self.reads_axes = True
         loads = [f"    {name} = {self.loaded(name, '_place')}" for name in families]
-        joined = _JOIN[value.operation].format(definition.name, _PRINTER.argument(value.operand))
+        joined = JOIN[value.operation].format(definition.name, _PRINTER.argument(value.operand))
         self.lines += [
             f"{definition.name} = tl.full(_offsets.shape, {NEUTRAL[value.operation]}, _number)",
             "for _axis in tl.static_range(RANK):",
@@ -238,7 +141,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             self.load_step_number(SEED)
             self.tables.place("t", Kind.STEP)  # which it is computed from
             stored = f"{array}_ptr, {scales(array)}, {stream(array)}, {SEED}"
-            self.lines.append(f"_stored({stored}, _offsets, {value}, _mask, {_format(array)})")
+            self.lines.append(f"_stored({stored}, _offsets, {value}, _mask, {format_name(array)})")
             return
         self.lines.append(f"tl.store({array}_ptr + _offsets, {value}, _mask)")
 
@@ -310,11 +213,11 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         if form == SLICES:
             self.integers |= set(_MAP)
         arguments += [KernelArgument("count", fold) for fold in self.counts]
-        arguments += [KernelArgument(role) for role in _INTEGERS if role in self.integers]
-        stored = tuple(_type(a.name) for a in arguments if a.role == "array" and a.name not in self.places.buffers)
+        arguments += [KernelArgument(role) for role in INTEGERS if role in self.integers]
+        stored = tuple(type_name(a.name) for a in arguments if a.role == "array" and a.name not in self.places.buffers)
         constants = {BLOCKS: ("BLOCK",), NUMBER: ("BLOCK",), SLICES: ("OUTER", "INNER")}[form]
-        stored += tuple(map(_format, self.formatted))
-        stored += tuple(_type(f"{fold}_parts") for fold in self.parts)
+        stored += tuple(map(format_name, self.formatted))
+        stored += tuple(type_name(f"{fold}_parts") for fold in self.parts)
         may_skip = form == BLOCKS and self.domain is Kind.ELEMENT
         if may_skip:
             self.load_step_number(SKIP)
@@ -347,12 +250,12 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         column = f"_row_ptr + {place}"
         match argument.role:
             case "array":
-                type = "_number" if argument.name in self.places.buffers else _type(argument.name)
+                type = "_number" if argument.name in self.places.buffers else type_name(argument.name)
                 return f"_array({column}, {type}, {'WIDE' if form == BLOCKS else 'False'})"
             case "scales":
                 return f"_array({column}, tl.float32, False)"
             case "parts":
-                return f"_array({column}, {_type(f'{argument.name}_parts')}, False)"
+                return f"_array({column}, {type_name(f'{argument.name}_parts')}, False)"
             case "tensor":
                 return f"_array({column}, _number, False)"
             case "axes":
@@ -369,41 +272,3 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
             *(state.older(lag) for state in self.program.states for lag in range(1, state.depth + 1)),
         ]
         return (0, first.index(array), "") if array in first else (1, 0, array)
-
-
-def scales(array: str) -> str:
-    """The pointer to the scales of a state."""
-    return f"_{array}_scales_ptr"
-
-
-def stream(array: str) -> str:
-    """The number of the random bits of a state."""
-    return f"_{array}_stream"
-
-
-def _format(array: str) -> str:
-    """The constant that says in which format of states a state is stored."""
-    return f"_{array}_format"
-
-
-def _type(array: str) -> str:
-    """The constant that says how an array is stored."""
-    return f"_{array}_type"
-
-
-def parameter(argument: KernelArgument) -> str:
-    """The name of a kernel's argument in its source."""
-    match argument.role:
-        case "array":
-            return f"{argument.name}_ptr"
-        case "parts":
-            return f"{argument.name}_parts_ptr"
-        case "scales":
-            return scales(argument.name)
-        case "stream":
-            return stream(argument.name)
-        case "count":
-            return f"_{argument.name}_count"
-        case "scalars" | "tensor" | "model" | "axes":
-            return f"{argument.role}_ptr"
-    return _INTEGERS[argument.role]
