@@ -44,10 +44,10 @@ def unpacked(state: StateInfo, stored: Stored, t: Any) -> dict[str, Any]:
     """A state's earlier values by the names they have in the functions."""
     if state.depth == 1:
         return {state.name: stored}
-    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(_names(state), start=1)}
+    return {name: _entry(stored, t - 1 - lag) for lag, name in enumerate(value_names(state), start=1)}
 
 
-def _names(state: StateInfo) -> list[str]:
+def value_names(state: StateInfo) -> list[str]:
     """The names of a state's earlier values in the functions, the newest first."""
     return [state.name, *(f"{state.name}_lag{lag}" for lag in range(2, state.depth + 1))]
 

@@ -11,16 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from optgen.contract.kinds import Kind, kept_shapes
-from optgen.contract.manifest import CaseInfo, Function, StateInfo, VariantInfo
-from optgen.errors import TreeMismatch
+from optgen.contract.manifest import CaseInfo, StateInfo, VariantInfo
 from optgen.runtime.arrays import Array, Arrays
 from optgen.runtime.axes import AxisOrder
-from optgen.runtime.formats.codes import Blocks, closed, opened
+from optgen.runtime.calls import FunctionCalls
+from optgen.runtime.checks import check_arrays, check_shapes
+from optgen.runtime.formats.codes import closed, opened
 from optgen.runtime.shapes import shape_numbers
-from optgen.runtime.state import UPDATE, UPDATE_FORM, ModelState, Stored, _names, unpacked
+from optgen.runtime.state import UPDATE, UPDATE_FORM, ModelState, Stored, unpacked, value_names
 
 
 class ArrayVariant:
@@ -37,7 +36,7 @@ class ArrayVariant:
         self.optimizer = optimizer
         self.info = info
         self.arrays = arrays
-        self._module = module
+        self._calls = FunctionCalls(module, arrays, info.hyperparameters)
         reads = {a for case in info.cases for f in case.jax for a in f.arguments}
         #: Whether the update depends on the parameters, which then have to be given.
         self.reads_parameters = "theta" in reads or any(case.result != UPDATE for case in info.cases)
@@ -63,11 +62,15 @@ class ArrayVariant:
         """The case that a tensor takes whose matrix axes are the last two."""
         return self.info.cases[self.case_index(shape)]
 
+    def _cases(self, gradients: Sequence[Array]) -> list[CaseInfo]:
+        """The case of each gradient, whose matrix axes are the last."""
+        return [self._case(tuple(gradient.shape)) for gradient in gradients]
+
     def case_index(self, shape: tuple[int, ...]) -> int:
         """Which of the variant's cases that is."""
         if not self.info.case_function:
             return 0
-        choose = getattr(self._module, self.info.case_function)
+        choose = getattr(self._calls.module, self.info.case_function)
         numbers = shape_numbers(shape)
         index: int = choose(numbers["size"], numbers["rank"], numbers["rows"], numbers["columns"])
         return index
@@ -120,7 +123,7 @@ class ArrayVariant:
     def _first_values(self, case: CaseInfo, theta: Array, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         for function in case.jax:
             if function.level == "initial":
-                return self._call(function, {**hyperparameters, "theta": theta}, None)
+                return self._calls.call(function, {**hyperparameters, "theta": theta})
         return {}
 
     def step(
@@ -160,7 +163,7 @@ class ArrayVariant:
         if all(layout.is_plain for layout in layouts):
             return self._step(gradients, state, parameters, t, hyperparameters, inputs or {}, form)
         if parameters is not None:
-            _check_shapes(self.optimizer, gradients, parameters)
+            check_shapes(self.optimizer, gradients, parameters)
             parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
         kinds = [self.kinds_of(tuple(gradient.shape)) for gradient in gradients]
         gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
@@ -217,19 +220,19 @@ class ArrayVariant:
         form: str,
     ) -> tuple[tuple[Array, ...], ModelState]:
         """Make a step on tensors whose matrix axes are the last two."""
-        self._check(gradients, state, parameters)
+        check_arrays(self.optimizer, self._cases(gradients), gradients, state, parameters)
         dtypes = [self._dtype(index, gradients, parameters) for index in range(len(gradients))]
         step_values = self._step_values(state, t, inputs)
         envs = [
             self._environment(index, gradient, dtype, state, parameters, t, hyperparameters, inputs, step_values)
             for index, (gradient, dtype) in enumerate(zip(gradients, dtypes, strict=True))
         ]
-        cases = [self._case(tuple(gradient.shape)) for gradient in gradients]
+        cases = self._cases(gradients)
         sizes = {"model_size": sum(self.shape_numbers(g)["size"] for g in gradients), "tensor_count": len(gradients)}
         for env in envs:
             env.update(sizes)
         given = [list(env.values()) if case.borrowed else [] for case, env in zip(cases, envs, strict=True)]
-        self._run(cases, envs, step_values, dtypes)
+        self._calls.run(cases, envs, step_values, dtypes)
         for case, env, gradient, dtype, values in zip(cases, envs, gradients, dtypes, given, strict=True):
             self._settle(case, env, gradient, dtype, values)
         results, tensors = [], []
@@ -275,41 +278,17 @@ class ArrayVariant:
         """
         layouts = [self.layout(tuple(gradient.shape)) for gradient in gradients]
         if all(layout.is_plain for layout in layouts):
-            self._check(gradients, state, parameters)
+            check_arrays(self.optimizer, self._cases(gradients), gradients, state, parameters)
             return
         if parameters is not None:
-            _check_shapes(self.optimizer, gradients, parameters)
+            check_shapes(self.optimizer, gradients, parameters)
             parameters = [layout.into(theta) for layout, theta in zip(layouts, parameters, strict=True)]
         kinds = [self.kinds_of(tuple(gradient.shape)) for gradient in gradients]
         before = zip(layouts, kinds, state.tensors, strict=True)
         tensors = [layout.states(own, kept) for layout, own, kept in before]
         gradients = [layout.into(gradient) for layout, gradient in zip(layouts, gradients, strict=True)]
-        self._check(gradients, ModelState(tuple(tensors), state.shared, state.ahead), parameters)
-
-    def _check(self, gradients: Sequence[Array], state: ModelState, parameters: Sequence[Array] | None) -> None:
-        """Refuse arrays that would broadcast, or belong to another model, before anything is computed."""
-        if len(state.tensors) != len(gradients):
-            raise TreeMismatch(
-                f"{self.optimizer}: {len(gradients)} gradients, and the state is one of {len(state.tensors)} tensors"
-            )
-        if parameters is not None:
-            _check_shapes(self.optimizer, gradients, parameters)
-        for index, (gradient, kept) in enumerate(zip(gradients, state.tensors, strict=True)):
-            for info in self._case(tuple(gradient.shape)).states:
-                stored = kept.get(info.name, state.shared.get(info.name))
-                is_several = isinstance(stored, tuple) and not isinstance(stored, Blocks)
-                found = [tuple(getattr(a, "shape", ())) for a in (stored if is_several else (stored,))]
-                # A history may be longer than what the rule reads of it.
-                history = (info.depth,) if info.depth > 1 else ()
-                if history and all(shape and shape[0] >= info.depth for shape in found):
-                    found = [shape[1:] for shape in found]
-                    history = ()
-                wanted = [history + shape for shape in kept_shapes(Kind(info.kind), tuple(gradient.shape))]
-                if stored is None or found != wanted:
-                    raise TreeMismatch(
-                        f"{self.optimizer}: gradient {index} has shape {tuple(gradient.shape)}, and state "
-                        f"'{info.name}' was made for a parameter of another shape"
-                    )
+        own = ModelState(tuple(tensors), state.shared, state.ahead)
+        check_arrays(self.optimizer, self._cases(gradients), gradients, own, parameters)
 
     def _step_values(self, state: ModelState, t: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Numbers of the step in their own precision, for the functions that compute with them in float64.
@@ -351,7 +330,7 @@ class ArrayVariant:
             env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
         for info in self._case(tuple(gradient.shape)).states:
             if info.kind == Kind.STEP.value:
-                env |= {name: arrays.kept_step_number(step_values[name], dtype) for name in _names(info)}
+                env |= {name: arrays.kept_step_number(step_values[name], dtype) for name in value_names(info)}
             elif info.name in state.shared:
                 env |= unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)
             else:
@@ -366,70 +345,6 @@ class ArrayVariant:
 
     def _dtype(self, index: int, gradients: Sequence[Array], parameters: Sequence[Array] | None) -> Any:
         return self.arrays.arithmetic_dtype(gradients[index] if parameters is None else parameters[index])
-
-    def _run(
-        self,
-        cases: Sequence[CaseInfo],
-        envs: Sequence[dict[str, Any]],
-        step_values: Mapping[str, Any],
-        dtypes: Sequence[Any],
-    ) -> None:
-        """Call the functions of all tensors, each as soon as what it needs is known.
-
-        A fold over the model is known when every tensor has given its part; tensors of different cases may get there
-        after different numbers of calls.
-        """
-        once: dict[tuple[str, Any], dict[str, Any]] = {}
-        parts: dict[str, tuple[str, list[Array]]] = {}
-        pending = [[f for f in case.jax if f.level != "initial"] for case in cases]
-        while any(pending):
-            called = False
-            for functions, env, dtype in zip(pending, envs, dtypes, strict=True):
-                while functions and all(name in env for name in functions[0].arguments):
-                    function = functions.pop(0)
-                    called = True
-                    # Numbers of the step or the model are the same for all tensors of one precision.
-                    key = (function.name, dtype)
-                    if function.level == "tensor":
-                        values = self._call(function, env, dtype)
-                    elif key in once:
-                        values = once[key]
-                    elif function.level == "step":
-                        values = once.setdefault(key, self._call_for_step(function, {**env, **step_values}, dtype))
-                    else:
-                        values = once.setdefault(key, self._call(function, env, dtype))
-                    folded = dict(function.folds)
-                    env |= {name: value for name, value in values.items() if name not in folded}
-                    for name, operation in function.folds:
-                        parts.setdefault(name, (operation, []))[1].append(values[name])
-            for name in [n for n, (_, gathered) in parts.items() if len(gathered) == len(envs)]:
-                total = self._combined(*parts.pop(name))
-                called = True
-                for env, dtype in zip(envs, dtypes, strict=True):
-                    env[name] = self.arrays.cast(total, dtype)
-            assert called, "a function waits for a value that none computes"
-
-    def _call(self, function: Function, env: Mapping[str, Any], _: Any) -> dict[str, Any]:
-        values = getattr(self._module, function.name)(*(env[name] for name in function.arguments))
-        return dict(zip(function.returns, values, strict=True))
-
-    def _call_for_step(self, function: Function, env: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
-        """Numbers of the step, computed in float64 and cast once, as for every target.
-
-        There are a handful per step, and some of them cancel: RAdam's rho loses three digits in float32.
-        """
-        values = {name: env[name] for name in function.arguments}
-        # Python's own arithmetic raises where numpy's answers with Inf or NaN; what is constant is spelled for it.
-        numbers = {n: v for n, v in values.items() if isinstance(v, float) and n not in self.info.hyperparameters}
-        values |= {name: np.float64(value) for name, value in numbers.items()}
-        found = self.arrays.call_for_step(self._module, function, values, dtype)
-        return dict(zip(function.returns, found, strict=True))
-
-    def _combined(self, operation: str, parts: Sequence[Array]) -> Array:
-        total = parts[0]
-        for part in parts[1:]:
-            total = self.arrays.combined(operation, total, part)
-        return total
 
     def _pushed(self, state: StateInfo, stored: Stored, env: Mapping[str, Any], t: Any) -> Stored:
         """A state after the step; in a history the new value takes the oldest one's place."""
@@ -451,11 +366,3 @@ class ArrayVariant:
         assert theta is not None, "new parameters cannot be computed without parameters"
         new = env["theta"] + value if case.result == UPDATE else value
         return self.arrays.cast(new, theta.dtype)
-
-
-def _check_shapes(optimizer: str, gradients: Sequence[Array], parameters: Sequence[Array]) -> None:
-    for index, (gradient, theta) in enumerate(zip(gradients, parameters, strict=True)):
-        if tuple(theta.shape) != tuple(gradient.shape):
-            raise TreeMismatch(
-                f"{optimizer}: gradient {index} has shape {tuple(gradient.shape)}, its parameter {tuple(theta.shape)}"
-            )

@@ -175,7 +175,7 @@ def test_a_traceback_shows_the_generated_line():
     import traceback
 
     made = optgen.define("plain", "theta[t] = theta[t-1] - lr*g", lr=0.1)
-    module = made.optim.entry.variant({}, {})._module
+    module = made.optim.entry.variant({}, {})._calls.module
     try:
         module.default_tensor(None, None)
     except TypeError as error:

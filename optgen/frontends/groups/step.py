@@ -18,7 +18,8 @@ from optgen.contract.declarations import Input
 from optgen.contract.dialects import Dialect
 from optgen.errors import TreeMismatch
 from optgen.frontends.groups.checks import is_complex
-from optgen.frontends.groups.layout import Array, Kept, Parameter, StateLayout
+from optgen.frontends.groups.entries import Array, Parameter
+from optgen.frontends.groups.layout import Kept, StateLayout
 from optgen.runtime.in_place import InPlaceRule, PreparedStep, single
 from optgen.runtime.state import PARAMETER_FORM, ModelState
 from optgen.runtime.threads import Team
