@@ -131,3 +131,10 @@ def test_a_class_has_a_name_of_its_own() -> None:
                 found[node.name.lstrip("_")].append(name)
     twice = {name: places for name, places in found.items() if len(places) > 1 and name not in ONE_IN_EACH_LIBRARY}
     assert not twice
+
+
+@pytest.mark.parametrize("suffix", ["py", "c", "h"])
+def test_files_are_short(suffix: str) -> None:
+    lengths = {path.relative_to(PACKAGE): len(path.read_text().splitlines()) for path in PACKAGE.rglob(f"*.{suffix}")}
+    assert lengths
+    assert not {path: length for path, length in lengths.items() if length > 400}

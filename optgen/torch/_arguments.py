@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from optgen.contract.dialects import Dialect
 from optgen.errors import HyperparameterTypeError, InvalidHyperparameter
-from optgen.torch._layout import TorchLayout
 
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class GroupChoice:
-    """Values of a group's arguments.
-
-    Attributes:
-        count: how many entries the group has.
-        read: gives the arguments of a group, those that this one has.
-        given: what it gave.
-    """
-
-    count: int
-    read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    given: tuple[Any, ...]
-    layout: TorchLayout
-    hyperparameters: dict[str, Any]
 
 
 def check_flags(label: str, group: Mapping[str, Any]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -12,29 +10,26 @@ import torch
 from torch._compile import _disable_dynamo
 
 from optgen.arguments.binding import bind
-from optgen.arguments.settings import settings
 from optgen.catalogue.entry import Entry
 from optgen.contract.dialects import Dialect
-from optgen.errors import InvalidHyperparameter, TreeMismatch, UnsupportedSharding
+from optgen.errors import TreeMismatch, UnsupportedSharding
 from optgen.frontends.groups.dialect import (
     call_signature,
     check_saved_group,
     fixed_entries,
-    is_kept_elsewhere,
     own_spelling,
 )
 from optgen.frontends.groups.step import Work, check_inputs, stepping
 from optgen.frontends.names import generated_class
-from optgen.runtime.backend import made_or_told, triton_or_told
-from optgen.runtime.formats.state_dtypes import formats_of
 from optgen.runtime.numpy.memory import Spans
 from optgen.runtime.torch.host_values import is_capturing
-from optgen.runtime.torch.memory import gradient_of, spans_of, torch_memory
-from optgen.runtime.torch.sharded import Sharding, is_made_by_zero
+from optgen.runtime.torch.memory import gradient_of, spans_of
+from optgen.runtime.torch.sharded import is_made_by_zero
 from optgen.runtime.torch.threads import safe_after_fork
-from optgen.torch._arguments import GroupChoice, check_flags, is_constant, plain, tensors_of
+from optgen.torch._arguments import check_flags
 from optgen.torch._checkpoints import hidden, show
 from optgen.torch._checks import check_capture, check_tensors
+from optgen.torch._choices import LayoutChoices
 from optgen.torch._layout import TorchLayout
 from optgen.torch._operator import number_of
 from optgen.torch._ready import Ready
@@ -57,7 +52,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         params: Iterable[Any] = given.pop("params")
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments} | self._fixed
         self._is_part = is_made_by_zero()
-        self._layouts: dict[Any, TorchLayout] = {}
         self._ready: dict[int, Ready | None] = {}
         self._ready_on: dict[int, Ready | None] = {}
         self._number = number_of(self)
@@ -68,16 +62,19 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._spans = Spans(())
         #: Of each group, whether its parameters make their steps together.
         self._is_joint: list[bool] = []
-        self._choices: dict[int, GroupChoice] = {}
+        self._choices = self._new_choices()
         # What a step keeps for each parameter: graphs know nothing of entries of others, nor of other types.
         self._kept_types: dict[Tensor, dict[str, torch.dtype]] = {}
         # What graphs replay reads tables and numbers of these steps.
         self._captured: list[Ready] = []
         check_flags(type(self).__name__, defaults)
-        self._chosen(defaults)
+        self._choices.choose(defaults)
         super().__init__(params, defaults)
         # Read by torch's GradScaler: the step itself takes the scale out of the gradients.
         self._step_supports_amp_scaling = bool(defaults.get("fused"))
+
+    def _new_choices(self) -> LayoutChoices:
+        return LayoutChoices(type(self).__name__, self.entry, self.dialect, self._fixed)
 
     @property
     def _fixed(self) -> dict[str, Any]:
@@ -99,7 +96,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         if isinstance(param_group, dict):
             merged = {**self.defaults, **param_group}
             check_flags(type(self).__name__, merged)
-            self._chosen(merged)
+            self._choices.choose(merged)
         super().add_param_group(param_group)
         try:
             self._check_sharding(self.param_groups[-1])
@@ -109,7 +106,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         self._members.append(self.param_groups[-1]["params"])
 
     def _check_sharding(self, group: Mapping[str, Any]) -> None:
-        layout, _ = self._chosen({**self.defaults, **group})
+        layout, _ = self._choices.choose({**self.defaults, **group})
         layout.sharding.check(group["params"], bool(group.get("skip_nonfinite")), self._is_part)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -117,6 +114,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         # Pickles of earlier versions hold fewer of these.
         for name, empty in {**_of_this_process(), "_is_part": False}.items():
             vars(self).setdefault(name, empty)
+        self._choices = self._new_choices()
         self._number = number_of(self)
         self._members = [group["params"] for group in self.param_groups]
         self._can_trace = False
@@ -154,7 +152,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             group = {**self.defaults, **saved, **self._fixed}
             check_saved_group(type(self).__name__, self.entry.manifest, self.dialect, saved)
             check_flags(type(self).__name__, group)
-            return self._chosen(group)[0]
+            return self._choices.choose(group)[0]
 
         # Hooks run in the order in which they are registered: this one is given what the user's have made.
         before = self.register_load_state_dict_pre_hook(lambda _, given: hidden(self, given, layout_of))
@@ -226,7 +224,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             raise RuntimeError(
                 f"{type(self).__name__}: parameters of group {group} have changed since the step was compiled"
             )
-        layout, hyperparameters = self._chosen_again(group, chosen)
+        layout, hyperparameters = self._choices.of(group, chosen)
         found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
         ready = self._ready_on.get(group)
         if (
@@ -328,7 +326,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
             inputs: of the step.
             steps: gains the group's step where it is none that is ready.
         """
-        layout, hyperparameters = self._chosen_again(index, group)
+        layout, hyperparameters = self._choices.of(index, group)
         ready = self._ready.get(index)
         if ready is not None:
             is_same = ready.layout is layout and not torch.is_grad_enabled()
@@ -353,62 +351,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         """How many parameters the groups before one have."""
         return sum(len(group["params"]) for group in self.param_groups[:index])
 
-    def _chosen_again(self, index: int, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
-        """The result of `_chosen` for a group, cached while its arguments are the very objects they were."""
-        last = self._choices.get(index)
-        if last is not None and len(group) == last.count and all(map(operator.is_, last.read(group), last.given)):
-            return last.layout, last.hyperparameters
-        layout, hyperparameters = self._chosen(group)
-        # Two at least, for which the values come as a tuple.
-        arguments = (argument.name for argument in self.dialect.arguments)
-        names = ["params", *(name for name in (*arguments, *self._fixed) if name in group)]
-        read = operator.itemgetter(*names)
-        given = read(group)
-        if all(map(is_constant, given[1:])):
-            self._choices[index] = GroupChoice(len(group), read, given, layout, hyperparameters)
-        return layout, hyperparameters
-
-    def _chosen(self, group: Mapping[str, Any]) -> tuple[TorchLayout, dict[str, Any]]:
-        """The variant that a group's arguments stand for, and its hyperparameters.
-
-        Raises:
-            InvalidHyperparameter: a value is outside its domain.
-            HyperparameterTypeError: a value is of the wrong type.
-        """
-        for name, value in self._fixed.items():
-            if group.get(name, value) != value:
-                raise InvalidHyperparameter(f"{type(self).__name__}: {name} is {value!r}, not {group[name]!r}")
-        given = {a.name: plain(group[a.name]) for a in self.dialect.arguments if a.name in group and a.targets}
-        chosen = settings(self.entry.manifest, self.dialect, given)
-        variant = self.entry.torch_variant(chosen.options, chosen.values)
-        # Tensors as they were given: autograd may follow them.
-        values = {**chosen.values, **tensors_of(self.dialect, group)}
-        label = type(self).__name__
-        formats = formats_of(label, group.get("state_dtype"), variant.info, self.dialect.states)
-        on_device = bool(group.get("capturable") or group.get("fused"))
-        # A step that may be left out is prepared anew, since more is asked of where its parameters lie.
-        key = (variant.info.name, on_device, bool(group.get("skip_nonfinite")), *formats.items())
-        if key not in self._layouts:
-            make = functools.partial(self.entry.native_rule, chosen.options, chosen.values, variant, torch_memory)
-            make_triton = functools.partial(self.entry.triton_rule, chosen.options, chosen.values, variant)
-            plan = functools.partial(self.entry.plan, chosen.options, chosen.values)
-            self._layouts[key] = TorchLayout(
-                functools.partial(triton_or_told, make_triton),
-                Sharding(label, variant.info, plan, formats),
-                on_device,
-                variant,
-                self.dialect,
-                functools.partial(made_or_told, make),
-                formats,
-                functools.partial(is_kept_elsewhere, self.entry.manifest, self.dialect),
-            )
-        layout = self._layouts[key]
-        return layout, {name: values[name] for name in variant.info.hyperparameters}
-
 
 def _of_this_process() -> dict[str, Any]:
     """Attributes that hold what is compiled and where arrays stand, before the first step."""
-    return {"_layouts": {}, "_ready": {}, "_ready_on": {}, "_choices": {}, "_captured": [], "_kept_types": {}}
+    return {"_ready": {}, "_ready_on": {}, "_captured": [], "_kept_types": {}}
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:

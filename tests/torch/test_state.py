@@ -263,7 +263,7 @@ def test_numbers_of_the_model_outlive_a_groups_first_parameter(name, how, monkey
 def test_checkpoints_with_numbers_of_the_model_in_the_first_parameter_alone(name):
     parameters, optimizer, _ = made(name)
     take(parameters, optimizer, seeded(0), 3)
-    layout, _ = optimizer._chosen(optimizer.param_groups[0])
+    layout, _ = optimizer._choices.choose(optimizer.param_groups[0])
     saved = copy.deepcopy(optimizer.state_dict())
     for shown in map(layout.names.get, layout.of_model):
         del saved["state"][1][shown]
