@@ -34,7 +34,7 @@ def generated_folder() -> Path:
 
 
 def spec_label(path: Path) -> str:
-    """What a spec file is called in messages and in the code that is made of it, the same on every machine.
+    """The name of a spec file in messages and in the code that is made of it, the same on every machine.
 
     A file of the catalogue goes by its place there, `specs/adam.toml` or `specs/schedules/constant.toml`; any other by
     the folder of specs that it lies in, of which only the last name is told.
@@ -72,7 +72,7 @@ def is_installed() -> bool:
 
 
 def not_generated(name: str) -> str:
-    """What to tell of a name whose spec is there, but whose code is not; empty for any other.
+    """A hint for a name whose spec exists, but whose code was not generated; empty for any other.
 
     Args:
         name: of an optimizer or a schedule, as a spec or as a class has it.

@@ -65,7 +65,7 @@ class Hints:
         return self.in_case(name)
 
     def for_always_there(self, name: str) -> str:
-        """What to do about an `if` that asks for a hyperparameter or an input without which no rule is built."""
+        """A hint for an `if` that tests a hyperparameter or an input without which no rule is built."""
         if name not in {h.name for h in self.spec.hyperparameters}:
             return "only an option or an optional hyperparameter can be tested"
         declared = f"declare it as {name}=None and give the value when building"

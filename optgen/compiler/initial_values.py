@@ -1,4 +1,4 @@
-"""What a state may start from."""
+"""Initial values of states: which expressions they may be."""
 
 from __future__ import annotations
 

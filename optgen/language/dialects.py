@@ -312,7 +312,7 @@ class _DialectReader:
             raise self.tables.fail_value(message, self.name, *keys, hint=hint) from None
 
     def treatment(self, entry: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
-        """What the library does with gradients of some sort, in one of the known words."""
+        """The library's treatment of gradients of some sort, in one of the known words."""
         found = self.tables.string(entry, "", self.name, key)
         if found not in known:
             wanted = ", ".join(word for word in known if word)

@@ -225,7 +225,7 @@ class _Scan:
         return found
 
     def problem(self, found: list[Token], kind: str, text: str, rest: str) -> tuple[int, int, str, str] | None:
-        """What is wrong with a token: at which character of it, over how many, the message and the hint.
+        """The problem of a token: at which character of it, over how many, the message and the hint.
 
         Args:
             found: the tokens before it on the line.

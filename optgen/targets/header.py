@@ -34,7 +34,7 @@ def header(optimizer: CompiledOptimizer) -> tuple[str, ...]:
 
 
 def origin_lines(title: str, name: str, source: Source) -> list[str]:
-    """What made a generated file, and how to make it again, of an optimizer or a schedule."""
+    """The origin of a generated file, of an optimizer or a schedule, and the command that makes it again."""
     folder = posixpath.dirname(source.path) or "."
     folder = folder.removesuffix(f"/{SCHEDULES}")
     # The catalogue's folders are the command's own.

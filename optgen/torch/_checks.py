@@ -1,4 +1,4 @@
-"""What a step of torch's parameters cannot go on from: refused by name before any of them has moved."""
+"""Tensors and groups that a step cannot be made of: refused by name before any parameter has moved."""
 
 from __future__ import annotations
 

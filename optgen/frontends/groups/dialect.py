@@ -49,7 +49,7 @@ def own_spelling(manifest: Manifest, library: str) -> Dialect:
 
 
 def fixed_entries(dialect: Dialect) -> dict[str, OptionValue]:
-    """What groups hold of which the spelling has no argument."""
+    """The entries of groups for which the spelling has no argument."""
     arguments = {argument.name for argument in dialect.arguments}
     fixed = FIXED.get((dialect.library, dialect.name), {})
     return {name: value for name, value in fixed.items() if name not in arguments}

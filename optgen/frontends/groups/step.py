@@ -252,7 +252,7 @@ class GroupStep(ABC):
 
 
 def _identity(number: Any) -> object:
-    """What tells numbers of the step apart; those that autograd follows have the same value only as one tensor."""
+    """A key that tells step scalars apart; two that autograd follows are equal only if they are one tensor."""
     return number.tobytes() if isinstance(number, np.ndarray) else id(number)
 
 

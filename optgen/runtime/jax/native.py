@@ -81,7 +81,7 @@ def by_native(
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """What XLA calls.
+    """The library of the function that XLA calls.
 
     Raises:
         NoCompiler: it cannot be compiled.

@@ -70,7 +70,7 @@ def _share(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 class _Image:
-    """What numpy takes for an array."""
+    """A stand-in that numpy takes for an array: an address, a shape and strides."""
 
     def __init__(self, interface: dict[str, Any]) -> None:
         self.__array_interface__ = interface
