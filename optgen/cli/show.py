@@ -9,6 +9,7 @@ import click
 
 from optgen._paths import spec_label, specs_folder
 from optgen.cli.messages import EXISTING_FOLDER, known_names
+from optgen.targets.registry import TARGETS
 
 
 @click.command()
@@ -18,7 +19,7 @@ from optgen.cli.messages import EXISTING_FOLDER, known_names
 )
 @click.option(
     "--target",
-    type=click.Choice(["jax", "host", "native", "triton", "manifest", "latex"]),
+    type=click.Choice([*TARGETS, "host", "manifest", "latex"]),
     help="Show what is generated.",
 )
 @click.option("--variant", help="Which variant a stage or a target is shown of.  [default: default; of a target: all]")
@@ -38,12 +39,8 @@ def show(name: str, stage: str | None, target: str | None, variant: str | None, 
     from rich.console import Console
     from rich.syntax import Syntax
 
-    languages = dict.fromkeys(("jax", "host", "triton"), "python") | {
-        "native": "c",
-        "manifest": "json",
-        "latex": "latex",
-    }
-    language = languages.get(target or "", "toml")
+    languages = {"native": "c", "manifest": "json", "latex": "latex"}
+    language = languages.get(target, "python") if target else "toml"
     highlighted = Syntax(text, language, background_color="default").highlight(text)
     # Long lines are left to the terminal: what is shown can be copied.
     Console(soft_wrap=True).print(highlighted, end="" if text.endswith("\n") else "\n")

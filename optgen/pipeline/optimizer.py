@@ -8,7 +8,7 @@ Each stage is a pure function from one frozen value to the next; this module onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from optgen.compiler.ahead import choices_ahead
@@ -19,21 +19,16 @@ from optgen.compiler.rule import Rule
 from optgen.compiler.simplify import simplify
 from optgen.compiler.specialise import specialise
 from optgen.contract.choice import Choice
-from optgen.contract.kernel_plan import write_plan
 from optgen.contract.manifest import Manifest, write_manifest
 from optgen.language.model import Spec
 from optgen.pipeline.manifest import manifest_of
-from optgen.targets.arrays.emit import emit_eager, emit_jax
+from optgen.targets.arrays.emit import emit_jax
 from optgen.targets.code import CompiledCase, CompiledOptimizer, Variant
-from optgen.targets.native.emit import NativeModule, emit_native
-from optgen.targets.triton.emit import TritonModule, emit_triton
+from optgen.targets.registry import TARGETS, target
+from optgen.targets.target import Target
 
-#: Every target there is.
-TARGETS = ("jax", "eager", "native", "triton")
-
-#: The files that kernels stand in.
-_KERNELS = {"native": "native.c", "triton": "triton.py"}
-
+#: The target whose files are the longest.
+_LONGEST_TARGET = "triton"
 #: Generated files are read by people: variants whose kernels would make a longer file are left to be compiled on use.
 READABLE_LINES = 500
 #: A rule whose default alone needs more lines of kernels, as L-BFGS with its unrolled history, has none made ahead.
@@ -70,26 +65,27 @@ def compile_optimizer(
 
 def _readable(spec: Spec, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
     """The first of the variants, as many as make a file of kernels that people still read; one at least."""
+    longest = target(_LONGEST_TARGET)
     for number in range(2, len(variants) + 1):
-        if _lines(emit_triton, CompiledOptimizer(spec, variants[:number])) > READABLE_LINES:
+        if _lines(longest, CompiledOptimizer(spec, variants[:number])) > READABLE_LINES:
             return variants[: number - 1]
     return variants
 
 
-def _lines(emit: Callable[[CompiledOptimizer], NativeModule | TritonModule], optimizer: CompiledOptimizer) -> int:
+def _lines(target: Target, optimizer: CompiledOptimizer) -> int:
     """How long a file of kernels is, without those for states that are rounded: these say the same once more."""
     variants = (
         replace(variant, cases=tuple(replace(case, rounding=None) for case in variant.cases))
         for variant in optimizer.variants
     )
-    return emit(replace(optimizer, variants=tuple(variants))).text.count("\n")
+    return target.emit(replace(optimizer, variants=tuple(variants)))[target.source].count("\n")
 
 
 def generate(
     spec: Spec,
     choices: Mapping[str, Choice] | None = None,
     wrapped: Rule | None = None,
-    targets: tuple[str, ...] = TARGETS,
+    targets: Iterable[str] | None = None,
 ) -> Generated:
     """Everything that is generated from a spec.
 
@@ -97,21 +93,18 @@ def generate(
         spec: the optimizer.
         choices: the variants to generate, by name; those that users meet if None.
         wrapped: the rule of the optimizer that it wraps, if it wraps one.
-        targets: which targets to emit; jax always is, since the manifest names its functions.
+        targets: the names of the targets to emit, all if None; jax always is, since the manifest names its functions.
 
     Raises:
         SpecError: the equations are wrong under one of the choices.
         UnsupportedByTarget: a target has no way to run what a rule says.
     """
     optimizer = compile_optimizer(spec, choices, wrapped)
-    jax_module = emit_jax(optimizer)
-    manifest = manifest_of(optimizer, jax_module)
-    files = {"manifest.json": write_manifest(manifest), "jax.py": jax_module.text}
-    if "eager" in targets:
-        files["eager.py"] = emit_eager(optimizer).text
-    for target, emit in (("native", emit_native), ("triton", emit_triton)):
-        if target in targets:
-            module = emit(optimizer)
-            if choices is not None or _lines(emit, optimizer) <= LONGEST_AHEAD:
-                files |= {_KERNELS[target]: module.text, f"{target}.json": write_plan(module.plan)}
+    manifest = manifest_of(optimizer, emit_jax(optimizer))
+    files = {"manifest.json": write_manifest(manifest)}
+    for name in ("jax", *(name for name in (TARGETS if targets is None else targets) if name != "jax")):
+        one = target(name)
+        emitted = one.emit(optimizer)
+        if choices is not None or not one.has_kernels or _lines(one, optimizer) <= LONGEST_AHEAD:
+            files |= emitted
     return Generated(manifest, files)

@@ -19,17 +19,9 @@ from optgen.language.model import Spec
 from optgen.pipeline.optimizer import compile_variant, generate
 from optgen.pipeline.wrapping import wrapped_rule
 from optgen.suggestions import did_you_mean
+from optgen.targets import registry
 from optgen.targets.code import CompiledCase, UnsupportedByTarget, Variant
 from optgen.targets.printer import ExpressionPrinter
-
-TARGETS = {
-    "jax": "jax.py",
-    "eager": "eager.py",
-    "native": "native.c",
-    "triton": "triton.py",
-    "manifest": "manifest.json",
-    "latex": "",
-}
 
 
 class _PlainPrinter(ExpressionPrinter):
@@ -53,11 +45,12 @@ def show_target(spec: Spec, target: str, variant_name: str | None = None) -> str
         return equations_latex(spec) + "\n"
     choices = None if variant_name is None else {variant_name: _choice(spec, variant_name)}
     files = generate(spec, choices, _wrapped(spec)).files
-    if TARGETS[target] not in files:
+    source = "manifest.json" if target == "manifest" else registry.target(target).source
+    if source not in files:
         raise UnsupportedByTarget(
             f"no code of the target {target} is generated from {spec.name}: only {', '.join(files)}"
         )
-    return files[TARGETS[target]]
+    return files[source]
 
 
 def show_stage(spec: Spec, stage: str, variant_name: str) -> str:
