@@ -107,7 +107,7 @@ class KindInference:
         self.kinds: dict[str, Kind] = {"g": Kind.ELEMENT, "theta": Kind.ELEMENT, "t": Kind.STEP}
         self.kinds |= dict.fromkeys(("size", "rank", "rows", "columns"), Kind.TENSOR)
         self.kinds |= {h.name: Kind.STEP if h.varies else Kind.CONSTANT for h in rule.hyperparameters}
-        self.kinds |= {i.name: Kind(i.kind) for i in rule.inputs}
+        self.kinds |= {i.name: i.kind for i in rule.inputs}
         #: While kinds are being found, a state's may still be too low for a fold of it to make sense.
         self.settling = False
         self.infer()

@@ -95,7 +95,7 @@ class Program:
         found |= dict.fromkeys(MODEL_SYMBOLS, Kind.STEP)
         found |= dict.fromkeys(SHAPE_SYMBOLS, Kind.TENSOR)
         found |= {h.name: Kind.STEP if h.varies else Kind.CONSTANT for h in self.hyperparameters}
-        found |= {i.name: Kind(i.kind) for i in self.inputs}
+        found |= {i.name: i.kind for i in self.inputs}
         for state in self.states:
             found |= {state.older(lag): state.kind for lag in range(1, state.depth + 1)}
         return found | {d.name: d.kind for d in self.definitions}

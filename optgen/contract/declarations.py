@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optgen.contract.domain import Domain
+from optgen.contract.kinds import Kind
 
 #: What an option may be set to: a switch, one of some words, or a count.
 OptionValue = bool | str | int
@@ -68,7 +69,7 @@ class Input:
     """A value besides the gradient that the caller passes at every step: a loss, a Hessian estimate."""
 
     name: str
-    kind: str
+    kind: Kind
     meaning: str
 
 

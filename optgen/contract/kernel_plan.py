@@ -109,7 +109,7 @@ class Launch:
 
     kernel: str
     form: str
-    domain: str
+    domain: Kind
     extent: str
     arguments: tuple[KernelArgument, ...]
     constants: tuple[str, ...]
@@ -135,7 +135,7 @@ class StatePlan:
     """
 
     name: str
-    kind: str
+    kind: Kind
     depth: int
     new: str
 
@@ -154,7 +154,7 @@ class Buffer:
     """An array by name, and the kind of what it holds: an input, or memory that is needed during a step only."""
 
     name: str
-    kind: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Fold:
 
     name: str
     operation: str
-    kind: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +199,8 @@ class CasePlan:
     @property
     def kinds(self) -> dict[str, Kind]:
         """The kind of each array, by its name in launches; arrays that are not listed are per element."""
-        found = {state_name: Kind(state.kind) for state in self.states for state_name in state.names}
-        return found | {array.name: Kind(array.kind) for array in (*self.buffers, *self.inputs)}
+        found = {state_name: state.kind for state in self.states for state_name in state.names}
+        return found | {array.name: array.kind for array in (*self.buffers, *self.inputs)}
 
 
 @dataclass(frozen=True, slots=True)

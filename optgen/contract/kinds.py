@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 
 #: Numbers of a tensor's shape, as equations and the compiler call them.
 SHAPE_SYMBOLS = ("size", "rank", "rows", "columns", "row_count", "column_count", "matrix_count")
@@ -15,7 +15,7 @@ MODEL_SYMBOLS = ("model_size", "tensor_count")
 SIZE_SYMBOLS = (*SHAPE_SYMBOLS, *MODEL_SYMBOLS)
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """How many numbers a value is, from fewest to most."""
 
     CONSTANT = "constant"  # one, known when the optimizer is built

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from optgen.contract.declarations import Hyperparameter, Input, Option, OptionValue, Reference, StateEntry
 from optgen.contract.dialects import Dialect
+from optgen.contract.kinds import Kind
 from optgen.contract.stored import from_json, to_json
 
 #: Raised whenever the fields below change, so that a file written by another version is refused by name.
@@ -47,7 +48,7 @@ class StateInfo:
     """
 
     name: str
-    kind: str
+    kind: Kind
     depth: int
     new: str
     zero: bool

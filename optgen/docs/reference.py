@@ -142,15 +142,15 @@ def _state(name: str, spec: Spec, manifest: Manifest) -> Row:
 def kept(state: StateInfo) -> str:
     """How much of a state is kept, in words: per parameter, tensor, row, ..., and how many earlier values."""
     depth = f"{state.depth} × " if state.depth > 1 else ""
-    if state.kind in (Kind.STEP.value, Kind.GLOBAL.value):
+    if state.kind in (Kind.STEP, Kind.GLOBAL):
         return f"{depth}{STATE_BYTES} bytes in all"
-    unit = "parameter" if state.kind == Kind.ELEMENT.value else state.kind
+    unit = "parameter" if state.kind is Kind.ELEMENT else state.kind
     return f"{depth}{STATE_BYTES} bytes per {unit}"
 
 
 def memory(case: CaseInfo) -> int:
     """Bytes that are kept per parameter; what there is one of per row, tensor or step does not count."""
-    return STATE_BYTES * sum(s.depth for s in case.states if s.kind == Kind.ELEMENT.value)
+    return STATE_BYTES * sum(s.depth for s in case.states if s.kind is Kind.ELEMENT)
 
 
 def _cost(name: str, cases: tuple[CaseInfo, ...]) -> Row:

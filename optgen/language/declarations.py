@@ -8,10 +8,11 @@ from typing import Any
 
 from optgen.contract.declarations import MAX_COUNT, Hyperparameter, Input, Option, Reference, StateEntry
 from optgen.contract.domain import Domain, parse_domain
+from optgen.contract.kinds import Kind
 from optgen.escaping import is_link
 from optgen.language.tables import Tables
 
-INPUT_KINDS = ("step", "global", "tensor", "element")
+INPUT_KINDS = (Kind.STEP, Kind.GLOBAL, Kind.TENSOR, Kind.ELEMENT)
 
 _GREEK = frozenset("alpha beta gamma delta eps eta theta kappa lambda mu nu xi rho sigma tau phi chi psi omega".split())
 
@@ -123,7 +124,7 @@ def read_input(tables: Tables, name: str, raw: object) -> Input:
         raise tables.fail(f"'{name}' has no kind", table, name, "kind", hint=known)
     if kind not in INPUT_KINDS:
         raise tables.fail_value(f"'{kind}' is not the kind of an input", table, name, "kind", hint=known)
-    return Input(name, kind, tables.string(entry, "", table, name, "meaning"))
+    return Input(name, Kind(kind), tables.string(entry, "", table, name, "meaning"))
 
 
 def read_state(tables: Tables, name: str, raw: object) -> StateEntry:

@@ -109,7 +109,7 @@ class Storage:
             value = value.astype(like.dtype)
             return self.rings.pushed(like, value, count) if self._is_single(name) else value
         axes = self._dropped(info, shape)
-        if Kind(info.kind) is Kind.AXIS:
+        if info.kind is Kind.AXIS:
             vectors = [_reshaped(v, info, (n,)) for v, n in zip(value, shape or (1,), strict=True)]
             if like is None:
                 return [v.astype(dtype) for v in vectors]
@@ -132,7 +132,7 @@ class Storage:
             return stored
         if self._is_single(name):
             stored = self.rings.last(stored, count)
-        if Kind(info.kind) is Kind.AXIS:
+        if info.kind is Kind.AXIS:
             return tuple(
                 _reshaped(v, info, wanted) for v, wanted in zip(stored, kept_shapes(Kind.AXIS, shape), strict=True)
             )
@@ -158,13 +158,13 @@ class Storage:
             raise TreeMismatch(f"{where} is {kind}, and state_dtype says otherwise")
         if self.plain:
             return
-        if Kind(info.kind) is Kind.AXIS:
+        if info.kind is Kind.AXIS:
             wanted: Any = [(n,) for n in shape or (1,)]
             found: Any = [jnp.shape(v) for v in stored] if isinstance(stored, tuple | list) else type(stored).__name__
         else:
             order = matrix_order(self.variant.info.matrix_axes, shape)
-            full = kept_shapes(Kind(info.kind), tuple(shape[axis] for axis in order))[0]
-            if Kind(info.kind) is Kind.ELEMENT:
+            full = kept_shapes(info.kind, tuple(shape[axis] for axis in order))[0]
+            if info.kind is Kind.ELEMENT:
                 full = shape
             elif len(full) == len(shape):
                 dropped = self._dropped(info, shape)
@@ -187,7 +187,7 @@ class Storage:
         leaves = jax.tree.leaves(stored)
         if is_eight_bit(self.formats.get(name)):
             return Blocks(*leaves) if len(leaves) == len(Blocks._fields) else stored
-        return tuple(leaves) if Kind(info.kind) is Kind.AXIS else stored
+        return tuple(leaves) if info.kind is Kind.AXIS else stored
 
     def _dropped(self, info: StateInfo, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a tensor that a row, column or matrix of it does not vary along."""
@@ -195,7 +195,7 @@ class Storage:
             return ()
         order = matrix_order(self.variant.info.matrix_axes, shape)
         axes = {Kind.ROW: (order[-1],), Kind.COLUMN: (order[-2],), Kind.MATRIX: (order[-2], order[-1])}
-        return axes.get(Kind(info.kind), ())
+        return axes.get(info.kind, ())
 
 
 def _contained(value: Any, like: Any) -> Any:

@@ -67,7 +67,7 @@ class Transformation(PickledAsBuilt):
             for variant in entry.manifest.variants
             for case in variant.cases
             for state in case.states
-            if Kind(state.kind) not in (Kind.STEP, Kind.GLOBAL)
+            if state.kind not in (Kind.STEP, Kind.GLOBAL)
         }
         self.said: LibraryStateLayout | None = dialect.layout
         if dialect.layout is None:

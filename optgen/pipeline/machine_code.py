@@ -191,7 +191,7 @@ def _bytes(optimizer: CompiledOptimizer, plan: KernelPlan, found: Sequence[Compi
         schedules = [(case.schedule, plan) for case, plan in zip(variant.cases, planned.cases, strict=True)]
         schedules += [(c.rounding, p) for c, p in zip(variant.cases, planned.rounding, strict=False) if c.rounding]
         for schedule, case in schedules:
-            ours = [launch for launch in case.launches if launch.domain == Kind.ELEMENT.value]
+            ours = [launch for launch in case.launches if launch.domain is Kind.ELEMENT]
             if all(launch.form == BLOCKS for launch in ours):
                 total = sum(moved[launch.kernel] or 0 for launch in ours)
                 yield variant.name, total, schedule.bytes_per_element()
@@ -203,7 +203,7 @@ def _compiled(
     made = _compile(module, launch, gpu, precision)
     is_cuda = "ptx" in made.asm
     text = made.asm["ptx" if is_cuda else "amdgcn"]
-    whole = launch.form == BLOCKS and launch.domain == Kind.ELEMENT.value
+    whole = launch.form == BLOCKS and launch.domain is Kind.ELEMENT
     loads, stores = _unmasked(made.asm["ttir"])
     kinds = [case.kinds.get(a.name, Kind.ELEMENT) for a in launch.columns if a.role == "array"]
     # One number for several elements is loaded for each nevertheless, and those of the axes one after the other.

@@ -74,8 +74,7 @@ def _variant_info(variant: Variant, jax_module: ArrayModule) -> VariantInfo:
         cases=tuple(
             CaseInfo(
                 states=tuple(
-                    StateInfo(s.name, s.kind.value, s.depth, s.new, initial_is_zero(s.initial))
-                    for s in case.program.states
+                    StateInfo(s.name, s.kind, s.depth, s.new, initial_is_zero(s.initial)) for s in case.program.states
                 ),
                 result=case.program.result,
                 jax=calls,

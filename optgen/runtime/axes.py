@@ -50,10 +50,10 @@ class AxisOrder:
         """The opposite of `into`."""
         return self._ordered(array, inverse_order(self.order))
 
-    def states(self, kinds: Mapping[str, str], values: Mapping[str, Any], *, back: bool = False) -> dict[str, Any]:
+    def states(self, kinds: Mapping[str, Kind], values: Mapping[str, Any], *, back: bool = False) -> dict[str, Any]:
         """A tensor's states, those of one number per element in the rule's layout; `back`: in the tensor's."""
         move = self.back if back else self.into
-        return {name: move(v) if kinds[name] == Kind.ELEMENT.value else v for name, v in values.items()}
+        return {name: move(v) if kinds[name] is Kind.ELEMENT else v for name, v in values.items()}
 
     def _ordered(self, array: Any, order: tuple[int, ...]) -> Any:
         if self.is_plain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optgen.contract.kinds import Kind, kept_shapes
+from optgen.contract.kinds import kept_shapes
 from optgen.contract.manifest import CaseInfo
 from optgen.errors import TreeMismatch
 from optgen.runtime.arrays import Array
@@ -47,7 +47,7 @@ def check_arrays(
             if history and all(shape and shape[0] >= info.depth for shape in found):
                 found = [shape[1:] for shape in found]
                 history = ()
-            wanted = [history + shape for shape in kept_shapes(Kind(info.kind), tuple(gradient.shape))]
+            wanted = [history + shape for shape in kept_shapes(info.kind, tuple(gradient.shape))]
             if stored is None or found != wanted:
                 raise TreeMismatch(
                     f"{optimizer}: gradient {index} has shape {tuple(gradient.shape)}, and state "

@@ -33,7 +33,7 @@ def rounds(cases: Sequence[CasePlan]) -> Iterator[Round]:
         of_tensors = []
         for index in range(len(cases)):
             own = rest(index)
-            count = next((n for n, launch in enumerate(own) if launch.domain == Kind.GLOBAL.value), len(own))
+            count = next((n for n, launch in enumerate(own) if launch.domain is Kind.GLOBAL), len(own))
             of_tensors.append(own[:count])
             positions[index] += count
         waiting = {index: rest(index)[0] for index in range(len(cases)) if rest(index)}

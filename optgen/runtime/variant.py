@@ -54,7 +54,7 @@ class ArrayVariant:
         """The case that a tensor of a shape takes."""
         return self._case(self.layout(shape).shape(shape))
 
-    def kinds_of(self, shape: tuple[int, ...]) -> dict[str, str]:
+    def kinds_of(self, shape: tuple[int, ...]) -> dict[str, Kind]:
         """The kind of each state of a tensor of a shape; another case may keep other numbers under the same name."""
         return {state.name: state.kind for state in self.case_of(shape).states}
 
@@ -81,7 +81,7 @@ class ArrayVariant:
 
     def shared_names(self, *kinds: Kind) -> frozenset[str]:
         """The states that are kept once for the model, not for each tensor; those of some kinds, if any are given."""
-        shared = [kind.value for kind in kinds or (Kind.STEP, Kind.GLOBAL)]
+        shared = kinds or (Kind.STEP, Kind.GLOBAL)
         return frozenset(s.name for case in self.info.cases for s in case.states if s.kind in shared)
 
     def init(self, parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> ModelState:
@@ -113,12 +113,12 @@ class ArrayVariant:
         return {name: self.arrays.hyperparameter(value, dtype) for name, value in values.items()}
 
     def _filled(self, state: StateInfo, start: Any, shape: tuple[int, ...], dtype: Any, like: Array) -> Stored:
-        shapes = kept_shapes(Kind(state.kind), shape)
+        shapes = kept_shapes(state.kind, shape)
         history = (state.depth,) if state.depth > 1 else ()
-        if Kind(state.kind) is Kind.STEP:
+        if state.kind is Kind.STEP:
             return self.arrays.filled_on_host(start, history, dtype)
         found = tuple(self.arrays.filled(start, history + kept, dtype, like) for kept in shapes)
-        return found if Kind(state.kind) is Kind.AXIS else found[0]
+        return found if state.kind is Kind.AXIS else found[0]
 
     def _first_values(self, case: CaseInfo, theta: Array, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         for function in case.jax:
@@ -201,7 +201,7 @@ class ArrayVariant:
 
     def shapes_of(self, state: StateInfo, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The shapes in which a tensor of a shape keeps a value of a state: several for a vector per axis."""
-        kind = Kind(state.kind)
+        kind = state.kind
         # One number per element is kept in the tensor's own order of axes.
         return kept_shapes(kind, shape if kind is Kind.ELEMENT else self.layout(shape).shape(shape))
 
@@ -257,7 +257,7 @@ class ArrayVariant:
         A function may return a number where an array is kept, or one of its arguments, which is about to be written.
         """
         flat = [part for value in given for part in (value if isinstance(value, tuple) else (value,))]
-        kinds = {state.new: Kind(state.kind) for state in case.states}
+        kinds = {state.new: state.kind for state in case.states}
         for name in case.borrowed:
             kind = kinds.get(name, Kind.ELEMENT)
             if kind is Kind.STEP:
@@ -301,7 +301,7 @@ class ArrayVariant:
             if not isinstance(value, tuple | list):
                 values[name] = float(value) if isinstance(value, int) else value
         for info in {info.name: info for case in self.info.cases for info in case.states}.values():
-            if info.kind == Kind.STEP.value:
+            if info.kind is Kind.STEP:
                 values |= unpacked(info, state.shared[info.name], t + state.ahead)
         return values
 
@@ -329,7 +329,7 @@ class ArrayVariant:
             value = inputs[name]
             env[name] = arrays.number(value[index] if isinstance(value, tuple | list) else value, dtype)
         for info in self._case(tuple(gradient.shape)).states:
-            if info.kind == Kind.STEP.value:
+            if info.kind is Kind.STEP:
                 env |= {name: arrays.kept_step_number(step_values[name], dtype) for name in value_names(info)}
             elif info.name in state.shared:
                 env |= unpacked(info, arrays.cast(state.shared[info.name], dtype), t + state.ahead)

@@ -62,7 +62,7 @@ class TorchLayout(StateLayout):
 
     def entry_names(self, parameter: Tensor, info: StateInfo) -> tuple[str, ...]:
         # torch's distributed checkpoints hold tensors and numbers, and no tuples of them.
-        if Kind(info.kind) is not Kind.AXIS:
+        if info.kind is not Kind.AXIS:
             return super().entry_names(parameter, info)
         return tuple(axis_entry(self.names[info.name], axis) for axis in range(max(1, parameter.ndim)))
 
@@ -70,7 +70,7 @@ class TorchLayout(StateLayout):
         found = dict(kept)
         for info in self.infos(parameter):
             name = self.names[info.name]
-            if Kind(info.kind) is Kind.AXIS and isinstance(found.get(name), tuple | list):
+            if info.kind is Kind.AXIS and isinstance(found.get(name), tuple | list):
                 found |= {axis_entry(name, axis): value for axis, value in enumerate(found.pop(name))}
         return found
 
@@ -123,10 +123,10 @@ class TorchLayout(StateLayout):
     def inside(self, info: StateInfo, value: Any) -> Any:
         if isinstance(value, tuple | list):
             return tuple(value)
-        return as_real(value) if info.kind == Kind.ELEMENT.value else value
+        return as_real(value) if info.kind is Kind.ELEMENT else value
 
     def outside(self, parameter: Tensor, info: StateInfo, value: Any) -> Any:
-        if parameter.is_complex() and info.kind == Kind.ELEMENT.value:
+        if parameter.is_complex() and info.kind is Kind.ELEMENT:
             return torch.view_as_complex(value.contiguous())
         return value
 

@@ -53,17 +53,17 @@ class StateEntries(ABC):
         )
         self.count = dialect.count or ("step" if self.counts_itself else "")
         states = [info for case in variant.info.cases for info in case.states]
-        self.names = entry_names(infos, dialect, {info.name for info in states if info.kind == Kind.AXIS.value})
+        self.names = entry_names(infos, dialect, {info.name for info in states if info.kind is Kind.AXIS})
         #: States of which there is one number for the model; they are kept with every parameter of a group.
-        self.of_model = {name for name, info in infos.items() if info.kind == Kind.GLOBAL.value}
+        self.of_model = {name for name, info in infos.items() if info.kind is Kind.GLOBAL}
         #: States of the step, kept with every parameter.
-        self.of_step = {name: info for name, info in infos.items() if info.kind == Kind.STEP.value}
+        self.of_step = {name: info for name, info in infos.items() if info.kind is Kind.STEP}
         kinds = {info.kind for case in variant.info.cases for info in case.states}
         #: Whether all tensors have to make their steps together.
         self.is_joint = variant.is_joint
         #: Whether a complex parameter is two real ones to it; rows and columns would be other ones.
-        self.takes_complex = kinds <= {Kind.ELEMENT.value, Kind.TENSOR.value, Kind.STEP.value, Kind.GLOBAL.value}
-        self.is_elementwise = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and not self.is_joint
+        self.takes_complex = kinds <= {Kind.ELEMENT, Kind.TENSOR, Kind.STEP, Kind.GLOBAL}
+        self.is_elementwise = kinds <= {Kind.ELEMENT, Kind.STEP} and not self.is_joint
         #: By `form` of parameters.
         self._own_names: dict[tuple[Any, ...], frozenset[str]] = {}
         #: Whether anything is kept at all.
@@ -95,7 +95,7 @@ class StateEntries(ABC):
 
     def formattable(self, parameter: Parameter) -> dict[str, str]:
         """The states of a parameter that may be in a format of states, and the names under which they are kept."""
-        element = [i for i in self.infos(parameter) if Kind(i.kind) is Kind.ELEMENT and i.depth == 1]
+        element = [i for i in self.infos(parameter) if i.kind is Kind.ELEMENT and i.depth == 1]
         return {info.name: self.names[info.name] for info in element}
 
     def infos(self, parameter: Parameter) -> list[StateInfo]:

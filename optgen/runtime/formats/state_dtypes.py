@@ -47,7 +47,7 @@ def asked_formats(
     if given is None:
         return {}
     states = {state.name: state for case in info.cases for state in case.states}
-    others = {s.name for case in info.cases for s in case.states if Kind(s.kind) is not Kind.ELEMENT or s.depth > 1}
+    others = {s.name for case in info.cases for s in case.states if s.kind is not Kind.ELEMENT or s.depth > 1}
     can = [name for name in states if name not in others]
     if isinstance(given, Mapping):
         names = {shown: name for name, shown in (spelled or {}).items()} | {name: name for name in states}

@@ -184,7 +184,7 @@ def _call(
         infos = {info.name: info for info in variant.info.cases[case].states}
         for name, value in tensors[index].items():
             info = infos[name]
-            own = order if Kind(info.kind) is Kind.ELEMENT else ()
+            own = order if info.kind is Kind.ELEMENT else ()
             if name in told.formats:
                 stream = stream_of(told.numbers[index], variant.state_names().index(name))
                 kept[name] = call.change_formatted(value, told.formats[name], stream)

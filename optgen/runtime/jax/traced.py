@@ -58,7 +58,7 @@ class Step:
         planned = launcher.plan.variant(variant.info.name)
         self.plans = planned.cases_for(self.narrow())
         kinds = {kind for case in self.plans for kind in (*kinds_of(case), *(fold.kind for fold in case.folds))}
-        if Kind.GLOBAL.value in kinds:
+        if Kind.GLOBAL in kinds:
             self.varying = varying_of(given)
         self.cases: dict[int, tuple[CasePlan, list[DeviceArrays]]] = {}
         self.makes: list[tuple[_Make, dict[str, _Make]]] = []
@@ -114,22 +114,22 @@ class Step:
         held.arrays["g"] = self.places.given_array(gradient)
         numbers: dict[str, Any] = {name: float(value) for name, value in shape_numbers(shape).items()}
         for one in case.inputs:
-            if one.kind == Kind.TENSOR.value:
+            if one.kind is Kind.TENSOR:
                 numbers[one.name] = self.inputs[one.name][index]
-            elif one.kind == Kind.ELEMENT.value:
+            elif one.kind is Kind.ELEMENT:
                 held.arrays[one.name] = self.places.given_array(layout.into(jnp.asarray(self.inputs[one.name][index])))
         if needs_axes(case):
             held.axes = self.places.constant(axes_of(shape))
         states = {entry.new: entry for entry in case.states}
         for buffer in case.buffers:
-            count = count_of(Kind(buffer.kind), shape)
+            count = count_of(buffer.kind, shape)
             if buffer.name in states:
                 held.arrays[buffer.name] = self.places.made_array(count, number, varying)
             else:
                 held.arrays[buffer.name] = self.places.memory(count, number)
         kept: dict[str, _Make] = {}
         for entry in case.states:
-            kind = Kind(entry.kind)
+            kind = entry.kind
             if kind in (Kind.STEP, Kind.GLOBAL):
                 continue
             value = self.tensors[index][entry.name]
@@ -168,7 +168,7 @@ class Step:
         new = held.arrays[entry.new]
         one = parts[0] if len(parts) == 1 else jnp.concatenate([p.astype(new.dtype).reshape(-1) for p in parts])
         held.arrays[entry.name] = self.places.given_array(one)
-        shapes = kept_shapes(Kind(entry.kind), held.shape)
+        shapes = kept_shapes(entry.kind, held.shape)
         ends = np.cumsum([math.prod(shape) for shape in shapes])
 
         def make(found: Any) -> Any:
@@ -212,7 +212,7 @@ class Step:
         new: dict[str, Any] = {}
         names = self.plan.scalars
         for case, some in zip(cases, members, strict=True):
-            states = [entry for entry in case.states if entry.kind == Kind.STEP.value]
+            states = [entry for entry in case.states if entry.kind is Kind.STEP]
             known = {**self.values, **{entry.name: self.shared[entry.name] for entry in states}}
             numbers = jnp.stack([jnp.asarray(known.get(name, 0.0), jnp.float64) for name in names] or [jnp.zeros(())])
             kernels = self.launcher.number_kernels(case.step, bool(self.told.formats))
@@ -230,7 +230,7 @@ class Step:
     def model_numbers(self, cases: Sequence[CasePlan]) -> tuple[DeviceMemory, dict[str, _Make]]:
         """Where the numbers of the model stand, and what makes the states among them after the step."""
         names = self.plan.model_numbers
-        states = {e.name: e for case in cases for e in case.states if e.kind == Kind.GLOBAL.value}
+        states = {e.name: e for case in cases for e in case.states if e.kind is Kind.GLOBAL}
         known = {**self.values, **{name: self.shared[name] for name in states}}
         numbers = [jnp.asarray(known.get(name, 0.0), self.model) for name in names] or [jnp.zeros((), self.model)]
         one = jnp.stack(numbers)
@@ -279,6 +279,6 @@ def _same(array: Any) -> Any:
     return array
 
 
-def kinds_of(case: CasePlan) -> list[str]:
+def kinds_of(case: CasePlan) -> list[Kind]:
     """The kinds of a case's states."""
     return [entry.kind for entry in case.states]

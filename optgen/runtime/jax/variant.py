@@ -68,7 +68,7 @@ class JaxVariant(ArrayVariant):
         kinds = {state.kind for case in self.info.cases for state in case.states}
         asked = {name for case in self.info.cases for function in case.jax for name in function.arguments}
         is_one_pass = all(case.passes == 1 for case in self.info.cases)
-        is_plain = kinds <= {Kind.ELEMENT.value, Kind.STEP.value} and asked.isdisjoint(SIZE_SYMBOLS)
+        is_plain = kinds <= {Kind.ELEMENT, Kind.STEP} and asked.isdisjoint(SIZE_SYMBOLS)
         return is_one_pass and is_plain and not self.is_joint
 
     def _split_over(self, axes: tuple[str, ...]) -> JaxVariant:

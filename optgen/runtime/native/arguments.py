@@ -58,7 +58,7 @@ class TensorLaunch:
     @classmethod
     def of(cls, group: CaseTensors, launch: Launch, member: TensorMemory) -> TensorLaunch:
         """A launch of a case for one of its tensors."""
-        domain = Kind(launch.domain)
+        domain = launch.domain
         is_transposed = member.is_transposed and domain is Kind.ELEMENT
         shape = member.tensor.shape
         if is_transposed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from optgen.contract.kernel_plan import BLOCKS, Launch
-from optgen.contract.kinds import Kind
 from optgen.runtime.shapes import count_of
 
 #: Numbers that one thread goes through before it looks for further work; a reduction leaves a partial result for each
@@ -57,4 +56,4 @@ def partial_count(launch: Launch, shape: tuple[int, ...]) -> int:
     """How many partial results a launch leaves for each of its reductions to a single number."""
     if launch.form != BLOCKS:
         return 1
-    return chunks_of(count_of(Kind(launch.domain), shape)).number
+    return chunks_of(count_of(launch.domain, shape)).number

@@ -84,7 +84,7 @@ class ItemMaker:
 
     def of_tensor(self, group: CaseTensors, launch: Launch, member: TensorMemory) -> Iterator[ItemRow]:
         """The items of a kernel for one tensor: one for each axis where it goes through the vectors of the axes."""
-        shape, domain = member.tensor.shape, Kind(launch.domain)
+        shape, domain = member.tensor.shape, launch.domain
         if launch.extent == "other_axes" and len(shape) <= 1:
             # There is no other axis to reduce over: what would be reduced is the result.
             yield self._plain(TensorLaunch.of(group, without_reductions(launch), member), math.prod(shape))
@@ -102,7 +102,7 @@ class ItemMaker:
     def copies(self, group: CaseTensors) -> Iterator[ItemRow]:
         """The items that copy new values of states from the workspace to where they are kept."""
         for state in group.case.states:
-            kind = Kind(state.kind)
+            kind = state.kind
             if kind in _IN_PLACE:
                 continue
             for member in group.members:

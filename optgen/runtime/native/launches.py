@@ -35,7 +35,7 @@ def deferred_values(case: CasePlan, shape: tuple[int, ...]) -> dict[str, str]:
     return {
         name: state.name
         for state in case.states
-        if len(shape) <= 1 and Kind(state.kind) is Kind.AXIS and state.depth == 1
+        if len(shape) <= 1 and state.kind is Kind.AXIS and state.depth == 1
         for name in _deferred_chain(case, state.new)
     }
 
@@ -65,9 +65,9 @@ def format_roles(case: CasePlan) -> dict[str, FormatRole]:
     """The arrays that kernels over elements take in the format in which they are stored, and which one that is."""
     roles: dict[str, FormatRole] = {"theta": "stored", "g": "stored", RESULT: "stored"}
     for declared in case.inputs:
-        if Kind(declared.kind) is Kind.ELEMENT:
+        if declared.kind is Kind.ELEMENT:
             roles[declared.name] = "stored"
     for state in case.states:
-        if Kind(state.kind) is Kind.ELEMENT:
+        if state.kind is Kind.ELEMENT:
             roles |= dict.fromkeys(state.names, "kept")
     return roles

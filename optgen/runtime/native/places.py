@@ -184,7 +184,7 @@ def in_memory_order(
     order = sorted(axes, key=lambda axis: -places[0].strides[axis])
     if not all(_is_dense(place.lengths, place.strides, size_of(place.type), order) for place in places):
         return arrays, False
-    seen = {*kinds.values(), *(Kind(launch.domain) for launch in case.launches)}
+    seen = {*kinds.values(), *(launch.domain for launch in case.launches)}
     is_turned = bool(seen & {Kind.ROW, Kind.COLUMN, Kind.MATRIX})
     last = [len(shape) - 1, len(shape) - 2]
     if Kind.AXIS in seen or (is_turned and (order[-2:] != last or order[:-2] != sorted(order[:-2]))):

@@ -207,7 +207,7 @@ class NativeRule:
             elif isinstance(value, tuple):
                 arrays[name] = tuple(buffers.add_writable(part, info) for part in value)
             else:
-                is_element = Kind(info.kind) is Kind.ELEMENT
+                is_element = info.kind is Kind.ELEMENT
                 arrays[name] = (buffers.add_writable(value, info, order if is_element else ()),)
         for name, value in inputs.items():
             if isinstance(value, list | tuple):

@@ -157,7 +157,7 @@ def place_model_partials(groups: Sequence[CaseTensors], workspace: Workspace) ->
     """
     partials: dict[str, Partials] = {}
     # Not a set, whose order would be another one in every process, and with it the table.
-    for name in dict.fromkeys(f.name for g in groups for f in g.case.folds if f.kind == Kind.GLOBAL.value):
+    for name in dict.fromkeys(f.name for g in groups for f in g.case.folds if f.kind is Kind.GLOBAL):
         counts = [
             (member, partial_count(launch, member.tensor.shape))
             for group in groups
@@ -202,13 +202,13 @@ def _member(kernels: Kernels, group: CaseTensors, tensor: Tensor, workspace: Wor
         arrays |= {name: tensor.arrays[state] for name, state in deferred.items()}
     for buffer in case.buffers:
         if buffer.name not in deferred:
-            arrays[buffer.name] = _buffer(Kind(buffer.kind), tensor, workspace)
+            arrays[buffer.name] = _buffer(buffer.kind, tensor, workspace)
     numbers_at = workspace.allocate(len(kernels.plan.tensor_numbers), size)
     member = TensorMemory(tensor, number_type(tensor.bits), arrays, numbers_at, is_transposed, deferred)
     if tensor.bits == 32:
         member.formats = _kernel_formats(kernels, group.format_roles, arrays)
     for reduction in case.folds:
-        if reduction.kind == Kind.TENSOR.value:
+        if reduction.kind is Kind.TENSOR:
             (launch,) = (launch for launch in case.launches if reduction.name in launch.folds)
             count = partial_count(launch, tensor.shape)
             member.partials[reduction.name] = Partials(workspace.allocate(count), count)

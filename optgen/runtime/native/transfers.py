@@ -62,7 +62,7 @@ def _add_shared(
         Kind.GLOBAL: _Numbers(Space.OF_MODEL, group.row.model_at, 64, plan.model_numbers),
     }
     for state in group.case.states:
-        kind = Kind(state.kind)
+        kind = state.kind
         if kind in tables:
             _load_state(state, shared[state.name], tables[kind], sections)
             # All groups compute the same numbers of the step.
@@ -70,7 +70,7 @@ def _add_shared(
                 _store_state(state, shared[state.name], tables[kind], sections)
                 stored.add(state.name)
     for declared in group.case.inputs:
-        kind = Kind(declared.kind)
+        kind = declared.kind
         if kind in tables:
             _load(declared.name, shared[declared.name], tables[kind], sections)
 
@@ -84,12 +84,12 @@ def _add_of_tensor(plan: KernelPlan, group: CaseTensors, member: TensorMemory, s
         if name in table.names:
             sections.transfers_in.append(table.row(name, -1, value))
     for state in group.case.states:
-        if state.kind == Kind.TENSOR.value:
+        if state.kind is Kind.TENSOR:
             (place,) = member.tensor.arrays[state.name]
             _load_state(state, place, table, sections)
             _store_state(state, place, table, sections)
     for declared in group.case.inputs:
-        if declared.kind == Kind.TENSOR.value:
+        if declared.kind is Kind.TENSOR:
             (place,) = member.arrays[declared.name]
             _load(declared.name, place, table, sections)
 

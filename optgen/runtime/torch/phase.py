@@ -226,9 +226,9 @@ class Phase:
         self.can_move &= held.arrays["g"].address == gradient.data_ptr()
         numbers = {name: float(value) for name, value in shape_numbers(shape).items()}
         for one in case.inputs:
-            if one.kind == Kind.TENSOR.value:
+            if one.kind is Kind.TENSOR:
                 numbers[one.name] = float(given.inputs[one.name][index])
-            elif one.kind == Kind.ELEMENT.value:
+            elif one.kind is Kind.ELEMENT:
                 value = torch.as_tensor(given.inputs[one.name][index], device=self.device).detach()
                 value = value if value.is_floating_point() else value.to(dtype)
                 self.owned.append(value)
@@ -240,10 +240,10 @@ class Phase:
         if needs_axes(case):
             self.owned.append(sent(axes_of(shape), None, self.device))
             held.axes = memory_of(self.owned[-1])
-        buffers = {buffer.name: self.memory(count_of(Kind(buffer.kind), shape), dtype) for buffer in case.buffers}
+        buffers = {buffer.name: self.memory(count_of(buffer.kind, shape), dtype) for buffer in case.buffers}
         held.arrays |= {name: memory_of(buffer) for name, buffer in buffers.items()}
         for entry in case.states:
-            kind = Kind(entry.kind)
+            kind = entry.kind
             if kind in (Kind.STEP, Kind.GLOBAL):
                 continue
             kept = given.state.tensors[index][entry.name]
@@ -312,7 +312,7 @@ class Phase:
             t: the number of the step.
         """
         parts = kept if isinstance(kept, tuple) else (kept,)
-        shapes = kept_shapes(Kind(entry.kind), held.shape)
+        shapes = kept_shapes(entry.kind, held.shape)
         for lag in range(1, entry.depth + 1):
             slots = [_slot(entry, part, t, lag) for part in parts]
             if len(slots) == 1:
@@ -326,7 +326,7 @@ class Phase:
 
 
 def _of_kind(case: CasePlan, kind: Kind) -> list[StatePlan]:
-    return [entry for entry in case.states if entry.kind == kind.value]
+    return [entry for entry in case.states if entry.kind is kind]
 
 
 def _slot(entry: StatePlan, kept: Any, t: int, lag: int) -> Any:

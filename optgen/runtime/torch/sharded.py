@@ -79,16 +79,16 @@ class Sharding:
         states = {state.name: state for case in info.cases for state in case.states}
         reads = {name for case in info.cases for f in case.jax for name in f.arguments}
         folds = any(f.folds for case in info.cases for f in case.jax)
-        is_global = any(state.kind == Kind.GLOBAL.value for state in states.values())
+        is_global = any(state.kind is Kind.GLOBAL for state in states.values())
         #: Whether a tensor's step depends on the other tensors.
         self.is_of_model = folds or is_global or not reads.isdisjoint(MODEL_SYMBOLS)
         self._reads_shape = not reads.isdisjoint(SHAPE_SYMBOLS) or len(info.cases) > 1
-        on_host = (Kind.STEP.value, Kind.GLOBAL.value)
+        on_host = (Kind.STEP, Kind.GLOBAL)
         #: States that are no tensor of the parameter's shape.
         self.apart = [
             name
             for name, state in states.items()
-            if state.kind not in on_host and (state.kind != Kind.ELEMENT.value or state.depth > 1)
+            if state.kind not in on_host and (state.kind is not Kind.ELEMENT or state.depth > 1)
         ]
 
     def _folds(self) -> list[Fold]:
@@ -125,7 +125,7 @@ class Sharding:
             self._check_part("flat parameters of FullyShardedDataParallel are a part of it in each process", skip)
         elif not any(getattr(p, "_is_flat_param", False) for p in flat):
             return  # one process has all tensors, in their own shapes
-        if self._reads_shape or self.apart or any(f.kind != Kind.GLOBAL.value for f in self._folds()):
+        if self._reads_shape or self.apart or any(f.kind is not Kind.GLOBAL for f in self._folds()):
             raise self._refused(
                 "the rule depends on each tensor as a whole, and a flat parameter of FullyShardedDataParallel is parts "
                 "of several"

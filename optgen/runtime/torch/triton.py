@@ -143,7 +143,7 @@ class PreparedLaunches:
     @property
     def can_skip(self) -> bool:
         """Whether the device can leave out a step: not where a state is a single number or one of a row or column."""
-        kinds = {Kind(entry.kind) for case in self.cases for entry in case.states}
+        kinds = {entry.kind for case in self.cases for entry in case.states}
         return kinds <= {Kind.ELEMENT, Kind.STEP}
 
     def run_on_device(

@@ -75,7 +75,7 @@ class Launcher:
         """How many programs a launch has for a tensor, each of which leaves a partial result for each of its folds."""
         if launch.form != BLOCKS:
             return 1
-        count = count_of(Kind(launch.domain), shape)
+        count = count_of(launch.domain, shape)
         # The first one computes the tensor's numbers, also where it has no elements.
         least = 1 if any(argument.role == "tensor" for argument in launch.arguments) else 0
         return max(least, -(-count // self.sizes.chunk(count, model_size)))
@@ -84,7 +84,7 @@ class Launcher:
         """How many partial results a tensor has of each of its own folds."""
         found = {}
         for fold in case.folds:
-            if fold.kind == Kind.TENSOR.value:
+            if fold.kind is Kind.TENSOR:
                 (launch,) = (launch for launch in case.launches if fold.name in launch.folds)
                 found[fold.name] = self.programs_of(launch, shape, model_size)
         return found
@@ -126,7 +126,7 @@ class Launcher:
         memory: Callable[[int, str, float], DeviceMemory],
     ) -> None:
         """Give each tensor its stretch of the partial results of every fold over the model, in the tensors' order."""
-        for fold in {f.name: f for case in cases for f in case.folds if f.kind == Kind.GLOBAL.value}.values():
+        for fold in {f.name: f for case in cases for f in case.folds if f.kind is Kind.GLOBAL}.values():
             adding = {
                 held.index: (held, self.programs_of(launch, held.shape, model_size))
                 for case, some in zip(cases, members, strict=True)
@@ -192,7 +192,7 @@ class Launcher:
         tensors: list[int] = []
         programs: list[int] = []
         for member in members:
-            domain = Kind(launch.domain)
+            domain = launch.domain
             maps: list[dict[str, int]] = [{}]
             if launch.form == SLICES:
                 maps = slice_maps(launch.extent, domain, member.shape)

@@ -126,11 +126,11 @@ class CaseEmitter(ABC, Generic[K]):
         folds = [d for d in self.program.definitions if isinstance(d.value, Reduce)]
         return CasePlan(
             step=step,
-            states=tuple(StatePlan(s.name, s.kind.value, s.depth, s.new) for s in self.program.states),
+            states=tuple(StatePlan(s.name, s.kind, s.depth, s.new) for s in self.program.states),
             inputs=tuple(Buffer(i.name, i.kind) for i in self.program.inputs),
-            buffers=tuple(Buffer(name, kind.value) for name, kind in self.places.buffers.items()),
+            buffers=tuple(Buffer(name, kind) for name, kind in self.places.buffers.items()),
             folds=tuple(
-                Fold(d.name, d.value.operation, d.kind.value)
+                Fold(d.name, d.value.operation, d.kind)
                 for d in folds
                 if isinstance(d.value, Reduce) and d.value.over != "axes"
             ),

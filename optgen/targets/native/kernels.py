@@ -194,7 +194,7 @@ class NativeBuilder(KernelBuilder[NativeKernel]):
         for fold in self.parts:
             pointers.append(f"number *{fold}_part = _array[{len(arguments)}];")
             arguments.append(KernelArgument("parts", fold))
-        launch = Launch(name, form, self.domain.value, extent, tuple(arguments), (), folds, totals, tuple(self.again))
+        launch = Launch(name, form, self.domain, extent, tuple(arguments), (), folds, totals, tuple(self.again))
         return NativeKernel(
             launch, summary, tuple(pointers), (*self.head, *self.blocks), tuple(self.lines), self.has_lines
         )

@@ -226,9 +226,7 @@ class TritonBuilder(KernelBuilder[TritonKernel]):
         constants = (*stored, *(("WIDE",) if form == BLOCKS else ()), *constants)
         if self.reads_axes:
             constants += ("RANK",)
-        launch = Launch(
-            name, form, self.domain.value, extent, tuple(arguments), constants, folds, totals, tuple(self.again)
-        )
+        launch = Launch(name, form, self.domain, extent, tuple(arguments), constants, folds, totals, tuple(self.again))
         columns = tuple((parameter(a), self.column(place, a, form)) for place, a in enumerate(launch.columns))
         names = [*(parameter(a) for a in arguments), *launch.constants]
         if len(set(names)) != len(names):
