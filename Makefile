@@ -12,6 +12,7 @@ WORKERS ?= auto
 # All paths are relative, so that a checkout may lie in a folder with spaces in its name.
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEMO_STAMP := .venv/.installed-demo
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=8 --dist worksteal
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
@@ -24,19 +25,29 @@ help: ## list the targets
 
 setup: $(STAMP) ## create .venv with everything for development, again when pyproject.toml changes
 
-$(STAMP): pyproject.toml
+.venv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("optgen needs Python 3.11 or newer, not " + sys.version.split()[0] + "; set PYTHON")'
+	$(PYTHON) -m venv .venv
+
+$(STAMP): pyproject.toml | .venv
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 # First and alone, so that TORCH_FLAGS apply to torch only and no other requirement picks a larger build of it.
 	$(PIP) install --quiet $(TORCH_FLAGS) '$(TORCH)'
 	$(PIP) install --quiet --editable '.[dev]'
+	@touch $(DEMO_STAMP) $@
+
+# The demonstration needs a tenth of it.
+$(DEMO_STAMP): pyproject.toml | .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(PIP) install --quiet --editable '.[demo]'
 	@touch $@
 
 lucid: ## lucid in .venv-lucid, for the tests that compare with it; needs LUCID_PYTHON, python3.13 unless given
 	$(LUCID_PYTHON) -m venv .venv-lucid
 	.venv-lucid/bin/python -m pip --disable-pip-version-check install --quiet lucid-dl==2.8.0 'mlx[cpu]' --editable .
 
-demo: build ## build the catalogue, then run the demonstration
+demo: $(DEMO_STAMP) ## build the catalogue, then run the demonstration
+	$(BIN)/optgen build
 	$(BIN)/optgen demo
 
 build: setup ## regenerate generated/ from specs/
