@@ -10,17 +10,16 @@ import functools
 from typing import Any
 
 from optgen._lazy import lazy_names
-from optgen.schedules.manifests import schedule_names
-from optgen.schedules.schedule import Schedule as Schedule
-from optgen.schedules.schedule import own_schedule
-from optgen.schedules.schedule import spelled_schedule as spelled_schedule
-
-_OWN = ("Schedule", "spelled_schedule")
 
 
 @functools.cache
 def _schedules() -> dict[str, Any]:
-    return {name: own_schedule(name) for name in schedule_names()}
+    # The compiler of schedules is in this package as well, and asks for no library of arrays.
+    from optgen.schedules.manifests import schedule_names
+    from optgen.schedules.schedule import Schedule, own_schedule, spelled_schedule
+
+    made = {name: own_schedule(name) for name in schedule_names()}
+    return {"Schedule": Schedule, "spelled_schedule": spelled_schedule, **made}
 
 
-__getattr__, __dir__ = lazy_names(__name__, _schedules, _OWN)
+__getattr__, __dir__ = lazy_names(__name__, _schedules)

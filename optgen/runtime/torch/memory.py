@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +12,6 @@ import torch
 from optgen.runtime.native.memory import HostMemory
 from optgen.runtime.numpy.memory import Spans, image, reach, sharing
 from optgen.runtime.torch.sharded import is_sharded
-from optgen.runtime.torch.threads import _forget_threads
 
 Tensor = torch.Tensor
 
@@ -120,10 +118,6 @@ def _numbers(gradient: Any) -> Tensor:
         gradient = gradient.to_local()
     found: Tensor = gradient.coalesce().values() if gradient.is_sparse else gradient
     return found
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def guard_of(tensors: list[Tensor]) -> Callable[..., bool]:
