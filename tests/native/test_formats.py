@@ -69,7 +69,7 @@ def test_where_nothing_can_be_compiled(monkeypatch):
     kernels = entry_rule.kernels
     monkeypatch.setattr(kernels, "_libraries", {None: kernels._libraries[None]})
 
-    def compiled(source):
+    def compiled(source, functions):
         raise NoCompiler("not in this test")
 
     monkeypatch.setattr(library, "compiled", compiled)

@@ -114,7 +114,7 @@ import json
 import jax, jax.numpy as jnp, numpy as np, optax
 import optgen.optax
 from optgen.errors import TreeMismatch
-from optgen.runtime.formats import Blocks
+from optgen.runtime.formats.codes import Blocks
 
 mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
 SPECS = {"w": jax.P("x", "y"), "turned": jax.P(("y", "x")), "last": jax.P(None, "x"), "whole": jax.P()}
