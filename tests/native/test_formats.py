@@ -67,6 +67,7 @@ def test_where_nothing_can_be_compiled(monkeypatch):
     """Arrays are brought to the arithmetic's type then."""
     entry_rule, _ = rule_of("lion")
     kernels = entry_rule.kernels
+    library.driver()
     monkeypatch.setattr(kernels, "_libraries", {None: kernels._libraries[None]})
 
     def compiled(source, functions):
