@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml | .venv
 	$(PIP) install --quiet --editable '.[dev]'
 	@touch $(DEMO_STAMP) $@
 
-# The demonstration needs a tenth of it.
+# The demonstration needs neither torch nor what the tests do.
 $(DEMO_STAMP): pyproject.toml | .venv
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	$(PIP) install --quiet --editable '.[demo]'

@@ -136,9 +136,10 @@ def compiler_key() -> str:
 def _source_digest() -> str:
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for folder in ("contract", "language", "compiler", "targets", "pipeline", "schedules"):
-        for path in sorted((package / folder).rglob("*")):
-            if path.suffix in (".py", ".jinja", ".toml"):
-                digest.update(path.relative_to(package).as_posix().encode())
-                digest.update(path.read_bytes())
+    folders = ("contract", "language", "compiler", "targets", "pipeline", "schedules")
+    inside = [path for folder in folders for path in (package / folder).rglob("*")]
+    for path in sorted([*inside, package / "_paths.py", package / "escaping.py"]):
+        if path.suffix in (".py", ".jinja", ".toml"):
+            digest.update(path.relative_to(package).as_posix().encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()

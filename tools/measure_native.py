@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from optgen.catalogue.entry import catalogue_entry
 from optgen.catalogue.manifests import catalogue_names
-from optgen.runtime.jax.native import NativeJaxVariant
+from optgen.runtime.jax.kernel_variant import KernelJaxVariant
 from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.state import PARAMETER_FORM, ModelState
 
@@ -54,7 +54,7 @@ def main() -> None:
             shapes = bench.WORKLOADS[workload]
             if name == "lbfgs":  # its state is twenty times the model
                 shapes = [(768, 768)] * 8 if workload == "model" else [(5_000_000,)]
-            running = {"native": NativeJaxVariant.step, "jax": JaxVariant.step}
+            running = {"native": KernelJaxVariant.step, "jax": JaxVariant.step}
             turns = {who: steps(name, shapes, made) for who, made in running.items()}
             for one in turns.values():
                 next(one)

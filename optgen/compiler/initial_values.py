@@ -27,7 +27,7 @@ def check_initial(spec: Spec, node: Node) -> None:
             message = "an initial value is made of hyperparameters and theta[0]"
             raise fail(part.span, message, "nothing else is known then")
         if isinstance(part, Call) and reduces(part.function, len(part.arguments)):
-            message = f"'{part.function}' cannot fold an initial value"
+            message = f"'{part.function}' cannot reduce an initial value"
             raise fail(part.span, message, "it is computed element by element")
         if isinstance(part, Call) and part.function == spec.wraps:
             raise fail(part.span, f"'{part.function}' has not run before the first step", "leave it out")

@@ -278,11 +278,11 @@ class _EquationReader:
         if reduces(function, count) or (row.is_elementwise and not over and fewest <= count <= most):
             return
         if row.is_elementwise and over:
-            hint = f"fold one value: {function}(x, over={over})" if row.reduces else "it folds nothing"
+            hint = f"reduce one value: {function}(x, over={over})" if row.reduces else "it reduces nothing"
             raise self.fail(node, f"'over' does not go with {_arguments(count)} of '{function}'", hint)
         wanted = _arguments(fewest) if fewest == most else f"{fewest} to {most} arguments"
         if row.reduces and row.is_elementwise:
-            wanted = f"1 argument to fold or {wanted}"
+            wanted = f"1 argument to reduce or {wanted}"
         raise self.fail(node, f"'{function}' takes {wanted}, not {count}", f"write {row.example}")
 
 

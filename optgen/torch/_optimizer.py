@@ -52,29 +52,30 @@ class GeneratedOptimizer(torch.optim.Optimizer):
         params: Iterable[Any] = given.pop("params")
         defaults = {a.name: given.get(a.name, a.default) for a in self.dialect.arguments} | self._fixed
         self._is_part = is_made_by_zero()
-        self._ready: dict[int, Ready | None] = {}
-        self._ready_on: dict[int, Ready | None] = {}
-        self._number = number_of(self)
-        # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
-        self._members: list[list[Tensor]] = []
-        self._can_trace = False
-        #: The memory of the parameters that make a step.
-        self._spans = Spans(())
-        #: Of each group, whether its parameters make their steps together.
-        self._is_joint: list[bool] = []
-        self._choices = self._new_choices()
-        # What a step keeps for each parameter: graphs know nothing of entries of others, nor of other types.
-        self._kept_types: dict[Tensor, dict[str, torch.dtype]] = {}
+        self._prepare_nothing()
         # What graphs replay reads tables and numbers of these steps.
         self._captured: list[Ready] = []
+        # Read where `torch.compile` looks: the groups themselves hold learning rates, which it would take as constants.
+        self._members: list[list[Tensor]] = []
         check_flags(type(self).__name__, defaults)
         self._choices.choose(defaults)
         super().__init__(params, defaults)
         # Read by torch's GradScaler: the step itself takes the scale out of the gradients.
         self._step_supports_amp_scaling = bool(defaults.get("fused"))
 
-    def _new_choices(self) -> LayoutChoices:
-        return LayoutChoices(type(self).__name__, self.entry, self.dialect, self._fixed)
+    def _prepare_nothing(self) -> None:
+        """Set what is compiled, and where arrays stand, as before the first step; none of it is pickled."""
+        self._number = number_of(self)
+        self._choices = LayoutChoices(type(self).__name__, self.entry, self.dialect, self._fixed)
+        self._ready: dict[int, Ready | None] = {}
+        self._ready_on: dict[int, Ready | None] = {}
+        self._can_trace = False
+        #: The memory of the parameters that make a step.
+        self._spans = Spans(())
+        #: Of each group, whether its parameters make their steps together.
+        self._is_joint: list[bool] = []
+        # What a step keeps for each parameter: graphs know nothing of entries of others, nor of other types.
+        self._kept_types: dict[Tensor, dict[str, torch.dtype]] = {}
 
     @property
     def _fixed(self) -> dict[str, Any]:
@@ -111,15 +112,10 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        # Pickles of earlier versions hold fewer of these.
-        for name, empty in {**_of_this_process(), "_is_part": False}.items():
-            vars(self).setdefault(name, empty)
-        self._choices = self._new_choices()
-        self._number = number_of(self)
+        self._prepare_nothing()
+        # Graphs are replayed after a checkpoint is loaded, too.
+        vars(self).setdefault("_captured", [])
         self._members = [group["params"] for group in self.param_groups]
-        self._can_trace = False
-        self._spans = Spans(())
-        self._is_joint = []
         # torch adds `differentiable` to every optimizer's.
         names = {argument.name for argument in self.dialect.arguments} | self._fixed.keys()
         self.defaults = {name: value for name, value in self.defaults.items() if name in names}
@@ -131,7 +127,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         return {
             **super().__getstate__(),
-            **_of_this_process(),
             "_is_part": self._is_part,
             "_step_supports_amp_scaling": self._step_supports_amp_scaling,
         }
@@ -218,7 +213,7 @@ class GeneratedOptimizer(torch.optim.Optimizer):
 
     @safe_after_fork
     def step_on(self, group: int, parameters: list[Tensor], gradients: list[Tensor], states: list[Tensor]) -> None:
-        """See `torch_operator.Steps`."""
+        """See `_operator.Steps`."""
         chosen = self.param_groups[group]
         if list(map(id, chosen["params"])) != list(map(id, self._members[group])):
             raise RuntimeError(
@@ -350,11 +345,6 @@ class GeneratedOptimizer(torch.optim.Optimizer):
     def _first_of(self, index: int) -> int:
         """How many parameters the groups before one have."""
         return sum(len(group["params"]) for group in self.param_groups[:index])
-
-
-def _of_this_process() -> dict[str, Any]:
-    """Attributes that hold what is compiled and where arrays stand, before the first step."""
-    return {"_ready": {}, "_ready_on": {}, "_captured": [], "_kept_types": {}}
 
 
 def optimizer_class(entry: Entry, dialect: Dialect | None = None) -> type[GeneratedOptimizer]:

@@ -18,11 +18,11 @@ from optgen.runtime.numpy.memory import Spans
 from optgen.runtime.state import PARAMETER_FORM, ModelState
 from optgen.runtime.threads import Team
 from optgen.runtime.torch.memory import (
-    _numbers,
     as_real,
     can_be_written,
     is_plain,
     is_without_numbers,
+    local_numbers,
     meet,
     numbers_of_gradient,
     overlapping,
@@ -152,7 +152,7 @@ def all_finite(work: Iterable[Work]) -> bool:
     """Whether all gradients of some groups are finite, in every process that holds a part of their parameters."""
     parts = list(work)
     gradients = [p.grad for part in parts for p in part.parameters if p.grad is not None]
-    found = all(bool(torch.isfinite(_numbers(g)).all()) for g in gradients if not is_without_numbers(g))
+    found = all(bool(torch.isfinite(local_numbers(g)).all()) for g in gradients if not is_without_numbers(g))
     # Parameters without a gradient as well: all processes have to ask as often.
     meshes = dict.fromkeys(p.device_mesh for part in parts for p in part.group["params"] if is_sharded(p))
     for mesh in meshes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +72,6 @@ def test_a_target_refuses_what_it_cannot_run() -> None:
 
 
 def test_names_alone_load_no_emitter() -> None:
-    import subprocess
-    import sys
-
     script = "import sys, optgen.targets.registry as r; print(*r.TARGETS, 'sympy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [*registry.TARGETS, "False"]

@@ -37,8 +37,8 @@ from triton.backends.compiler import GPUTarget
 
 import optgen.optax
 from optgen.catalogue.entry import catalogue_entry
+from optgen.runtime.jax import kernel_starts
 from optgen.runtime.jax import kernel_variant as jax_kernels
-from optgen.runtime.jax import starts as triton_xla
 from optgen.runtime.jax import triton as triton_jax
 from optgen.runtime.jax.call import known_to_xla, register_function, xla_source
 from optgen.runtime.jax.kernel_variant import KernelJaxVariant
@@ -110,8 +110,8 @@ def prepare(defines: tuple[str, ...]) -> None:
     target = "optgen_triton"
     library = known_to_xla(xla_source("gpu", defines), "optgen_gpu", (), target, "cpu")
     assert not register_function(library, "optgen_gpu_open")(str(path).encode())
-    triton_xla.library = lambda: library
-    triton_xla.compiled = compiled
+    kernel_starts.library = lambda: library
+    kernel_starts.compiled = compiled
     triton_jax.gpu = lambda: GPUTarget("cuda", 90, 32)
     jax_kernels.platform = lambda: "gpu"
 

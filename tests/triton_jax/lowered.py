@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from triton.backends.compiler import GPUTarget
 
 import optgen.optax
+from optgen.runtime.jax import kernel_starts
 from optgen.runtime.jax import kernel_variant as jax_kernels
-from optgen.runtime.jax import starts as triton_xla
 from optgen.runtime.jax import triton as triton_jax
 
 SHAPES = {"w": (130, 140), "b": (37,), "s": ()}
@@ -30,18 +30,18 @@ def main() -> None:
     # This machine stands for one with a GPU, where nothing runs.
     jax_kernels.platform = lambda: "gpu"
     triton_jax.gpu = lambda: GPUTarget("cuda", 90, 32)
-    triton_xla.library = lambda: None
-    triton_xla.register_function = lambda *_: lambda *_: 0
+    kernel_starts.library = lambda: None
+    kernel_starts.register_function = lambda *_: lambda *_: 0
     found: dict[str, Any] = {}
     for name in sys.argv[1:]:
-        triton_xla._REGISTERED.clear()
+        kernel_starts._REGISTERED.clear()
         tx = getattr(optgen.optax, name)(lambda count: 0.1 / (1 + count))
         params = {key: jnp.ones(shape) for key, shape in SHAPES.items()}
         state = tx.init(params)
         step = jax.jit(lambda p, s, g, tx=tx: optgen.optax.apply_gradients(tx, g, s, p), donate_argnums=(0, 1))
         text = step.trace(params, state, params).lower(lowering_platforms=("cuda",)).as_text()
         calls = re.findall(r"custom_call @optgen_triton.*", text)
-        told, images, *_ = zip(*triton_xla._REGISTERED.values(), strict=True)
+        told, images, *_ = zip(*kernel_starts._REGISTERED.values(), strict=True)
         assert all(image[:4] == b"\x7fELF" for some in images for image in some)
         found[name] = {
             "calls": len(calls),

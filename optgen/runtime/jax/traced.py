@@ -18,10 +18,10 @@ from optgen.contract.kinds import Kind, kept_shapes
 from optgen.runtime.formats.bits import stream_of
 from optgen.runtime.formats.codes import Blocks
 from optgen.runtime.in_place import single
-from optgen.runtime.jax import starts as triton_xla
+from optgen.runtime.jax import kernel_starts
 from optgen.runtime.jax.arrays import arithmetic_dtype
+from optgen.runtime.jax.kernel_starts import BUFFER, CallArrays, Start
 from optgen.runtime.jax.mesh import varying_of
-from optgen.runtime.jax.starts import BUFFER, CallArrays, Start
 from optgen.runtime.jax.static_arguments import StaticArguments
 from optgen.runtime.jax.variant import JaxVariant
 from optgen.runtime.shapes import count_of, shape_numbers
@@ -219,7 +219,7 @@ class Step:
             if kernels:
                 places = CallArrays()
                 place = places.changed_array(numbers, varying_of(numbers))
-                codes = [triton_xla.compiled(k, ("fp64",), c, self.target, NUMBER_OPTIONS) for k, c in kernels]
+                codes = [kernel_starts.compiled(k, ("fp64",), c, self.target, NUMBER_OPTIONS) for k, c in kernels]
                 starts = [Start(code, 1, (place.address,)) for code in codes]
                 numbers = _at(places.finish(np.zeros(0, np.int64), [], starts), place)
             precisions = {held.number for held in some} | {self.model}
@@ -258,7 +258,9 @@ class Step:
                 given.append(self.places.constant(call.chunks))
             given += [of_step[call.case][call.number] if role == "scalars" else model for role in call.rest]
             types = tuple("i64" if place.dtype == "int64" else str(TYPES[place.dtype]) for place in given)
-            code = triton_xla.compiled(call.kernel, types, call.constants, self.target, options_of(call.launch, "cuda"))
+            code = kernel_starts.compiled(
+                call.kernel, types, call.constants, self.target, options_of(call.launch, "cuda")
+            )
             starts.append(Start(code, call.programs, tuple(place.address for place in given)))
         return self.places.finish(np.concatenate([np.zeros(0, np.int64), *tables]), words, starts)
 

@@ -14,7 +14,7 @@ import jax
 from triton.backends.compiler import GPUTarget
 
 from optgen.errors import NoCompiler
-from optgen.runtime.jax import starts as triton_xla
+from optgen.runtime.jax import kernel_starts
 from optgen.runtime.jax.static_arguments import KernelStep, StaticArguments, dtypes_of
 from optgen.runtime.jax.traced import Step
 from optgen.runtime.jax.variant import JaxVariant
@@ -63,7 +63,7 @@ def by_triton(
         if not (is_apart and _are_split_alike(gradients, state, parameters)):
             return None
         step = functools.partial(_on_each_device, step)
-    triton_xla.library()
+    kernel_starts.library()
     return step
 
 
@@ -72,7 +72,7 @@ def why_not() -> str:
     if gpu() is None:
         return "its GPU is none of NVIDIA's"
     try:
-        triton_xla.library()
+        kernel_starts.library()
     except NoCompiler as error:
         return str(error)
     return ""

@@ -1,4 +1,4 @@
-"""torch's tensors as memory: where they stand, what gradients hold, what C may change, and whose threads do it."""
+"""torch's tensors as memory: where they stand, which share it, what gradients hold, and what C may change."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def is_without_numbers(tensor: Tensor) -> bool:
     return tensor.device.type == "meta" or (module is not None and isinstance(tensor, module.FakeTensor))
 
 
-def _numbers(gradient: Any) -> Tensor:
+def local_numbers(gradient: Any) -> Tensor:
     """The numbers of a gradient that this process holds."""
     if is_sharded(gradient):
         gradient = gradient.to_local()

@@ -13,7 +13,7 @@ from optgen.runtime.shapes import axis_table, shape_numbers
 from optgen.runtime.triton.sizes import itemsize
 
 #: What a table's columns hold addresses for.
-_ADDRESSES = ("array", "parts", "scales", "tensor", "axes")
+ADDRESS_ROLES = ("array", "parts", "scales", "tensor", "axes")
 
 
 class DeviceMemory(NamedTuple):

@@ -25,7 +25,7 @@ from optgen.contract.kernel_plan import (
 from optgen.contract.kinds import Kind
 from optgen.runtime.rounds import rounds
 from optgen.runtime.shapes import count_of, slice_maps
-from optgen.runtime.triton.device_arrays import _ADDRESSES, DeviceArrays, DeviceMemory, KernelCall, column
+from optgen.runtime.triton.device_arrays import ADDRESS_ROLES, DeviceArrays, DeviceMemory, KernelCall, column
 from optgen.runtime.triton.sizes import TYPES, Sizes
 
 #: Parts of one fold begin at multiples of this many numbers, so that every tensor's are equally well aligned.
@@ -218,7 +218,7 @@ class Launcher:
             number,
             sum(programs),
             np.array(rows, np.int64).reshape(len(rows), len(launch.columns)),
-            tuple(place for place, argument in enumerate(launch.columns) if argument.role in _ADDRESSES),
+            tuple(place for place, argument in enumerate(launch.columns) if argument.role in ADDRESS_ROLES),
             chunks,
             tuple(argument.role for argument in launch.arguments if argument.role in WHOLE),
             constants,
